@@ -1,0 +1,2 @@
+// Package node is the sockets' side of a beeline node.
+package node

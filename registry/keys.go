@@ -1,0 +1,27 @@
+package registry
+
+// Keys names every key and channel in Redis. The braces are Redis Cluster's
+// hash tags: what a script touches lies in one slot.
+type Keys struct{ prefix string }
+
+// Address is the hash of an address's owners: nodeID -> token.
+func (k Keys) Address(address string) string { return k.prefix + ":addr:{" + address + "}" }
+
+// Node is the hash that holds a node's lease.
+func (k Keys) Node(nodeID string) string { return k.prefix + ":node:{" + nodeID + "}" }
+
+// Nodes is the sorted set of node IDs by time of their last heartbeat.
+func (k Keys) Nodes() string { return k.prefix + ":nodes" }
+
+// Epoch is the hash that marks an uninterrupted life of a Redis master's data.
+// tag picks the master in a Cluster.
+func (k Keys) Epoch(tag string) string { return k.prefix + ":epoch:{" + tag + "}" }
+
+// Channel is the private channel of a node.
+func (k Keys) Channel(nodeID string) string { return k.prefix + ":ch:" + nodeID }
+
+// Broadcast is the channel that every node hears under the broadcast delivery.
+func (k Keys) Broadcast() string { return k.prefix + ":all" }
+
+// Client is the channel of one address under the subscribe delivery.
+func (k Keys) Client(address string) string { return k.prefix + ":client:" + address }

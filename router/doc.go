@@ -1,3 +1,64 @@
-// Package router takes a message from a sender's node to the nodes that own its
-// receiver.
+// Package router takes a message straight to the nodes that hold its receiver,
+// and tells the sender what became of it.
+//
+// # The story of one message
+//
+//  1. A session of alice sends to bob. If bob is on this node and no other node
+//     holds him, the message goes into his sessions' queues and Redis is not
+//     touched. Otherwise it waits on bob's route.
+//  2. The committer takes what gathered while the last round trip was under way:
+//     the routes' lookups and the links' batches travel in one pipeline. An idle
+//     router sends at once, a busy one sends more at a time; no timer is waited
+//     for.
+//  3. The lookup names bob's owners. The message goes onto the link to each of
+//     them, and from there into the next PUBLISH to that node's private channel.
+//     Nobody else hears it.
+//  4. The owner's inbox hands it to bob's sessions and acknowledges: one
+//     cumulative number with the exceptions (not here, joining, overloaded).
+//  5. The acknowledgement becomes the receipt. If the owner was not the owner
+//     any more, the route looks up afresh, four times at the most.
+//
+// # Routes keep the order
+//
+// Messages from one session to one address arrive in the order sent, or not at
+// all. A route hands messages to other owners than last time only after every
+// earlier one was answered. An owner that refused a message refuses all later
+// ones for that address from the same node, until one comes that is marked as
+// following no unanswered one: so nothing overtakes what is being repaired.
+//
+// # Links lose nothing that Pub/Sub forgets
+//
+// A link numbers its envelopes. The receiver takes only the next number and
+// drops what it has seen, the sender keeps what is not acknowledged and goes
+// back to it (go-back-N) when a PUBLISH failed, reached nobody, or was not
+// acknowledged in time. Links are described in link.go, the bytes in envelope.go.
+//
+// # Dead or deaf
+//
+// PUBLISH that reaches nobody means that the owner is dead or deaf. It is dead
+// if its node lease has ended, if its address refuses connections (and it did
+// not say that it is draining), or if another process answers there: then its
+// entries are pruned and its messages looked up again. Otherwise it is deaf, and
+// what waits is tried again until it hears or the deadline passes. A message
+// that was published to a node that then died has the outcome timeout: it may
+// have arrived.
+//
+// # Welcome only what can be reached
+//
+// The first session of an address claims it. The claim names the earlier
+// owners; each of them is told over its link and has acknowledged before Join
+// returns. So an owner that knows of no other may deliver locally without asking
+// Redis, as long as its node lease lives and the registry is settled.
+//
+// # Goroutines and locks
+//
+// The committer (commit.go) talks to Redis for routes and links; the inbox
+// (inbox.go) receives; the heartbeat (heartbeat.go) proves that the inbox hears
+// and refreshes the node lease; the sweeper (sweep.go) runs only while something
+// waits and watches deadlines; a judge (judge.go) runs for each link whose peer
+// is dead or deaf. Router.mu guards routes, links and what is pending; the
+// holdings have a lock of their own, taken after it. Callbacks of senders run
+// after mu is released.
+//
+// It may import packages registry and metrics, go-redis, and never package node.
 package router

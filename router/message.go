@@ -30,10 +30,10 @@ func (id MessageID) String() string { return fmt.Sprintf("%x-%x", id.Origin, id.
 // are called from the router's goroutines and from those that send, at the same
 // time, and must not block.
 type Session interface {
-	// Deliver queues m for the client and returns false if the session's
-	// bounded queue is full or the session is closing. It must not keep m or
-	// m.Data after it returned.
-	Deliver(m *Message) bool
+	// Deliver queues m for the client and returns Delivered, or Overloaded if
+	// the session's bounded queue is full, or Offline if the session is closing.
+	// It must not keep m or m.Data after it returned, nor call the router.
+	Deliver(m *Message) Outcome
 	// Evict asks the session to close, for a reason of ErrReplaced or ErrLost.
 	Evict(reason error)
 }

@@ -1,10 +1,18 @@
 package router
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/beeline-ws/beeline/metrics"
@@ -21,56 +29,343 @@ const (
 	Subscribe Delivery = "subscribe" // a Redis subscription for each local address
 )
 
+var (
+	errDeaf    = errors.New("this node does not hear its private channel")
+	errStopped = errors.New("the router is stopping")
+)
+
+// maxPending bounds the messages without an outcome, whatever their size.
+const maxPending = 1 << 18
+
 // Options configures a Router.
 type Options struct {
 	NodeID          string
 	URL             string // how other nodes reach this one: http://host:port
 	Version         string
 	Redis           redis.UniversalClient
-	Registry        *registry.Registry // started and stopped by the router
-	Delivery        Delivery           // default Targeted
-	Duplicates      registry.Duplicates
-	MessageTimeout  time.Duration // a message's deadline; default 5 s
-	MaxPendingBytes int           // payload bytes without outcome; default 64 MiB
-	Metrics         *metrics.Router
-	Logger          *slog.Logger
+	Registry        *registry.Registry  // started and stopped by the router
+	Delivery        Delivery            // default Targeted
+	Duplicates      registry.Duplicates // default registry.Allow
+	MessageTimeout  time.Duration       // a message's deadline; default 5 s
+	MaxPendingBytes int                 // payload bytes without outcome; default 64 MiB
+	Metrics         *metrics.Router     // required
+	Logger          *slog.Logger        // default: discard
 }
 
 // Router takes messages from this node's sessions to their receivers' nodes,
 // and hands what arrives for this node to its sessions.
-type Router struct{ opts Options }
+type Router struct {
+	opts    Options
+	keys    registry.Keys
+	reg     *registry.Registry
+	m       *metrics.Router
+	log     *slog.Logger
+	sharded bool
+	peers   *http.Client // asks whether a node is still at its address
+	started time.Time
+	origin  uint64 // of this process's message IDs
+
+	outcomes [outcomes][paths]prometheus.Counter
+	delivery [paths]prometheus.Observer
+	stale    [staleReasons]prometheus.Counter
+	drops    [dropReasons]prometheus.Counter
+	received [kinds]prometheus.Counter
+
+	holdings *holdings
+	in       *inbox
+	way      way
+	cast     *broadcast // way, under Broadcast
+
+	count      atomic.Uint64 // of messages
+	hearing    atomic.Bool
+	draining   atomic.Bool
+	leaseUntil atomic.Int64 // Unix ns; this node's lease can't have ended before
+
+	probes  atomic.Uint64
+	probed  chan uint64
+	beatNow chan struct{}
+	work    chan struct{} // wakes the committer
+	sweep   chan struct{} // wakes the sweeper
+
+	mu       sync.Mutex
+	routes   map[string]*route
+	links    map[string]*link
+	dead     map[string]struct{}
+	pending  deadlines
+	receipts map[MessageID]*pending // a baseline's messages that wait for theirs
+	lookups  []*route               // for the next commit
+	outgoing []*link                // for the next commit
+	posts    []post                 // for the next commit
+	later    []later
+	sweeping bool
+	calls    []func() // senders' callbacks, run when mu is released
+
+	ctx     context.Context // ends the goroutines
+	cancel  context.CancelFunc
+	stopped <-chan struct{}
+	group   sync.WaitGroup
+}
+
+// path is how a message was routed: a metric label.
+type path uint8
+
+const (
+	pathLocal path = iota
+	pathRemote
+
+	paths = iota
+)
+
+var pathNames = [paths]string{"local", "remote"}
+
+// staleReason tells why an owner from the registry was not the owner.
+type staleReason uint8
+
+const (
+	staleMoved staleReason = iota
+	staleJoining
+	staleDead
+
+	staleReasons = iota
+)
+
+var staleNames = [staleReasons]string{"moved", "joining", "dead"}
 
 // New checks opts and returns a router that is deaf until Start.
-func New(opts Options) (*Router, error) { panic("stub") }
+func New(opts Options) (*Router, error) {
+	opts.Delivery = cmp.Or(opts.Delivery, Targeted)
+	opts.Duplicates = cmp.Or(opts.Duplicates, registry.Allow)
+	opts.MessageTimeout = cmp.Or(opts.MessageTimeout, 5*time.Second)
+	opts.MaxPendingBytes = cmp.Or(opts.MaxPendingBytes, 64<<20)
+	opts.Logger = cmp.Or(opts.Logger, slog.New(slog.DiscardHandler))
+	if opts.NodeID == "" || opts.Redis == nil || opts.Registry == nil || opts.Metrics == nil {
+		return nil, errors.New("router: NodeID, Redis, Registry and Metrics are required")
+	}
+	r := &Router{
+		opts: opts, keys: opts.Registry.Keys(), reg: opts.Registry, m: opts.Metrics, log: opts.Logger,
+		peers:  &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}},
+		origin: rand.Uint64(), started: time.Now(),
+		holdings: newHoldings(),
+		probed:   make(chan uint64, 1), beatNow: make(chan struct{}, 1),
+		work: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
+		routes: make(map[string]*route), links: make(map[string]*link),
+		dead: make(map[string]struct{}), receipts: make(map[MessageID]*pending),
+	}
+	_, r.sharded = opts.Redis.(*redis.ClusterClient)
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	r.stopped = r.ctx.Done()
+	r.in = newInbox(r)
+	if err := r.chooseWay(); err != nil {
+		return nil, err
+	}
+	r.countFromZero()
+	return r, nil
+}
+
+func (r *Router) chooseWay() error {
+	switch r.opts.Delivery {
+	case Targeted:
+		r.way = targeted{r}
+	case Broadcast:
+		r.cast = &broadcast{r: r}
+		r.way = r.cast
+		r.in.channels[r.keys.Broadcast()] = make(chan struct{})
+	case Subscribe:
+		r.way = subscribe{r}
+	default:
+		return fmt.Errorf("router: unknown delivery %q; allowed are %s, %s and %s", r.opts.Delivery, Targeted, Broadcast, Subscribe)
+	}
+	return nil
+}
+
+// countFromZero looks every counter of a closed set up, so that it is exported
+// before it first counts.
+func (r *Router) countFromZero() {
+	for p, path := range pathNames {
+		for o, outcome := range outcomeNames {
+			r.outcomes[o][p] = r.m.Messages.WithLabelValues(outcome, path)
+		}
+		r.delivery[p] = r.m.DeliverySeconds.WithLabelValues(path)
+	}
+	for i, reason := range staleNames {
+		r.stale[i] = r.m.StaleOwners.WithLabelValues(reason)
+	}
+	for i, reason := range dropNames {
+		r.drops[i] = r.m.DroppedEnvelopes.WithLabelValues(reason)
+	}
+	for i, kind := range kindNames {
+		r.received[i] = r.m.EnvelopesReceived.WithLabelValues(kind)
+		r.m.EnvelopesPublished.WithLabelValues(kind)
+	}
+}
 
 // Start subscribes the private channel, writes the node's lease and begins the
 // heartbeat. It returns once the node may claim.
-func (r *Router) Start(ctx context.Context) error { panic("stub") }
+func (r *Router) Start(ctx context.Context) error {
+	r.reg.Start(r)
+	r.run(r.in.run)
+	r.run(r.runCommitter)
+	r.run(r.runSweeper)
+	if err := r.firstBeat(ctx); err != nil {
+		return fmt.Errorf("router: %w", err)
+	}
+	r.run(r.runHeartbeat)
+	return nil
+}
+
+// firstBeat waits until this node hears itself and has its lease.
+func (r *Router) firstBeat(ctx context.Context) error {
+	for {
+		select {
+		case <-r.beatNow: // the private channel is subscribed
+		case <-ctx.Done():
+			return fmt.Errorf("subscribing the private channel: %w", context.Cause(ctx))
+		}
+		if r.cast != nil {
+			select {
+			case <-r.in.confirmed(r.keys.Broadcast()):
+			case <-ctx.Done():
+				return fmt.Errorf("subscribing the shared channel: %w", context.Cause(ctx))
+			}
+		}
+		err := r.beat(ctx, r.reg.Timing().Heartbeat)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		r.log.Warn("first heartbeat failed", "error", err)
+		r.in.reset() // subscribing again brings the next try
+	}
+}
+
+// run starts a goroutine that Stop awaits.
+func (r *Router) run(f func(context.Context)) { r.group.Go(func() { f(r.ctx) }) }
+
+// background runs f beside the data path, bounded in time. It must not be called
+// after Stop.
+func (r *Router) background(f func(context.Context)) {
+	if r.ctx.Err() != nil {
+		return
+	}
+	r.group.Go(func() { f(r.ctx) })
+}
 
 // SetDraining tells the other nodes that this one is going: a refused
 // connection no longer proves that it is dead.
-func (r *Router) SetDraining(ctx context.Context) error { panic("stub") }
+func (r *Router) SetDraining(ctx context.Context) error {
+	r.draining.Store(true)
+	return r.reg.Beat(ctx, r.info())
+}
 
-// Stop releases what is still held, answers what still waits with Timeout, and
+// Stop answers what still waits with Timeout, releases what is still held and
 // ends the router's goroutines, in the time that ctx allows. Sessions should
 // have left before.
-func (r *Router) Stop(ctx context.Context) error { panic("stub") }
+func (r *Router) Stop(ctx context.Context) error {
+	r.draining.Store(true)
+	err := r.reg.Stop(ctx)
+	r.cancel()
+	r.in.reset()
+	r.group.Wait()
+	r.mu.Lock()
+	for p := r.pending.oldest; p != nil; p = r.pending.oldest {
+		p.conclude(r, Timeout)
+	}
+	r.unlock()
+	r.peers.CloseIdleConnections()
+	return err
+}
 
 // Health says why this node should not get new clients, or returns nil: its
 // private channel is deaf, Redis is away, or it is draining.
-func (r *Router) Health() error { panic("stub") }
-
-// Join adds a session to address. The first session of an address claims it,
-// and every earlier owner knows of the claim before Join returns nil; only then
-// may the client be welcomed, though messages may be delivered before. An error
-// is ErrDuplicate, or wraps ErrUnavailable.
-func (r *Router) Join(ctx context.Context, address string, s Session) error { panic("stub") }
-
-// Leave removes a session that joined; the last one releases the address.
-func (r *Router) Leave(address string, s Session) { panic("stub") }
+func (r *Router) Health() error {
+	switch {
+	case r.draining.Load():
+		return errors.New("draining")
+	case !r.hearing.Load():
+		return errDeaf
+	case !r.leaseLives():
+		return errors.New("the node's lease has ended: Redis does not answer")
+	}
+	return nil
+}
 
 // Send takes m to the sessions of m.To. It does not block and keeps nothing of
 // m. Messages that one goroutine sends to one address arrive in that order.
 // done, if not nil, is called exactly once with the message's ID and outcome,
 // from a goroutine of the router or before Send returns, and must not block.
-func (r *Router) Send(m Message, done func(MessageID, Outcome)) { panic("stub") }
+//
+// A message is Overloaded at once if the messages without outcome would have
+// more than MaxPendingBytes, or be more than 262,144.
+func (r *Router) Send(m Message, done func(MessageID, Outcome)) {
+	accepted := r.now()
+	r.mu.Lock()
+	m.ID = r.newID()
+	o, path, now := r.sendNow(&m, accepted)
+	if !now {
+		r.accept(m, done, accepted)
+		r.unlock()
+		return
+	}
+	r.unlock()
+	r.outcomes[o][path].Inc()
+	if done != nil {
+		done(m.ID, o)
+	}
+}
+
+// sendNow ends a message that needs no Redis: refused, or for this node alone.
+func (r *Router) sendNow(m *Message, accepted time.Time) (o Outcome, p path, now bool) {
+	switch {
+	case CheckAddress(m.To) != nil || CheckClient(m.From) != nil:
+		return Rejected, pathLocal, true
+	case r.ctx.Err() != nil:
+		return Timeout, pathLocal, true
+	case r.pending.count >= maxPending || r.pending.bytes+len(m.Data) > r.opts.MaxPendingBytes:
+		return Overloaded, pathRemote, true
+	case r.opts.Delivery != Targeted || r.routes[m.To] != nil || !r.leaseLives():
+		return 0, 0, false
+	}
+	f, ok := r.holdings.deliverAlone(m)
+	if !ok {
+		return 0, 0, false
+	}
+	if f == fateOverloaded {
+		return Overloaded, pathLocal, true
+	}
+	r.delivery[pathLocal].Observe(r.now().Sub(accepted).Seconds())
+	return Delivered, pathLocal, true
+}
+
+// accept makes a message pending and gives it to the delivery.
+func (r *Router) accept(m Message, done func(MessageID, Outcome), accepted time.Time) {
+	m.Data = append(make([]byte, 0, len(m.Data)), m.Data...)
+	p := &pending{Message: m, done: done, accepted: accepted, deadline: accepted.Add(r.opts.MessageTimeout)}
+	r.pending.add(p)
+	r.arm()
+	r.way.send(p)
+	r.gauge()
+}
+
+func (r *Router) newID() MessageID { return MessageID{Origin: r.origin, Count: r.count.Add(1)} }
+
+func (r *Router) now() time.Time { return time.Now() }
+
+// gauge shows what is pending.
+func (r *Router) gauge() {
+	r.m.PendingMessages.Set(float64(r.pending.count))
+	r.m.PendingBytes.Set(float64(r.pending.bytes))
+}
+
+// unlock releases mu and then runs the callbacks that gathered under it.
+func (r *Router) unlock() {
+	calls := r.calls
+	r.calls = nil
+	r.mu.Unlock()
+	for _, call := range calls {
+		call()
+	}
+}
+
+// soleOwner tells whether owners is this node alone, for sure.
+func (r *Router) soleOwner(owners []registry.Owner) bool {
+	return len(owners) == 1 && owners[0].NodeID == r.opts.NodeID && r.reg.Undisturbed()
+}

@@ -1,0 +1,174 @@
+package router
+
+import (
+	"context"
+
+	"github.com/beeline-ws/beeline/registry"
+)
+
+// The baselines exist to be compared with: they are what one would build without
+// a registry. A message is published once, numbered by nobody; who asked for a
+// receipt gets it from the receiving node over its link, and offline from what
+// Redis or the registry says after the message was published.
+
+// broadcast publishes every message to one channel that every node hears and
+// filters. What gathers during a round trip travels in one PUBLISH.
+type broadcast struct {
+	r     *Router
+	batch []byte
+	count int
+	asked []*pending
+}
+
+// open: the shared channel is subscribed at the start, for all addresses.
+func (*broadcast) open(context.Context, string) error { return nil }
+func (*broadcast) close(string)                       {}
+
+func (w *broadcast) send(p *pending) {
+	if w.count == 0 {
+		w.batch = appendHeader(nil, &header{from: w.r.opts.NodeID})
+	}
+	w.batch = p.encode(w.batch, true)
+	w.count++
+	w.r.track(p)
+	if p.done != nil {
+		w.asked = append(w.asked, p)
+	}
+	if w.count == 1 || len(w.batch) > maxBatchBytes {
+		w.r.kick()
+	}
+}
+
+// gather makes the post of what has gathered.
+func (w *broadcast) gather() (post, bool) {
+	if w.count == 0 {
+		return post{}, false
+	}
+	asked := w.asked
+	out := post{channel: w.r.keys.Broadcast(), payload: w.batch, envelopes: w.count, then: func(_ int64, err error) {
+		if err == nil {
+			w.r.lookUpReceivers(asked)
+		}
+	}}
+	w.batch, w.count, w.asked = nil, 0, nil
+	return out, true
+}
+
+// subscribe keeps a Redis subscription for each local address. PUBLISH itself
+// says whether anybody listens, except in a Cluster, where each Redis node
+// counts its own subscribers only.
+type subscribe struct{ r *Router }
+
+func (w subscribe) open(ctx context.Context, address string) error {
+	select {
+	case <-w.r.in.add(ctx, w.r.keys.Client(address)):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-w.r.stopped:
+		return errStopped
+	}
+}
+
+func (w subscribe) close(address string) {
+	w.r.background(func(ctx context.Context) { w.r.in.drop(ctx, w.r.keys.Client(address)) })
+}
+
+func (w subscribe) send(p *pending) {
+	r := w.r
+	payload := p.encode(appendHeader(nil, &header{from: r.opts.NodeID}), true)
+	r.track(p)
+	r.posts = append(r.posts, post{channel: r.keys.Client(p.To), payload: payload, envelopes: 1, then: func(n int64, err error) {
+		switch {
+		case err != nil: // unknown until the deadline
+		case r.sharded:
+			r.lookUpReceivers([]*pending{p})
+		case n == 0:
+			p.conclude(r, Offline)
+		case p.done == nil:
+			p.conclude(r, Unconfirmed)
+		}
+	}})
+	r.kick()
+}
+
+// track waits for the receipt of a baseline's message, if somebody asked for it.
+// Otherwise its outcome is that nobody knows, once it is published.
+func (r *Router) track(p *pending) {
+	if p.done != nil {
+		r.receipts[p.ID] = p
+		return
+	}
+	if r.opts.Delivery == Broadcast || r.sharded {
+		p.conclude(r, Unconfirmed)
+	}
+}
+
+// receipt takes a receiving node's answer to a baseline's message.
+func (r *Router) receipt(id MessageID, o Outcome) {
+	r.mu.Lock()
+	defer r.unlock()
+	if p := r.receipts[id]; p != nil && (o == Delivered || o == Overloaded) {
+		p.conclude(r, o)
+	}
+}
+
+// reply answers a baseline's message to its sender's node, over the link there.
+func (r *Router) reply(node string, a *arrival, f fate) {
+	if a.flags&flagReceipt == 0 || f != fateDelivered && f != fateOverloaded {
+		return
+	}
+	o := Delivered
+	if f == fateOverloaded {
+		o = Overloaded
+	}
+	if node == r.opts.NodeID {
+		r.receipt(a.ID, o)
+		return
+	}
+	r.mu.Lock()
+	defer r.unlock()
+	r.linkTo(node).push(r, item{cargo: &answer{a.ID, o}})
+	r.arm()
+}
+
+// answer is a baseline's receipt on its way to the sender's node. If the link's
+// window is full it is dropped, and the sender says timeout.
+type answer struct {
+	id      MessageID
+	outcome Outcome
+}
+
+func (a *answer) encode(b []byte, _ bool) []byte { return appendReceipt(b, a.id, a.outcome) }
+func (a *answer) hurries() bool                  { return false }
+
+func (a *answer) settle(*Router, registry.Owner, fate) {}
+
+// lookUpReceivers finds out which of the published messages nobody can have got,
+// and concludes them. It is called with mu held.
+func (r *Router) lookUpReceivers(asked []*pending) {
+	if len(asked) == 0 {
+		return
+	}
+	r.background(func(ctx context.Context) {
+		pipe := r.opts.Redis.Pipeline()
+		lookups := make([]registry.Lookup, len(asked))
+		for i, p := range asked {
+			lookups[i] = r.reg.QueueLookup(pipe, p.To)
+		}
+		_, _ = pipe.Exec(ctx) // each lookup has an error of its own
+		for i, p := range asked {
+			if owners, err := lookups[i].Owners(); err != nil || len(owners) > 0 {
+				continue
+			}
+			if settled, err := r.reg.Settled(ctx, p.To); err != nil || !settled {
+				continue
+			}
+			r.mu.Lock()
+			if p.listed {
+				p.conclude(r, Offline)
+			}
+			r.unlock()
+		}
+	})
+}

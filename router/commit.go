@@ -1,0 +1,206 @@
+package router
+
+import (
+	"context"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/registry"
+)
+
+// commitTimeout bounds one round trip of the committer.
+const commitTimeout = 3 * time.Second
+
+// restFailed is how long the committer waits after a round trip that failed.
+const restFailed = 25 * time.Millisecond
+
+// post is one PUBLISH, and what to do with the number of its receivers.
+type post struct {
+	channel   string
+	private   bool // a node's channel: sharded in a Cluster
+	payload   []byte
+	envelopes int
+	then      func(receivers int64, err error) // with mu held; may be nil
+}
+
+// commit is one round trip: what gathered while the last one was under way.
+type commit struct {
+	routes []*route
+	posts  []post
+}
+
+// kick wakes the committer. It never waits.
+func (r *Router) kick() {
+	select {
+	case r.work <- struct{}{}:
+	default:
+	}
+}
+
+// runCommitter sends what has gathered, one round trip at a time: so batches
+// grow with the load, and an idle router sends at once.
+func (r *Router) runCommitter(ctx context.Context) {
+	for {
+		select {
+		case <-r.work:
+		case <-ctx.Done():
+			return
+		}
+		r.mu.Lock()
+		c := r.gather()
+		r.unlock()
+		if len(c.routes)+len(c.posts) > 0 {
+			r.roundTrip(ctx, c)
+		}
+	}
+}
+
+// gather takes the routes to look up, the links' batches and the baselines'
+// posts.
+func (r *Router) gather() *commit {
+	c := &commit{routes: r.lookups, posts: r.posts}
+	r.lookups, r.posts = nil, nil
+	for _, rt := range c.routes {
+		rt.asked(r)
+	}
+	for _, l := range r.outgoing {
+		l.queued = false
+		if l.judged || (l.next == l.end() && l.in.owed.IsZero()) {
+			continue
+		}
+		b := l.batch(r, nil)
+		c.posts = append(c.posts, post{
+			channel: r.keys.Channel(l.node), private: true, payload: b.bytes, envelopes: b.count,
+			then: func(n int64, err error) { l.published(r, &b, n, err) },
+		})
+	}
+	r.outgoing = r.outgoing[:0]
+	if r.cast != nil {
+		if p, ok := r.cast.gather(); ok {
+			c.posts = append(c.posts, p)
+		}
+	}
+	return c
+}
+
+// roundTrip sends a commit and takes Redis' answers. Lookups go first: their
+// answers are older than anything this commit publishes.
+func (r *Router) roundTrip(ctx context.Context, c *commit) {
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	pipe := r.opts.Redis.Pipeline()
+	lookups := make([]registry.Lookup, len(c.routes))
+	for i, rt := range c.routes {
+		lookups[i] = r.reg.QueueLookup(pipe, rt.address)
+	}
+	replies := make([]*redis.IntCmd, len(c.posts))
+	for i := range c.posts {
+		replies[i] = r.publish(ctx, pipe, &c.posts[i])
+		r.m.PublishedBytes.Add(float64(len(c.posts[i].payload)))
+		r.m.BatchEnvelopes.Observe(float64(c.posts[i].envelopes))
+	}
+	r.m.Publishes.Add(float64(len(c.posts)))
+	r.m.CommitCommands.Observe(float64(pipe.Len()))
+	if _, err := pipe.Exec(ctx); err != nil { // each command has an error of its own, too
+		r.log.Debug("round trip failed", "error", err)
+	}
+
+	r.mu.Lock()
+	for i, p := range c.posts {
+		if p.then != nil {
+			p.then(replies[i].Result())
+		}
+	}
+	empty := r.take(c.routes, lookups)
+	r.unlock()
+	if len(empty) > 0 {
+		r.prove(ctx, empty)
+	}
+}
+
+// publish sends or queues a post. In a Cluster the private channels are sharded:
+// PUBLISH there reaches every Redis node, and its count is not the whole.
+func (r *Router) publish(ctx context.Context, to redis.Cmdable, p *post) *redis.IntCmd {
+	if r.sharded && p.private {
+		return to.SPublish(ctx, p.channel, p.payload)
+	}
+	return to.Publish(ctx, p.channel, p.payload)
+}
+
+// take hands the lookups' answers to their routes and returns the routes whose
+// address nobody seems to own.
+func (r *Router) take(routes []*route, lookups []registry.Lookup) (empty []*route) {
+	for i, rt := range routes {
+		owners, err := lookups[i].Owners()
+		if err == nil {
+			owners = r.living(rt.address, owners)
+		}
+		switch {
+		case err != nil:
+			rt.failed(r, restFailed)
+		case len(owners) == 0 && rt.out == 0:
+			empty = append(empty, rt)
+		default:
+			rt.found(r, owners)
+		}
+	}
+	return empty
+}
+
+// living removes the owners that are known to be dead, here and in the registry.
+func (r *Router) living(address string, owners []registry.Owner) []registry.Owner {
+	if len(r.dead) == 0 {
+		return owners
+	}
+	alive := owners[:0:0]
+	for _, o := range owners {
+		if _, dead := r.dead[o.NodeID]; dead {
+			r.stale[staleDead].Inc()
+			r.prune(address, o)
+			continue
+		}
+		alive = append(alive, o)
+	}
+	return alive
+}
+
+// prove tells "nobody owns the address" apart from "Redis lost its data". Outside
+// a Cluster one question answers for all.
+func (r *Router) prove(ctx context.Context, routes []*route) {
+	if !r.sharded {
+		r.proved(ctx, routes)
+		return
+	}
+	for i := range routes {
+		r.proved(ctx, routes[i:i+1])
+	}
+}
+
+func (r *Router) proved(ctx context.Context, routes []*route) {
+	settled, err := r.reg.Settled(ctx, routes[0].address)
+	r.mu.Lock()
+	defer r.unlock()
+	for _, rt := range routes {
+		switch {
+		case err != nil:
+			rt.failed(r, restFailed)
+		case !settled:
+			rt.failed(r, restUnsettled)
+		default:
+			rt.nobody(r)
+		}
+	}
+}
+
+// prune removes an owner's entry in the background, if it is still the same.
+func (r *Router) prune(address string, owner registry.Owner) {
+	if owner.Token == "" {
+		return
+	}
+	r.background(func(ctx context.Context) {
+		if err := r.reg.Prune(ctx, address, owner); err != nil {
+			r.log.Debug("pruning failed", "error", err)
+		}
+	})
+}

@@ -1,0 +1,29 @@
+package router
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// foreignMessage is the JSON envelope that anything with a Redis client may
+// publish to a node's private channel, after it has asked the registry who owns
+// the address. There is no receipt: see docs/redis.md.
+type foreignMessage struct {
+	To   string          `json:"to"`
+	From string          `json:"from"`
+	Data json.RawMessage `json:"data"`
+}
+
+func (in *inbox) foreign(payload string) {
+	var f foreignMessage
+	err := json.Unmarshal([]byte(payload), &f)
+	if err != nil || CheckAddress(f.To) != nil || CheckClient(f.From) != nil || len(f.Data) == 0 {
+		in.dropped(dropForeign)
+		return
+	}
+	m := Message{ID: in.r.newID(), From: f.From, To: f.To, Data: f.Data}
+	if in.r.deliverHere(&m, time.Now()) == fateNotHere {
+		in.r.m.WastedDeliveries.Inc()
+		in.dropped(dropNotHere)
+	}
+}

@@ -1,0 +1,123 @@
+package router
+
+import (
+	"context"
+	"time"
+
+	"github.com/beeline-ws/beeline/registry"
+)
+
+// A heartbeat is two proofs in a row: a probe that this node publishes to its own
+// private channel must come back, and only then is the node lease refreshed. A
+// node that is deaf must age out, not look alive.
+
+// runHeartbeat beats once an interval.
+func (r *Router) runHeartbeat(ctx context.Context) {
+	every := r.reg.Timing().Heartbeat
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-r.beatNow:
+		case <-ctx.Done():
+			return
+		}
+		if err := r.beat(ctx, every); err != nil && ctx.Err() == nil {
+			r.log.Warn("heartbeat failed", "error", err)
+		}
+	}
+}
+
+// beat probes the private channel and refreshes the node lease. A probe that does
+// not come back within the interval means that the subscription is dead, however
+// open its connection looks: it is made anew.
+func (r *Router) beat(ctx context.Context, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, max(patience, minPatience))
+	defer cancel()
+	if !r.hearing.Load() {
+		return errDeaf
+	}
+	if err := r.probe(ctx); err != nil {
+		return err
+	}
+	before := r.now()
+	if err := r.reg.Beat(ctx, r.info()); err != nil {
+		return err
+	}
+	r.leaseUntil.Store(before.Add(r.reg.Timing().NodeTTL()).UnixNano())
+	r.dropIdleLinks()
+	return nil
+}
+
+// minPatience keeps a short heartbeat from calling a busy machine deaf.
+const minPatience = 500 * time.Millisecond
+
+// probe returns nil once this node has heard itself.
+func (r *Router) probe(ctx context.Context) error {
+	n := r.probes.Add(1)
+	h := header{from: r.opts.NodeID}
+	p := post{channel: r.keys.Channel(r.opts.NodeID), private: true, payload: appendProbe(appendHeader(nil, &h), n)}
+	if err := r.publish(ctx, r.opts.Redis, &p).Err(); err != nil {
+		return err
+	}
+	for {
+		select {
+		case heard := <-r.probed:
+			if heard == n {
+				return nil
+			}
+		case <-ctx.Done():
+			r.setHearing(false)
+			r.in.reset()
+			return errDeaf
+		}
+	}
+}
+
+// heardProbe is called by the inbox. Nobody waits for a probe that comes late.
+func (r *Router) heardProbe(n uint64) {
+	select {
+	case r.probed <- n:
+	default:
+	}
+}
+
+func (r *Router) info() registry.NodeInfo {
+	return registry.NodeInfo{
+		ID: r.opts.NodeID, URL: r.opts.URL, Version: r.opts.Version,
+		Started: r.started, Sessions: r.holdings.sessions(), Draining: r.draining.Load(),
+	}
+}
+
+// setHearing notes whether the private channel is subscribed, and beats at once
+// when it is again.
+func (r *Router) setHearing(hears bool) {
+	if r.hearing.Swap(hears) == hears {
+		return
+	}
+	if !hears {
+		r.m.PrivateChannelHears.Set(0)
+		return
+	}
+	r.m.PrivateChannelHears.Set(1)
+	select {
+	case r.beatNow <- struct{}{}:
+	default:
+	}
+}
+
+// leaseLives tells whether this node's lease can't have ended in Redis: only then
+// does what it knows about its own addresses count.
+func (r *Router) leaseLives() bool { return r.now().UnixNano() < r.leaseUntil.Load() }
+
+// dropIdleLinks forgets links to nodes that nothing is exchanged with.
+func (r *Router) dropIdleLinks() {
+	r.mu.Lock()
+	defer r.unlock()
+	for node, l := range r.links {
+		if len(l.window) == 0 && l.in.owed.IsZero() && !l.judged && r.now().Sub(l.used) > idleLink {
+			delete(r.links, node)
+		}
+	}
+}

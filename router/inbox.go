@@ -1,0 +1,313 @@
+package router
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Waits before the private channel is subscribed again.
+const (
+	firstResubscribe = 10 * time.Millisecond
+	lastResubscribe  = 250 * time.Millisecond
+)
+
+// Why an envelope or a batch was not acted on: the closed set of drop reasons.
+type dropReason uint8
+
+const (
+	dropMalformed dropReason = iota
+	dropVersion
+	dropUnknownKind
+	dropDuplicate
+	dropGap
+	dropHops
+	dropForeign
+	dropNotHere
+
+	dropReasons = iota
+)
+
+var dropNames = [dropReasons]string{
+	"malformed", "version", "unknown_kind", "duplicate", "gap", "hops", "malformed_json", "not_here",
+}
+
+// inbox subscribes this node's channels and takes what arrives there. Its
+// goroutine receives; others may add channels and reset it.
+type inbox struct {
+	r      *Router
+	recent *recent // the receiving goroutine's
+
+	mu       sync.Mutex
+	sub      *redis.PubSub
+	channels map[string]chan struct{} // subscribed beside the private one; closed once confirmed
+}
+
+func newInbox(r *Router) *inbox {
+	return &inbox{r: r, recent: newRecent(), channels: make(map[string]chan struct{})}
+}
+
+// run receives until ctx ends. Receive has no deadline: one in mid-message would
+// desynchronise the stream. A silent connection is found by the heartbeat, which
+// resets it.
+func (in *inbox) run(ctx context.Context) {
+	wait := firstResubscribe
+	for first := true; ctx.Err() == nil; first = false {
+		if !first {
+			in.r.m.Resubscribes.Inc()
+		}
+		if in.receive(ctx, in.subscribe(ctx)) {
+			wait = firstResubscribe
+		}
+		in.r.setHearing(false)
+		in.reset()
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+		wait = min(2*wait, lastResubscribe)
+	}
+}
+
+// subscribe opens the subscription of the private channel and all others.
+func (in *inbox) subscribe(ctx context.Context) *redis.PubSub {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	client, private := in.r.opts.Redis, in.r.keys.Channel(in.r.opts.NodeID)
+	if in.r.sharded {
+		in.sub = client.SSubscribe(ctx, private)
+	} else {
+		in.sub = client.Subscribe(ctx, private)
+	}
+	if len(in.channels) > 0 {
+		names := make([]string, 0, len(in.channels))
+		for name := range in.channels {
+			names = append(names, name)
+		}
+		_ = in.sub.Subscribe(ctx, names...) // a failure shows in Receive, too
+	}
+	return in.sub
+}
+
+// reset closes the subscription, so that run begins a new one.
+func (in *inbox) reset() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.sub != nil {
+		_ = in.sub.Close()
+		in.sub = nil
+	}
+}
+
+// add subscribes one more channel; the result is closed once Redis confirms it.
+func (in *inbox) add(ctx context.Context, channel string) <-chan struct{} {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	confirmed := make(chan struct{})
+	in.channels[channel] = confirmed
+	if in.sub != nil {
+		_ = in.sub.Subscribe(ctx, channel) // a failure shows in Receive, too
+	}
+	return confirmed
+}
+
+// confirmed returns what is closed once Redis has confirmed a channel.
+func (in *inbox) confirmed(channel string) <-chan struct{} {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.channels[channel]
+}
+
+func (in *inbox) drop(ctx context.Context, channel string) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	delete(in.channels, channel)
+	if in.sub != nil {
+		_ = in.sub.Unsubscribe(ctx, channel)
+	}
+}
+
+// receive takes what arrives until the connection fails, or Redis says that the
+// channel has moved to another master. It tells whether it heard anything.
+func (in *inbox) receive(ctx context.Context, sub *redis.PubSub) (heard bool) {
+	private := in.r.keys.Channel(in.r.opts.NodeID)
+	for {
+		event, err := sub.Receive(ctx)
+		if err != nil {
+			if ctx.Err() == nil {
+				in.r.log.Warn("private channel lost", "error", err)
+			}
+			return heard
+		}
+		switch event := event.(type) {
+		case *redis.Subscription:
+			switch {
+			case event.Channel != private:
+				in.confirm(event)
+			case strings.HasSuffix(event.Kind, "unsubscribe"):
+				return heard
+			default:
+				heard = true
+				in.r.setHearing(true)
+			}
+		case *redis.Message:
+			in.handle(event.Payload)
+		}
+	}
+}
+
+func (in *inbox) confirm(event *redis.Subscription) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if c, ok := in.channels[event.Channel]; ok && event.Kind == "subscribe" {
+		select {
+		case <-c:
+		default:
+			close(c)
+		}
+	}
+}
+
+// handle takes one payload: a batch, or a foreign publisher's JSON.
+func (in *inbox) handle(payload string) {
+	if strings.HasPrefix(payload, "{") {
+		in.foreign(payload)
+		return
+	}
+	h, envelopes, err := readHeader(payload)
+	if err == errVersion {
+		in.dropped(dropVersion)
+		return
+	}
+	n, ok := wellFormed(envelopes)
+	if err != nil || !ok {
+		in.dropped(dropMalformed)
+		return
+	}
+	if h.link == 0 {
+		for rest := (reader{rest: envelopes}); rest.rest != ""; {
+			in.take(&h, nil, rest.next())
+		}
+		return
+	}
+	in.numbered(&h, envelopes, n)
+}
+
+// numbered takes a batch of a link: what it acknowledges, then what is new in it.
+func (in *inbox) numbered(h *header, envelopes string, n int) {
+	r := in.r
+	r.mu.Lock()
+	l := r.linkTo(strings.Clone(h.from))
+	l.acknowledged(r, h.ack)
+	skip, ok := l.in.takes(h, n)
+	if n > 0 && (!ok || skip > 0) { // what it missed or has seen it says again
+		l.owe(r, true)
+	}
+	r.unlock()
+	if !ok {
+		in.dropped(dropGap)
+		return
+	}
+	var refused []exception
+	hurry := false
+	rest := reader{rest: envelopes}
+	for i := range n {
+		e := rest.next()
+		if i < skip {
+			in.dropped(dropDuplicate)
+			continue
+		}
+		code, soon := in.take(h, &l.in, e)
+		if code != 0 {
+			refused = append(refused, exception{h.first + uint64(i), code})
+		}
+		hurry = hurry || soon || code != 0
+	}
+	if n <= skip {
+		return
+	}
+	r.mu.Lock()
+	l.in.expected = h.first + uint64(n)
+	l.in.exceptions = append(l.in.exceptions, refused...)
+	l.owe(r, hurry)
+	r.unlock()
+}
+
+// take acts on one envelope. It returns why a message was refused, if it was, and
+// whether the sender waits for the answer.
+func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, hurry bool) {
+	r := in.r
+	if e.kind >= kinds {
+		in.dropped(dropUnknownKind)
+		return 0, false
+	}
+	r.received[e.kind].Inc()
+	body := reader{rest: e.body}
+	switch e.kind {
+	case kindMessage:
+		a, ok := e.message()
+		if !ok {
+			in.dropped(dropMalformed)
+			return 0, false
+		}
+		return in.message(h, from, &a), a.flags&flagReceipt != 0
+	case kindClaimed:
+		r.holdings.claimed(strings.Clone(body.str()))
+		return 0, true
+	case kindReplaced:
+		address, token := strings.Clone(body.str()), body.str()
+		r.replaced(address, strings.Clone(token))
+		return 0, true
+	case kindReceipt:
+		id := MessageID{Origin: body.uint64(), Count: body.uvarint()}
+		if o := body.byte(); !body.bad && o < outcomes {
+			r.receipt(id, Outcome(o))
+		}
+	case kindProbe:
+		if h.from == r.opts.NodeID {
+			r.heardProbe(body.uvarint())
+		}
+	}
+	return 0, false
+}
+
+// message delivers a message to this node's sessions. It never routes it again.
+func (in *inbox) message(h *header, from *inlink, a *arrival) refusal {
+	r := in.r
+	switch {
+	case a.hops > maxHops:
+		in.dropped(dropHops)
+		return refusedNotHere
+	case in.recent.has(a.ID):
+		in.dropped(dropDuplicate)
+		return 0
+	case from != nil && !from.admits(a):
+		return refusedNotHere
+	}
+	f := r.deliverHere(&a.Message, time.UnixMicro(a.accepted))
+	if f == fateDelivered || f == fateOverloaded {
+		in.recent.add(a.ID)
+	}
+	if f == fateNotHere {
+		r.m.WastedDeliveries.Inc()
+	}
+	if from == nil {
+		r.reply(h.from, a, f)
+		return 0
+	}
+	if f == fateNotHere || f == fateJoining {
+		from.refuse(strings.Clone(a.To), r.now(), r.opts.MessageTimeout)
+	}
+	return refusalOf[f]
+}
+
+var refusalOf = map[fate]refusal{
+	fateNotHere:    refusedNotHere,
+	fateJoining:    refusedJoining,
+	fateOverloaded: refusedOverloaded,
+}
+
+func (in *inbox) dropped(why dropReason) { in.r.drops[why].Inc() }

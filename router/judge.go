@@ -1,0 +1,134 @@
+package router
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"syscall"
+	"time"
+)
+
+const (
+	// judgeTimeout bounds one look at a peer.
+	judgeTimeout = 500 * time.Millisecond
+	// firstTry and lastTry are the waits before a deaf peer is tried again.
+	firstTry = 10 * time.Millisecond
+	lastTry  = 250 * time.Millisecond
+	// maxDead bounds how many dead nodes are remembered.
+	maxDead = 1 << 10
+)
+
+// judge holds a link whose peer did not hear and finds out whether it is dead
+// or deaf. It is called with mu held.
+func (r *Router) judge(l *link) {
+	if l.judged {
+		return
+	}
+	l.judged = true
+	r.background(func(ctx context.Context) { r.decide(ctx, l) })
+}
+
+// decide returns when the peer is dead and buried, or when it may be tried again.
+func (r *Router) decide(ctx context.Context, l *link) {
+	for wait := firstTry; ; wait = min(2*wait, lastTry) {
+		if r.isDead(ctx, l.node) {
+			r.bury(ctx, l)
+			return
+		}
+		if r.heard(ctx, l.node) {
+			break
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+		if r.waitsForNobody(l) {
+			break
+		}
+	}
+	r.mu.Lock()
+	l.judged = false
+	if len(l.window) > 0 {
+		r.dirty(l)
+	}
+	r.unlock()
+}
+
+// waitsForNobody tells whether all that waits on the link met its deadline.
+func (r *Router) waitsForNobody(l *link) bool {
+	r.mu.Lock()
+	defer r.unlock()
+	for _, it := range l.window {
+		p, ok := it.cargo.(*pending)
+		if !ok || !p.answered {
+			return false
+		}
+	}
+	// Void numbers would be sent to nobody: the link begins anew.
+	if r.links[l.node] == l {
+		l.buried(r)
+	}
+	return true
+}
+
+// heard tells whether a node's private channel has a listener: an empty batch is
+// published to it.
+func (r *Router) heard(ctx context.Context, node string) bool {
+	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
+	defer cancel()
+	empty := appendHeader(nil, &header{from: r.opts.NodeID})
+	n, err := r.publish(ctx, r.opts.Redis, &post{channel: r.keys.Channel(node), private: true, payload: empty}).Result()
+	return err == nil && n > 0
+}
+
+// isDead tells whether a node that did not hear is dead for sure: its lease has
+// ended in a registry that lost nothing, or nobody or somebody else is at its
+// address. A node that is draining has closed its listener; that proves nothing.
+func (r *Router) isDead(ctx context.Context, node string) bool {
+	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
+	defer cancel()
+	info, ok, err := r.reg.Node(ctx, node)
+	switch {
+	case err != nil:
+		return false
+	case !ok:
+		return r.reg.Undisturbed()
+	case info.Draining:
+		return false
+	}
+	return r.goneFrom(ctx, info.URL, node)
+}
+
+// goneFrom tells whether the node is not at url any more.
+func (r *Router) goneFrom(ctx context.Context, url, node string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/node", nil)
+	if err != nil {
+		return false
+	}
+	resp, err := r.peers.Do(req)
+	if err != nil {
+		return errors.Is(err, syscall.ECONNREFUSED)
+	}
+	defer resp.Body.Close()
+	var who struct{ Node string }
+	err = json.NewDecoder(io.LimitReader(resp.Body, 1<<10)).Decode(&who)
+	return err == nil && who.Node != "" && who.Node != node
+}
+
+// bury remembers a dead node, removes its lease, and answers what waited for it.
+func (r *Router) bury(ctx context.Context, l *link) {
+	r.mu.Lock()
+	if len(r.dead) >= maxDead {
+		clear(r.dead) // they would be found dead again
+	}
+	r.dead[l.node] = struct{}{}
+	l.buried(r)
+	r.unlock()
+	r.log.Info("node is dead", "node", l.node)
+	if err := r.reg.Bury(ctx, l.node); err != nil {
+		r.log.Debug("burying failed", "node", l.node, "error", err)
+	}
+}

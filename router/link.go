@@ -1,0 +1,295 @@
+package router
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/beeline-ws/beeline/registry"
+)
+
+const (
+	// maxWindow is how many envelopes a link holds without acknowledgement. A
+	// message beyond it is Overloaded.
+	maxWindow = 1 << 16
+	// maxBatchBytes is where a batch ends; the rest goes with the next commit.
+	maxBatchBytes = 1 << 20
+	// lazyAck is how long an acknowledgement that nobody waits for may wait for
+	// traffic to ride on.
+	lazyAck = 20 * time.Millisecond
+	// firstResend is how long a link waits for an acknowledgement before it goes
+	// back to what is not acknowledged; the wait doubles up to lastResend.
+	firstResend = 250 * time.Millisecond
+	lastResend  = 2 * time.Second
+	// maxRefused bounds the addresses that a link remembers to have refused.
+	maxRefused = 1 << 12
+	// idleLink is how long a link is kept without traffic.
+	idleLink = 5 * time.Minute
+)
+
+// fate is what became of an envelope on a link.
+type fate uint8
+
+const (
+	fateDelivered  fate = iota
+	fateOverloaded      // its receiver's queues were full
+	fateNotHere         // the node does not hold the address
+	fateJoining         // the node is just claiming the address
+	fateDead            // the node died before the envelope was published
+	fateUnknown         // the node died with it: it may have arrived
+)
+
+var fateOf = map[refusal]fate{
+	refusedNotHere:    fateNotHere,
+	refusedJoining:    fateJoining,
+	refusedOverloaded: fateOverloaded,
+}
+
+// cargo is what travels on a link: a message or a notice.
+type cargo interface {
+	encode(b []byte, first bool) []byte
+	hurries() bool // somebody waits for the answer
+	settle(r *Router, owner registry.Owner, f fate)
+}
+
+type item struct {
+	cargo cargo
+	owner registry.Owner
+	first bool
+}
+
+// link is the router's state for a node it talks with. Router.mu guards it.
+type link struct {
+	node string
+	used time.Time
+
+	// What goes out: window[i] has the number base+i; those below next are
+	// published, those below high may have been received.
+	id     uint64
+	base   uint64
+	next   uint64
+	high   uint64
+	window []item
+	queued bool // the committer will look at it
+
+	// What waits for the peer: an acknowledgement, or that it hears again.
+	progress time.Time // of the acknowledgements, while some are awaited
+	resend   time.Duration
+	judged   bool // a judge decides whether the peer is dead or deaf
+
+	in inlink
+}
+
+// inlink is the receiving side of a link. The inbox's goroutine alone changes it.
+type inlink struct {
+	link       uint64 // the peer's name for its side
+	expected   uint64 // the next number to take
+	exceptions []exception
+	refused    map[string]time.Time // addresses refused and not yet begun anew
+	owed       time.Time            // since when an acknowledgement is owed; zero: none
+}
+
+// linkTo returns the link to a node.
+func (r *Router) linkTo(node string) *link {
+	l := r.links[node]
+	if l == nil {
+		l = &link{node: node, id: rand.Uint64() | 1, base: 1, next: 1, high: 1, resend: firstResend}
+		r.links[node] = l
+	}
+	l.used = r.now()
+	return l
+}
+
+// push puts an item into the link's window, from where the next commit takes it.
+// A full window is the caller's to answer: nothing is queued beyond it.
+func (l *link) push(r *Router, it item) bool {
+	if len(l.window) >= maxWindow {
+		return false
+	}
+	l.window = append(l.window, it)
+	r.dirty(l)
+	return true
+}
+
+func (l *link) end() uint64 { return l.base + uint64(len(l.window)) }
+
+// dirty makes the next commit look at l, unless a judge holds it.
+func (r *Router) dirty(l *link) {
+	if l.queued || l.judged {
+		return
+	}
+	l.queued = true
+	r.outgoing = append(r.outgoing, l)
+	r.kick()
+}
+
+// batch is one PUBLISH of a link.
+type batch struct {
+	link  *link
+	first uint64
+	bytes []byte
+	count int
+}
+
+// batch encodes what waits on the link, up to maxBatchBytes, with the
+// acknowledgement that is owed.
+func (l *link) batch(r *Router, b []byte) batch {
+	h := header{from: r.opts.NodeID, link: l.id, first: l.next, base: l.base}
+	if l.in.link != 0 {
+		h.ack = ack{link: l.in.link, upTo: l.in.expected - 1, exceptions: l.in.exceptions}
+		l.in.owed = time.Time{}
+	}
+	out := batch{link: l, first: l.next, bytes: appendHeader(b, &h)}
+	for l.next < l.end() && len(out.bytes) < maxBatchBytes {
+		it := &l.window[l.next-l.base]
+		out.bytes = it.cargo.encode(out.bytes, it.first)
+		if l.next < l.high {
+			r.m.LinkResends.Inc()
+		}
+		l.next++
+		out.count++
+	}
+	if out.count > 0 && l.progress.IsZero() {
+		l.progress = r.now()
+	}
+	return out
+}
+
+// published takes the outcome of a batch's PUBLISH.
+func (l *link) published(r *Router, b *batch, receivers int64, err error) {
+	last := b.first + uint64(b.count)
+	if err != nil || receivers > 0 {
+		l.high = max(l.high, last)
+	}
+	switch {
+	case err != nil: // it may have arrived or not: the resend will tell
+		if b.count > 0 {
+			r.arm()
+		}
+	case receivers == 0:
+		l.next = max(l.base, min(l.next, b.first))
+		if len(l.window) > 0 {
+			r.judge(l)
+		}
+	case l.next < l.end():
+		r.dirty(l)
+	}
+}
+
+// acknowledged settles what the peer has taken.
+func (l *link) acknowledged(r *Router, a ack) {
+	if a.link != l.id || a.upTo < l.base {
+		return
+	}
+	upTo := min(a.upTo, l.high-1)
+	exceptions := a.exceptions
+	for len(l.window) > 0 && l.base <= upTo {
+		f := fateDelivered
+		for len(exceptions) > 0 && exceptions[0].seq <= l.base {
+			if exceptions[0].seq == l.base {
+				f = fateOf[exceptions[0].code]
+			}
+			exceptions = exceptions[1:]
+		}
+		l.pop(r, f)
+	}
+	l.next = max(l.next, l.base)
+	l.resend, l.progress = firstResend, time.Time{}
+	if l.next > l.base {
+		l.progress = r.now()
+	}
+}
+
+func (l *link) pop(r *Router, f fate) {
+	it := l.window[0]
+	l.window[0] = item{}
+	l.window = l.window[1:]
+	l.base++
+	it.cargo.settle(r, it.owner, f)
+}
+
+// buried answers everything on the link to a dead node.
+func (l *link) buried(r *Router) {
+	delete(r.links, l.node)
+	for len(l.window) > 0 {
+		f := fateDead
+		if l.base < l.high {
+			f = fateUnknown
+		}
+		l.pop(r, f)
+	}
+}
+
+// watch is the sweeper's look at a link: resend what was not acknowledged in
+// time, and acknowledge what found nothing to ride on. It tells whether the link
+// must be looked at again.
+func (l *link) watch(r *Router, now time.Time) (again bool) {
+	if l.judged {
+		return false
+	}
+	if !l.in.owed.IsZero() && now.Sub(l.in.owed) >= lazyAck {
+		r.dirty(l)
+	}
+	if !l.progress.IsZero() && len(l.window) > 0 && now.Sub(l.progress) >= l.resend {
+		l.next, l.progress = l.base, time.Time{}
+		l.resend = min(2*l.resend, lastResend)
+		r.dirty(l)
+	}
+	return !l.in.owed.IsZero() || len(l.window) > 0
+}
+
+// owe notes that the peer waits for an acknowledgement; at once if it hurries.
+func (l *link) owe(r *Router, hurry bool) {
+	if l.in.owed.IsZero() {
+		l.in.owed = r.now()
+	}
+	if hurry {
+		r.dirty(l)
+		return
+	}
+	r.arm()
+}
+
+// takes decides which of a batch's n envelopes are new: all but the first skip.
+// A gap means that an earlier batch was lost; the sender will come back to it.
+func (in *inlink) takes(h *header, n int) (skip int, ok bool) {
+	if in.link != h.link {
+		in.link, in.expected, in.exceptions, in.refused = h.link, min(h.base, h.first), nil, nil
+	}
+	for len(in.exceptions) > 0 && in.exceptions[0].seq < h.base {
+		in.exceptions = in.exceptions[1:]
+	}
+	if h.first > in.expected {
+		return 0, false
+	}
+	return int(min(in.expected-h.first, uint64(n))), true
+}
+
+// admits tells whether a message may be delivered: not if an earlier one for the
+// address was refused and this one might overtake it.
+func (in *inlink) admits(a *arrival) bool {
+	if len(in.refused) == 0 {
+		return true
+	}
+	if a.flags&flagFirst != 0 {
+		delete(in.refused, a.To)
+		return true
+	}
+	_, refused := in.refused[a.To]
+	return !refused
+}
+
+// refuse remembers that a message for address was refused. Beyond maxRefused the
+// ones that no message in flight can follow any more are forgotten first.
+func (in *inlink) refuse(address string, now time.Time, life time.Duration) {
+	if in.refused == nil {
+		in.refused = make(map[string]time.Time)
+	}
+	if len(in.refused) >= maxRefused {
+		for a, at := range in.refused {
+			if now.Sub(at) > life {
+				delete(in.refused, a)
+			}
+		}
+	}
+	in.refused[address] = now
+}

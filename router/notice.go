@@ -1,0 +1,96 @@
+package router
+
+import (
+	"context"
+
+	"github.com/beeline-ws/beeline/registry"
+)
+
+// notice tells an owner that this node has claimed its address, too or instead.
+type notice struct {
+	address string
+	token   string // of the replaced claim; empty: both own the address
+	told    chan<- struct{}
+}
+
+func (n *notice) encode(b []byte, _ bool) []byte {
+	if n.token != "" {
+		return appendReplaced(b, n.address, n.token)
+	}
+	return appendClaimed(b, n.address)
+}
+
+func (n *notice) hurries() bool { return true }
+
+// settle counts every answer: an owner that is dead needs no telling, and its
+// entry goes.
+func (n *notice) settle(r *Router, owner registry.Owner, f fate) {
+	if f == fateDead || f == fateUnknown {
+		r.stale[staleDead].Inc()
+		r.prune(n.address, owner)
+	}
+	if n.told != nil {
+		n.told <- struct{}{}
+	}
+}
+
+// tell lets every other owner know of this node's claim and waits until each has
+// acknowledged it or is known to be dead.
+func (r *Router) tell(ctx context.Context, address string, others []registry.Owner) error {
+	if len(others) == 0 {
+		return nil
+	}
+	told := make(chan struct{}, len(others))
+	r.mu.Lock()
+	r.notify(address, others, told)
+	r.unlock()
+	for range others {
+		select {
+		case <-told:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-r.stopped:
+			return errStopped
+		}
+	}
+	return nil
+}
+
+// notify queues the notices. A full link counts as told only when it is empty
+// enough to hear: the claim fails at its deadline instead.
+func (r *Router) notify(address string, others []registry.Owner, told chan<- struct{}) {
+	for _, o := range others {
+		n := &notice{address: address, told: told}
+		if r.opts.Duplicates == registry.Replace {
+			n.token = o.Token
+		}
+		r.linkTo(o.NodeID).push(r, item{cargo: n, owner: o})
+	}
+	r.arm()
+}
+
+// Taken is called by the registry: another session has the lease.
+func (r *Router) Taken(l *registry.Lease) {
+	t := r.holdings
+	t.mu.Lock()
+	if h := t.of[l.Address()]; h != nil && h.joining && &h.lease == l {
+		h.evicted = ErrLost
+	}
+	t.mu.Unlock()
+	r.taken(l.Address(), func(h *holding) bool { return &h.lease == l }, ErrLost)
+}
+
+// Reclaimed is called by the registry: the entry was lost and written again.
+// The other owners must know, as after a claim.
+func (r *Router) Reclaimed(l *registry.Lease, others []registry.Owner) {
+	if len(others) == 0 {
+		return
+	}
+	r.holdings.claimed(l.Address())
+	r.mu.Lock()
+	r.notify(l.Address(), others, nil)
+	r.unlock()
+}
+
+// Disturbed is called by the registry: Redis may have lost data.
+func (r *Router) Disturbed() { r.holdings.disturbed() }

@@ -1,0 +1,125 @@
+package router
+
+import (
+	"time"
+
+	"github.com/beeline-ws/beeline/registry"
+)
+
+// pending is a message that was accepted and has no outcome yet, or that still
+// has owners to answer. Router.mu guards it.
+type pending struct {
+	Message
+	done     func(MessageID, Outcome)
+	accepted time.Time
+	deadline time.Time
+	route    *route
+
+	hops     byte
+	out      int      // owners that have not answered
+	reached  []string // nodes that need not get it again
+	again    bool     // an owner was not the owner: look up afresh
+	joining  bool     // ... because it was just claiming, or its sessions closing
+	full     bool     // an owner was overloaded
+	unknown  bool     // an owner died with it
+	answered bool     // the outcome was told
+	inFlight bool     // counts in its route's out
+	listed   bool     // in the list of deadlines: neither concluded nor expired
+
+	newer, older *pending // in the order of deadlines
+}
+
+func (p *pending) was(node string) bool {
+	for _, n := range p.reached {
+		if n == node {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *pending) encode(b []byte, first bool) []byte {
+	if !p.listed {
+		return appendVoid(b)
+	}
+	var flags byte
+	if first {
+		flags |= flagFirst
+	}
+	if p.done != nil {
+		flags |= flagReceipt
+	}
+	return appendMessage(b, &p.Message, flags, p.hops, p.accepted.UnixMicro())
+}
+
+func (p *pending) hurries() bool { return p.done != nil }
+
+// settle takes an owner's answer: 0 for delivered.
+func (p *pending) settle(r *Router, owner registry.Owner, f fate) {
+	p.out--
+	switch f {
+	case fateDelivered:
+		p.reached = append(p.reached, owner.NodeID)
+		r.answer(p, Delivered)
+	case fateOverloaded:
+		p.reached = append(p.reached, owner.NodeID)
+		p.full = true
+	case fateUnknown:
+		p.reached = append(p.reached, owner.NodeID)
+		p.unknown = true
+	case fateJoining:
+		p.again, p.joining = true, true
+		r.stale[staleJoining].Inc()
+	case fateNotHere:
+		p.again = true
+		r.stale[staleMoved].Inc()
+		r.prune(p.To, owner)
+	case fateDead:
+		p.again = true
+		r.stale[staleDead].Inc()
+		r.prune(p.To, owner)
+	}
+	if p.out == 0 {
+		p.route.returned(r, p)
+	}
+}
+
+// deadlines is the list of pending messages, the oldest first. All messages of a
+// router live equally long, so the order of acceptance is that of deadlines.
+type deadlines struct {
+	oldest, newest *pending
+	count, bytes   int
+}
+
+func (d *deadlines) add(p *pending) {
+	p.listed = true
+	p.older = d.newest
+	if d.newest != nil {
+		d.newest.newer = p
+	} else {
+		d.oldest = p
+	}
+	d.newest = p
+	d.count++
+	d.bytes += len(p.Data)
+}
+
+func (d *deadlines) remove(p *pending) {
+	if !p.listed {
+		return
+	}
+	p.listed = false
+	if p.older != nil {
+		p.older.newer = p.newer
+	} else {
+		d.oldest = p.newer
+	}
+	if p.newer != nil {
+		p.newer.older = p.older
+	} else {
+		d.newest = p.older
+	}
+	p.older, p.newer = nil, nil
+	d.count--
+	d.bytes -= len(p.Data)
+}

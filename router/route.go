@@ -1,0 +1,220 @@
+package router
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/beeline-ws/beeline/registry"
+)
+
+// Waits before a route looks up again what was not settled, or just moving.
+const (
+	restUnsettled = 50 * time.Millisecond
+	restMoving    = 5 * time.Millisecond
+)
+
+// route is the router's state for an address it sends to: what waits for its
+// owners to be known, and what was sent to them. It lives while either is there.
+// Router.mu guards it.
+type route struct {
+	address string
+	asking  bool // a lookup is queued or under way
+	resting bool // a lookup will be queued after a rest
+
+	waiting []*pending       // in the order sent; the lookup under way covers the first `covered`
+	covered int              //
+	back    []*pending       // sent, answered, to be sent again: in the order sent
+	out     int              // messages that owners have not answered
+	owners  []registry.Owner // whom the last messages went to
+	notices uint64           // the holding's notices when the lookup was sent
+}
+
+// routeTo returns the route to an address.
+func (r *Router) routeTo(address string) *route {
+	rt := r.routes[address]
+	if rt == nil {
+		rt = &route{address: address}
+		r.routes[address] = rt
+	}
+	return rt
+}
+
+// ask queues a lookup if something waits for one. While something is to be sent
+// again, it waits until everything sent was answered, so that nothing overtakes.
+func (rt *route) ask(r *Router) {
+	switch {
+	case rt.asking || rt.resting:
+	case len(rt.back) == 0 && len(rt.waiting) == 0:
+		if rt.out == 0 {
+			delete(r.routes, rt.address)
+		}
+	case len(rt.back) > 0 && rt.out > 0:
+	default:
+		rt.asking = true
+		r.lookups = append(r.lookups, rt)
+		r.kick()
+	}
+}
+
+// rest asks again after a while.
+func (rt *route) rest(r *Router, d time.Duration) {
+	if rt.resting {
+		return
+	}
+	rt.resting = true
+	r.after(d, func() {
+		rt.resting = false
+		rt.ask(r)
+	})
+}
+
+// asked is called as the lookup goes out: it answers for what waits by now.
+func (rt *route) asked(r *Router) {
+	rt.covered = len(rt.waiting)
+	rt.notices = r.holdings.noticesOf(rt.address)
+}
+
+// found takes the owners that the lookup named and sends what it covers.
+func (rt *route) found(r *Router, owners []registry.Owner) {
+	rt.asking = false
+	if rt.out > 0 && (len(rt.back) > 0 || !slices.Equal(owners, rt.owners)) {
+		rt.covered = 0
+		return // the last answer will ask again
+	}
+	rt.owners = owners
+	for _, p := range rt.take() {
+		p.send(r, owners)
+	}
+	if r.soleOwner(owners) {
+		r.holdings.onlyHere(rt.address, rt.notices)
+	}
+	rt.ask(r)
+}
+
+// nobody takes the proof that no node owned the address.
+func (rt *route) nobody(r *Router) {
+	rt.asking = false
+	for _, p := range rt.take() {
+		p.conclude(r, Offline)
+	}
+	rt.ask(r)
+}
+
+// failed takes a lookup that Redis did not answer, or not for sure.
+func (rt *route) failed(r *Router, d time.Duration) {
+	rt.asking, rt.covered = false, 0
+	rt.rest(r, d)
+}
+
+// take removes what the lookup covers, in the order sent.
+func (rt *route) take() []*pending {
+	all := append(rt.back, rt.waiting[:rt.covered]...)
+	rt.waiting = slices.Delete(rt.waiting, 0, rt.covered)
+	rt.back, rt.covered = nil, 0
+	return all
+}
+
+// send puts p onto the links to those owners that have not got it yet.
+func (p *pending) send(r *Router, owners []registry.Owner) {
+	if p.joining { // the owner was found: it only was not ready
+		p.hops--
+	}
+	p.again, p.joining = false, false
+	if p.hops == maxHops {
+		p.conclude(r, Timeout)
+		return
+	}
+	p.hops++
+	first := p.route.out == 0
+	p.route.out++
+	p.inFlight = true
+	p.out++ // held until all are sent, or a local answer would end it early
+	for _, o := range owners {
+		if p.was(o.NodeID) {
+			continue
+		}
+		p.out++
+		switch {
+		case o.NodeID == r.opts.NodeID:
+			p.settle(r, o, r.deliverHere(&p.Message, p.accepted))
+		case !r.linkTo(o.NodeID).push(r, item{p, o, first}):
+			p.settle(r, o, fateOverloaded)
+		}
+	}
+	p.out--
+	if p.out == 0 {
+		p.route.returned(r, p)
+	}
+}
+
+// returned takes a message that every owner has answered.
+func (rt *route) returned(r *Router, p *pending) {
+	if !p.inFlight {
+		return // given up before
+	}
+	switch {
+	case p.again && p.listed:
+		i, _ := slices.BinarySearchFunc(rt.back, p, func(a, b *pending) int { return cmp.Compare(a.ID.Count, b.ID.Count) })
+		rt.back = slices.Insert(rt.back, i, p)
+	case p.full:
+		p.conclude(r, Overloaded)
+	default: // delivered was told already; else an owner died with it
+		p.conclude(r, Timeout)
+	}
+	rt.landed(r, p)
+}
+
+// landed takes p off what is in flight. The last one lets the route go on.
+func (rt *route) landed(r *Router, p *pending) {
+	p.inFlight = false
+	rt.out--
+	if rt.out > 0 {
+		return
+	}
+	if len(rt.back) > 0 && (rt.back[0].joining || rt.back[0].hops > 1) {
+		rt.rest(r, restMoving*time.Duration(rt.back[0].hops))
+		return
+	}
+	rt.ask(r)
+}
+
+// forget gives up on a message whose deadline has come: it must not hold up
+// those behind it. Its owners' answers are still awaited by their links.
+func (rt *route) forget(r *Router, p *pending) {
+	if p.inFlight {
+		rt.landed(r, p)
+		return
+	}
+	if i := slices.Index(rt.waiting, p); i >= 0 {
+		rt.waiting = slices.Delete(rt.waiting, i, i+1)
+		if i < rt.covered {
+			rt.covered--
+		}
+	}
+	if i := slices.Index(rt.back, p); i >= 0 {
+		rt.back = slices.Delete(rt.back, i, i+1)
+	}
+	rt.ask(r)
+}
+
+// conclude ends p with o, unless it was answered already.
+func (p *pending) conclude(r *Router, o Outcome) {
+	r.answer(p, o)
+	r.pending.remove(p)
+	r.gauge()
+	delete(r.receipts, p.ID)
+}
+
+// answer tells p's outcome once. The sender's callback runs when mu is released.
+func (r *Router) answer(p *pending, o Outcome) {
+	if p.answered {
+		return
+	}
+	p.answered = true
+	r.outcomes[o][pathRemote].Inc()
+	if p.done != nil {
+		id, done := p.ID, p.done
+		r.calls = append(r.calls, func() { done(id, o) })
+	}
+}

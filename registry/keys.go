@@ -1,5 +1,7 @@
 package registry
 
+import "strings"
+
 // Keys names every key and channel in Redis. The braces are Redis Cluster's
 // hash tags: what a script touches lies in one slot.
 type Keys struct{ prefix string }
@@ -25,3 +27,12 @@ func (k Keys) Broadcast() string { return k.prefix + ":all" }
 
 // Client is the channel of one address under the subscribe delivery.
 func (k Keys) Client(address string) string { return k.prefix + ":client:" + address }
+
+// channels is the pattern that every private channel's name matches.
+func (k Keys) channels() string { return globEscaper.Replace(k.prefix) + ":ch:*" }
+
+// nodeOf returns whose private channel the channel is.
+func (k Keys) nodeOf(channel string) string { return strings.TrimPrefix(channel, k.Channel("")) }
+
+// globEscaper takes the meaning from what Redis patterns give one to.
+var globEscaper = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)

@@ -3,9 +3,14 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/beeline-ws/beeline/metrics"
@@ -30,35 +35,15 @@ const (
 	Reject  Duplicates = "reject"  // the newcomer is refused
 )
 
-// Timing holds the durations that follow from the heartbeat interval.
-type Timing struct{ Heartbeat time.Duration }
-
-// NodeTTL is the life of a node's lease: three heartbeats, so that two may be
-// late or lost before the node counts as dead.
-func (t Timing) NodeTTL() time.Duration { return 3 * t.Heartbeat }
-
-// RefreshEvery is the interval in which each lease is refreshed once.
-func (t Timing) RefreshEvery() time.Duration { return 15 * t.Heartbeat }
-
-// LeaseTTL is the life of a lease that nobody refreshes: three refresh
-// intervals. It collects rubbish; NodeTTL detects failure.
-func (t Timing) LeaseTTL() time.Duration { return 3 * t.RefreshEvery() }
-
 // Options configures a Registry.
 type Options struct {
-	Redis      redis.UniversalClient
-	NodeID     string            // this process's, unique for each start
-	Prefix     string            // of every key and channel; default "beeline"
-	Heartbeat  time.Duration     // default 2 s
-	Duplicates Duplicates        // default Allow
-	Metrics    *metrics.Registry // required
-	Logger     *slog.Logger      // default: discard
-}
-
-// Owner is one node's entry for an address.
-type Owner struct {
-	NodeID string
-	Token  string // of the claim that wrote the entry
+	Redis      redis.UniversalClient // required; see Connect
+	NodeID     string                // this process's, unique for each start; required
+	Prefix     string                // of every key and channel; default "beeline"
+	Heartbeat  time.Duration         // see Timing; default 2 s
+	Duplicates Duplicates            // default Allow
+	Metrics    *metrics.Registry     // default: kept to itself
+	Logger     *slog.Logger          // default: discard
 }
 
 // Events is told what the registry found out about leases. Its methods are
@@ -77,99 +62,131 @@ type Events interface {
 
 // Registry is one node's access to the registry. Its methods are safe for
 // concurrent use.
-type Registry struct{ opts Options }
+type Registry struct {
+	// Static after New.
+	opts      Options
+	keys      Keys
+	timing    Timing
+	rdb       redis.UniversalClient
+	masters   *masters
+	metrics   *metrics.Registry
+	log       *slog.Logger
+	committer *committer
+	refresher *refresher
+	stopping  chan struct{} // closed by Stop
+	settling  chan struct{} // holds a token while somebody looks at the peers
+
+	// Set by Start.
+	events         Events
+	stopRefreshing context.CancelFunc
+	cancel         context.CancelFunc // of everything
+	ended          sync.WaitGroup
+
+	tokens      atomic.Uint64 // the last claim's
+	undisturbed atomic.Bool
+	stopOnce    sync.Once
+
+	mu            sync.Mutex // guards what follows, the leases, and parts of refresher
+	wheel         *wheel
+	epochs        map[string]*epoch // by the tag of their master
+	epochsChanged chan struct{}     // closed, and made anew, at each change of epochs
+
+	beatMu    sync.Mutex // guards what follows
+	last      NodeInfo   // what Beat wrote
+	lastBeat  time.Time
+	announced string // the epochs that the node lease vouches for
+}
 
 // New checks opts and returns a registry that does nothing in the background
 // until Start.
-func New(opts Options) (*Registry, error) { panic("stub") }
+func New(opts Options) (*Registry, error) {
+	if opts.Redis == nil {
+		return nil, errors.New("registry: Options.Redis is missing")
+	}
+	if opts.NodeID == "" {
+		return nil, errors.New("registry: Options.NodeID is missing")
+	}
+	if opts.Prefix == "" {
+		opts.Prefix = "beeline"
+	}
+	if opts.Heartbeat == 0 {
+		opts.Heartbeat = 2 * time.Second
+	}
+	if opts.Heartbeat < time.Millisecond {
+		return nil, fmt.Errorf("registry: Options.Heartbeat is %v, want at least 1ms", opts.Heartbeat)
+	}
+	switch opts.Duplicates {
+	case "":
+		opts.Duplicates = Allow
+	case Allow, Replace, Reject:
+	default:
+		return nil, fmt.Errorf("registry: Options.Duplicates is %q, want allow, replace or reject", opts.Duplicates)
+	}
+	if opts.Metrics == nil {
+		opts.Metrics = metrics.New(prometheus.NewRegistry()).Registry
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	r := &Registry{
+		opts:          opts,
+		keys:          Keys{prefix: opts.Prefix},
+		timing:        Timing{Heartbeat: opts.Heartbeat},
+		rdb:           opts.Redis,
+		metrics:       opts.Metrics,
+		log:           opts.Logger,
+		events:        noEvents{},
+		stopping:      make(chan struct{}),
+		settling:      make(chan struct{}, 1),
+		epochs:        make(map[string]*epoch),
+		epochsChanged: make(chan struct{}),
+	}
+	r.masters = newMasters(r.keys, r.rdb)
+	r.committer = newCommitter(r)
+	r.refresher, r.wheel = newRefresher(r)
+	r.tokens.Store(rand.Uint64() >> 1)
+	r.preregister()
+	return r, nil
+}
 
-// Start starts the committer and the refresher.
-func (r *Registry) Start(events Events) { panic("stub") }
+// Start starts the committer and the refresher. It is called once. events may be
+// nil.
+func (r *Registry) Start(events Events) {
+	if events != nil {
+		r.events = events
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	r.ended.Go(func() { r.committer.loop(ctx) })
+	refreshing, stopRefreshing := context.WithCancel(ctx)
+	r.stopRefreshing = stopRefreshing
+	r.ended.Go(func() { r.refresher.loop(refreshing) })
+}
 
 // Stop sends what waits in the committer, stops the goroutines and removes the
-// node's lease, in the time that ctx allows.
-func (r *Registry) Stop(ctx context.Context) error { panic("stub") }
+// node's lease, in the time that ctx allows. Leases that are still held stay in
+// Redis; without the node's lease they count no more.
+func (r *Registry) Stop(ctx context.Context) error {
+	r.stopOnce.Do(func() { close(r.stopping) })
+	r.committer.stop()
+	if r.cancel != nil {
+		r.stopRefreshing()
+		stop := context.AfterFunc(ctx, r.cancel)
+		r.ended.Wait()
+		stop()
+		r.cancel()
+	}
+	return r.Bury(ctx, r.opts.NodeID)
+}
 
 // Keys names this registry's keys and channels.
-func (r *Registry) Keys() Keys { panic("stub") }
+func (r *Registry) Keys() Keys { return r.keys }
 
 // Timing returns the durations in force.
-func (r *Registry) Timing() Timing { panic("stub") }
+func (r *Registry) Timing() Timing { return r.timing }
 
-// Lease is this node's claim of an address, from Claim until Release. It is
-// meant to be embedded by value in what the caller keeps for the address. Its
-// zero value is ready for Claim; it must not be copied or claimed twice.
-type Lease struct{}
+type noEvents struct{}
 
-// Address returns what was claimed.
-func (l *Lease) Address() string { panic("stub") }
-
-// Token returns the claim's token, unique for each claim.
-func (l *Lease) Token() string { panic("stub") }
-
-// Claim makes this node an owner of address and keeps l refreshed until
-// Release. It returns the other owners, some of which may be dead; under
-// Replace they have been removed already and must be told; under Reject a live
-// other owner makes it fail with ErrHeld (dead ones are pruned and claimed
-// over). While the registry is not settled it waits, and claims again, so that
-// no owner is missed; if ctx ends before, the error wraps ErrUnsettled. On any
-// error the entry, if it was written, is released.
-func (r *Registry) Claim(ctx context.Context, l *Lease, address string) (others []Owner, err error) {
-	panic("stub")
-}
-
-// Release stops refreshing l at once and removes its entry soon, if the entry
-// still holds l's token. It does not wait for Redis; what can't be sent while
-// Redis is away is left to the lease's TTL.
-func (r *Registry) Release(l *Lease) { panic("stub") }
-
-// Lookup is an address's owners, on their way in a pipeline.
-type Lookup struct{ cmd *redis.MapStringStringCmd }
-
-// QueueLookup adds the lookup of address to pipe. It is one command.
-func (r *Registry) QueueLookup(pipe redis.Pipeliner, address string) Lookup { panic("stub") }
-
-// Owners returns what the lookup found once its pipeline was executed, in the
-// order of node IDs. Dead nodes' entries may be among them. An empty answer
-// proves that nobody owns the address only if Settled says so afterwards.
-func (l Lookup) Owners() ([]Owner, error) { panic("stub") }
-
-// Lookup returns the owners of address, as Lookup.Owners does.
-func (r *Registry) Lookup(ctx context.Context, address string) ([]Owner, error) { panic("stub") }
-
-// Settled tells whether an empty answer about address proves that nobody owns
-// it. It is one command on address's Redis master while all is well.
-func (r *Registry) Settled(ctx context.Context, address string) (bool, error) { panic("stub") }
-
-// Undisturbed tells without asking Redis whether the epoch that was last seen is
-// settled.
-func (r *Registry) Undisturbed() bool { panic("stub") }
-
-// Prune removes those of owners' entries that still hold the given tokens.
-func (r *Registry) Prune(ctx context.Context, address string, owners ...Owner) error { panic("stub") }
-
-// NodeInfo is what a node says about itself in its node lease.
-type NodeInfo struct {
-	ID       string
-	URL      string // how others reach it: http://host:port of its client listener
-	Version  string
-	Started  time.Time
-	Sessions int
-	Draining bool
-}
-
-// Beat writes this node's lease, lists it, and looks at the epoch.
-func (r *Registry) Beat(ctx context.Context, info NodeInfo) error { panic("stub") }
-
-// Node returns a node's lease; ok is false if it has none (dead or aged out).
-func (r *Registry) Node(ctx context.Context, id string) (info NodeInfo, ok bool, err error) {
-	panic("stub")
-}
-
-// Nodes returns all live nodes in the order of their IDs, and strikes those off
-// the list that have been without a lease for longer than its TTL.
-func (r *Registry) Nodes(ctx context.Context) ([]NodeInfo, error) { panic("stub") }
-
-// Bury removes the node lease of a node that was found dead. Its entries are
-// pruned by whoever meets them.
-func (r *Registry) Bury(ctx context.Context, id string) error { panic("stub") }
+func (noEvents) Taken(*Lease)              {}
+func (noEvents) Reclaimed(*Lease, []Owner) {}
+func (noEvents) Disturbed()                {}

@@ -1,0 +1,175 @@
+package registry
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// epoch is what this node knows about a master's current epoch.
+type epoch struct {
+	id      string
+	seen    time.Time // first, by this node
+	renewed bool      // after an earlier epoch of the master, or after this node had leases
+
+	verified bool      // this node verified its leases since
+	ripe     bool      // the master is up long enough for peers to have reconnected
+	tried    time.Time // last look at the peers
+	settled  time.Time // zero until every peer has verified
+}
+
+// see takes note of a master's epoch as epoch.lua returned it. A new one, unless
+// it is the first and this node has no leases, makes the refresher verify all
+// leases.
+func (r *Registry) see(master, id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known := r.epochs[master]
+	if known != nil && known.id == id {
+		return
+	}
+	disturbed := known != nil || r.wheel.count > 0
+	r.epochs[master] = &epoch{id: id, seen: time.Now(), renewed: disturbed, verified: !disturbed}
+	r.updateSettled()
+	if disturbed {
+		r.metrics.EpochChanges.Inc()
+		r.refresher.disturbed = true
+		r.refresher.due = true
+	}
+	r.refresher.nudge()
+}
+
+// updateSettled makes known what changed in epochs. The caller holds mu.
+func (r *Registry) updateSettled() {
+	settled := len(r.epochs) > 0
+	for _, e := range r.epochs {
+		settled = settled && !e.settled.IsZero()
+	}
+	r.undisturbed.Store(settled)
+	r.metrics.Settled.Set(0)
+	if settled {
+		r.metrics.Settled.Set(1)
+	}
+	close(r.epochsChanged)
+	r.epochsChanged = make(chan struct{})
+}
+
+// settledIn tells whether id is the last seen epoch of master, and settled. The
+// caller holds mu.
+func (r *Registry) settledIn(master, id string) bool {
+	e := r.epochs[master]
+	return e != nil && e.id == id && !e.settled.IsZero()
+}
+
+// stillSettled tells whether the epoch that c ran in is settled and the last one
+// seen.
+func (r *Registry) stillSettled(c *claim) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.settledIn(c.master, c.epoch)
+}
+
+// awaitSettled returns when the last seen epoch of master is settled.
+func (r *Registry) awaitSettled(ctx context.Context, master string) error {
+	for {
+		r.mu.Lock()
+		e, changed := r.epochs[master], r.epochsChanged
+		settled := e != nil && !e.settled.IsZero()
+		r.mu.Unlock()
+		if settled {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-r.stopping:
+			return errStopped
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ErrUnsettled, ctx.Err())
+		}
+	}
+}
+
+// epochCall reads a master's epoch, or begins it.
+func (r *Registry) epochCall(master string) *call {
+	return newCall(epochScript, []string{r.keys.Epoch(master)}, rand.Text(), r.timing.silence().Milliseconds())
+}
+
+// epochCalls returns a call for each master that holds one of keys, by tag, and
+// the tag for each key.
+func (r *Registry) epochCalls(ctx context.Context, keys []string) (calls map[string]*call, tags []string, err error) {
+	calls = make(map[string]*call, 1)
+	for _, key := range keys {
+		tag, err := r.masters.tag(ctx, key)
+		if err != nil {
+			return nil, nil, err
+		}
+		tags = append(tags, tag)
+		if calls[tag] == nil {
+			calls[tag] = r.epochCall(tag)
+		}
+	}
+	return calls, tags, nil
+}
+
+// seeAll takes note of what calls, by master, returned. The error is one of
+// theirs.
+func (r *Registry) seeAll(calls map[string]*call) error {
+	var failed error
+	for master, c := range calls {
+		id, err := c.cmd.Text()
+		if err != nil {
+			failed = err
+			continue
+		}
+		r.see(master, id)
+	}
+	return failed
+}
+
+// lookAt asks a master for its epoch.
+func (r *Registry) lookAt(ctx context.Context, master string) (id string, err error) {
+	c := r.epochCall(master)
+	if err := r.timed("epoch", func() error { return r.run(ctx, []*call{c}, nil) }); err != nil {
+		return "", fmt.Errorf("read epoch: %w", err)
+	}
+	if id, err = c.cmd.Text(); err != nil {
+		return "", fmt.Errorf("read epoch: %w", err)
+	}
+	r.see(master, id)
+	return id, nil
+}
+
+// keepMasters forgets the epochs of tags that are no master's any more.
+func (r *Registry) keepMasters(tags []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for tag := range r.epochs {
+		if !slices.Contains(tags, tag) {
+			delete(r.epochs, tag)
+			r.updateSettled()
+		}
+	}
+}
+
+// vouched lists the epochs in which this node has verified its leases, in the
+// form of the node lease: "tag=id,tag=id".
+func (r *Registry) vouched() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var pairs []string
+	for tag, e := range r.epochs {
+		if e.verified {
+			pairs = append(pairs, tag+"="+e.id)
+		}
+	}
+	slices.Sort(pairs)
+	return strings.Join(pairs, ",")
+}
+
+// vouches tells whether field, of a node lease, holds the epoch.
+func vouches(field, master, id string) bool {
+	return slices.Contains(strings.Split(field, ","), master+"="+id)
+}

@@ -1,0 +1,240 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// NodeInfo is what a node says about itself in its node lease.
+type NodeInfo struct {
+	ID       string
+	URL      string // how others reach it: http://host:port of its client listener
+	Version  string
+	Started  time.Time
+	Sessions int
+	Draining bool
+}
+
+// Beat writes this node's lease, lists it, and looks at the epoch. info.ID is
+// this node's whatever it says.
+func (r *Registry) Beat(ctx context.Context, info NodeInfo) error {
+	info.ID = r.opts.NodeID
+	err := r.timed("beat", func() error { return r.beat(ctx, info) })
+	r.noticeOutage(err)
+	if err != nil {
+		return fmt.Errorf("beat: %w", err)
+	}
+	// Peers wait for what this node vouches for, and it for them.
+	if err := r.announce(ctx); err != nil {
+		return fmt.Errorf("beat: announce epoch: %w", err)
+	}
+	if !r.Undisturbed() {
+		if _, err := r.settleAll(ctx); err != nil {
+			return fmt.Errorf("beat: settle: %w", err)
+		}
+	}
+	return nil
+}
+
+func (r *Registry) beat(ctx context.Context, info NodeInfo) error {
+	tags, err := r.masters.find(ctx)
+	if err != nil {
+		return err
+	}
+	r.keepMasters(tags)
+	byTag := make(map[string]*call, len(tags))
+	calls := make([]*call, 0, len(tags))
+	for _, tag := range tags {
+		byTag[tag] = r.epochCall(tag)
+		calls = append(calls, byTag[tag])
+	}
+	vouched, now := r.vouched(), time.Now()
+	err = r.run(ctx, calls, func(pipe redis.Pipeliner) {
+		r.queueNode(ctx, pipe, info, vouched, r.timing.NodeTTL())
+	})
+	if err != nil {
+		return err
+	}
+	r.beatMu.Lock()
+	r.last, r.lastBeat, r.announced = info, now, vouched
+	r.beatMu.Unlock()
+	return r.seeAll(byTag)
+}
+
+// queueNode adds the writing of a node lease to pipe.
+func (r *Registry) queueNode(ctx context.Context, pipe redis.Pipeliner, info NodeInfo, vouched string, ttl time.Duration) {
+	key := r.keys.Node(info.ID)
+	pipe.HSet(ctx, key,
+		"url", info.URL,
+		"version", info.Version,
+		"started", info.Started.UnixMilli(),
+		"sessions", info.Sessions,
+		"draining", info.Draining,
+		"epoch", vouched)
+	pipe.PExpire(ctx, key, ttl)
+	pipe.ZAdd(ctx, r.keys.Nodes(), redis.Z{Score: float64(time.Now().UnixMilli()), Member: info.ID})
+}
+
+// announce writes the node lease again if this node vouches for other epochs
+// than its lease says. The lease may have been lost with the epoch before; it
+// gets the time that was left of it and no more, because only Beat proves that
+// this node hears.
+func (r *Registry) announce(ctx context.Context) error {
+	vouched := r.vouched()
+	r.beatMu.Lock()
+	info, left, stale := r.last, time.Until(r.lastBeat.Add(r.timing.NodeTTL())), r.announced != vouched
+	r.beatMu.Unlock()
+	if !stale || left <= 0 {
+		return nil
+	}
+	err := r.timed("beat", func() error {
+		return r.run(ctx, nil, func(pipe redis.Pipeliner) { r.queueNode(ctx, pipe, info, vouched, left) })
+	})
+	if err != nil {
+		return err
+	}
+	r.beatMu.Lock()
+	defer r.beatMu.Unlock()
+	r.announced = vouched
+	return nil
+}
+
+// Node returns a node's lease; ok is false if it has none (dead or aged out).
+func (r *Registry) Node(ctx context.Context, id string) (info NodeInfo, ok bool, err error) {
+	var fields map[string]string
+	err = r.timed("nodes", func() error {
+		fields, err = r.rdb.HGetAll(ctx, r.keys.Node(id)).Result()
+		return err
+	})
+	if err != nil {
+		return NodeInfo{}, false, fmt.Errorf("read node %s: %w", id, err)
+	}
+	if len(fields) == 0 {
+		return NodeInfo{}, false, nil
+	}
+	return parseNode(id, fields), true, nil
+}
+
+func parseNode(id string, fields map[string]string) NodeInfo {
+	started, _ := strconv.ParseInt(fields["started"], 10, 64)
+	sessions, _ := strconv.Atoi(fields["sessions"])
+	draining, _ := strconv.ParseBool(fields["draining"])
+	return NodeInfo{
+		ID:       id,
+		URL:      fields["url"],
+		Version:  fields["version"],
+		Started:  time.UnixMilli(started),
+		Sessions: sessions,
+		Draining: draining,
+	}
+}
+
+// Nodes returns all live nodes in the order of their IDs, and strikes those off
+// the list that have been without a lease for longer than its TTL.
+func (r *Registry) Nodes(ctx context.Context) (nodes []NodeInfo, err error) {
+	err = r.timed("nodes", func() error {
+		nodes, err = r.nodes(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list nodes: %w", err)
+	}
+	return nodes, nil
+}
+
+func (r *Registry) nodes(ctx context.Context) ([]NodeInfo, error) {
+	list, err := r.rdb.ZRangeWithScores(ctx, r.keys.Nodes(), 0, -1).Result()
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	pipe := r.rdb.Pipeline()
+	leases := make([]*redis.MapStringStringCmd, len(list))
+	for i, z := range list {
+		leases[i] = pipe.HGetAll(ctx, r.keys.Node(z.Member.(string)))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, err
+	}
+	var nodes []NodeInfo
+	var gone []any
+	oldest := float64(time.Now().Add(-r.timing.NodeTTL()).UnixMilli())
+	for i, z := range list {
+		if fields := leases[i].Val(); len(fields) > 0 {
+			nodes = append(nodes, parseNode(z.Member.(string), fields))
+		} else if z.Score < oldest {
+			gone = append(gone, z.Member)
+		}
+	}
+	slices.SortFunc(nodes, func(a, b NodeInfo) int { return strings.Compare(a.ID, b.ID) })
+	if len(gone) == 0 {
+		return nodes, nil
+	}
+	return nodes, r.rdb.ZRem(ctx, r.keys.Nodes(), gone...).Err()
+}
+
+// Bury removes the node lease of a node that was found dead. Its entries are
+// pruned by whoever meets them.
+func (r *Registry) Bury(ctx context.Context, id string) error {
+	err := r.timed("nodes", func() error {
+		_, err := r.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+			pipe.Del(ctx, r.keys.Node(id))
+			pipe.ZRem(ctx, r.keys.Nodes(), id)
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("bury node %s: %w", id, err)
+	}
+	return nil
+}
+
+// alive tells which of owners' nodes have a lease. It is sure only if the epoch
+// was still settled afterwards: without one a missing lease may be a lost one.
+func (r *Registry) alive(ctx context.Context, owners []Owner) (live map[string]bool, sure bool, err error) {
+	keys := make([]string, len(owners))
+	for i, o := range owners {
+		keys[i] = r.keys.Node(o.NodeID)
+	}
+	byMaster, masters, err := r.epochCalls(ctx, keys)
+	if err != nil {
+		return nil, false, err
+	}
+	exists := make([]*redis.IntCmd, len(owners))
+	err = r.timed("nodes", func() error {
+		_, err := r.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+			for i, key := range keys {
+				exists[i] = pipe.Exists(ctx, key)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		calls := make([]*call, 0, len(byMaster))
+		for _, c := range byMaster {
+			calls = append(calls, c)
+		}
+		return r.run(ctx, calls, nil)
+	})
+	if err != nil {
+		return nil, false, fmt.Errorf("look at owners' nodes: %w", err)
+	}
+	if err := r.seeAll(byMaster); err != nil {
+		return nil, false, err
+	}
+	live, sure = map[string]bool{r.opts.NodeID: true}, true
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, o := range owners {
+		live[o.NodeID] = live[o.NodeID] || exists[i].Val() == 1
+		sure = sure && r.settledIn(masters[i], byMaster[masters[i]].cmd.Val().(string))
+	}
+	return live, sure, nil
+}

@@ -1,0 +1,143 @@
+package registry
+
+import (
+	"context"
+	"errors"
+)
+
+// reclaimRounds bounds how often a lease is claimed again at once when its
+// claim is refused; after that the next refresh tries.
+const reclaimRounds = 5
+
+var errContended = errors.New("lease could not be claimed again: its owners keep changing")
+
+// lost is a lease on its way back into the registry.
+type lost struct {
+	lease *Lease
+	rule  Duplicates
+	claim *claim // its last
+}
+
+// reclaim writes entries that are missing again, with the same tokens. Under
+// Replace and Reject another owner, if it lives, has taken the address; if it is
+// dead it is pruned. While the epoch is not settled nobody knows who is dead;
+// then the entry is written beside the other's, whose claim is repeated once
+// the epoch is settled and decides.
+func (f *refresher) reclaim(ctx context.Context, leases []*Lease) error {
+	if len(leases) == 0 {
+		return nil
+	}
+	rule := Reject
+	if f.r.opts.Duplicates == Allow {
+		rule = Allow
+	}
+	waiting := make([]*lost, len(leases))
+	for i, l := range leases {
+		waiting[i] = &lost{lease: l, rule: rule}
+	}
+	var failed error
+	for range reclaimRounds {
+		refused, err := f.claimAgain(ctx, waiting)
+		if err != nil {
+			failed = err
+		}
+		if len(refused) == 0 {
+			return failed
+		}
+		if waiting, err = f.resolve(ctx, refused); err != nil {
+			return err
+		}
+	}
+	if len(waiting) > 0 && failed == nil {
+		failed = errContended
+	}
+	return failed
+}
+
+// claimAgain claims all of waiting, in as few groups as the committer makes of
+// them, and returns those that were refused because others own the address.
+func (f *refresher) claimAgain(ctx context.Context, waiting []*lost) (others []*lost, failed error) {
+	for _, w := range waiting {
+		if w.claim, failed = f.claimHeld(ctx, w.lease, w.rule); failed != nil {
+			break
+		}
+	}
+	for _, w := range waiting {
+		if w.claim == nil {
+			continue
+		}
+		if err := w.claim.wait(ctx); err != nil {
+			failed = err
+			continue
+		}
+		switch w.claim.verdict {
+		case written:
+			f.r.metrics.LeasesLost.WithLabelValues("missing").Inc()
+			if f.holds(w.lease) {
+				f.r.events.Reclaimed(w.lease, w.claim.others)
+			}
+		case superseded:
+			f.lose(w.lease)
+		default:
+			others = append(others, w)
+		}
+	}
+	return others, failed
+}
+
+// claimHeld queues a claim of l unless l was released. Release takes the same
+// lock, so a release that comes later is committed later: no entry outlives its
+// session.
+func (f *refresher) claimHeld(ctx context.Context, l *Lease, rule Duplicates) (*claim, error) {
+	f.r.mu.Lock()
+	defer f.r.mu.Unlock()
+	if !l.held {
+		return nil, nil
+	}
+	return f.r.committer.claim(ctx, l, rule, "again")
+}
+
+func (f *refresher) holds(l *Lease) bool {
+	f.r.mu.Lock()
+	defer f.r.mu.Unlock()
+	return l.held
+}
+
+// resolve decides about leases whose addresses others own, and returns those
+// that are to be claimed once more.
+func (f *refresher) resolve(ctx context.Context, refused []*lost) (again []*lost, err error) {
+	var owners []Owner
+	for _, w := range refused {
+		owners = append(owners, w.claim.others...)
+	}
+	live, sure, err := f.r.alive(ctx, owners)
+	if err != nil {
+		return nil, err
+	}
+	var prunes []*call
+	for _, w := range refused {
+		switch {
+		case !sure || !f.r.stillSettled(w.claim):
+			w.rule = Allow
+		case anyLive(live, w.claim.others):
+			f.lose(w.lease)
+			continue
+		default:
+			prunes = append(prunes, f.r.pruneCall(w.lease.address, w.claim.others))
+		}
+		again = append(again, w)
+	}
+	if len(prunes) == 0 {
+		return again, nil
+	}
+	return again, f.r.pruneAll(ctx, prunes)
+}
+
+func anyLive(live map[string]bool, owners []Owner) bool {
+	for _, o := range owners {
+		if live[o.NodeID] {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,207 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+const (
+	maxSlots     = 300                   // ticks in a refresh interval
+	minTick      = 10 * time.Millisecond // so a short interval has fewer
+	maxCatchUp   = 4                     // slots refreshed at once when ticks came late
+	refreshKeys  = 128                   // leases that one script call extends
+	refreshBatch = 1024                  // leases that one pipeline extends
+)
+
+// refresher extends each lease once an interval, claims again what was lost, and
+// verifies all leases when Redis may have lost data.
+type refresher struct {
+	r     *Registry
+	wake  chan struct{}
+	every time.Duration // between two ticks
+
+	// Guarded by Registry.mu.
+	disturbed bool // Events.Disturbed is to be called
+	due       bool // a verification is
+	outage    bool // the last refresh or beat failed
+
+	// Owned by the loop.
+	notUntil time.Time     // the next verification, if Redis seems whole
+	pause    time.Duration // before the next look at an epoch that is not settled
+}
+
+// newRefresher returns a refresher, and the wheel that it turns.
+func newRefresher(r *Registry) (*refresher, *wheel) {
+	slots := int(max(1, min(maxSlots, r.timing.RefreshEvery()/minTick)))
+	f := &refresher{r: r, wake: make(chan struct{}, 1), every: r.timing.RefreshEvery() / time.Duration(slots)}
+	return f, newWheel(slots)
+}
+
+func (f *refresher) nudge() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// loop runs until ctx ends.
+func (f *refresher) loop(ctx context.Context) {
+	ticker := time.NewTicker(f.every)
+	defer ticker.Stop()
+	again := time.NewTimer(0)
+	defer again.Stop()
+	began, done := time.Now(), 0
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			owed := int(now.Sub(began)/f.every) - done
+			owed = min(owed, len(f.r.wheel.slots)) // what is older was refreshed by verifying
+			done = int(now.Sub(began)/f.every) - owed
+			for range min(owed, maxCatchUp) {
+				f.tick(ctx)
+				done++
+			}
+		case <-f.wake:
+		case <-again.C:
+		}
+		if next := f.attend(ctx); next > 0 {
+			again.Reset(next)
+		}
+	}
+}
+
+// tick refreshes the slot that is due. Leases whose refresh fails stay where
+// they are. While Redis is away the ticks are its probes, and the first that
+// succeeds makes all leases due.
+func (f *refresher) tick(ctx context.Context) {
+	f.r.mu.Lock()
+	leases, outage := f.r.wheel.turn(), f.outage
+	f.r.mu.Unlock()
+	switch {
+	case len(leases) > 0:
+		f.r.noticeOutage(f.refreshAll(ctx, leases, 0))
+	case outage:
+		f.r.noticeOutage(f.probe(ctx))
+	}
+}
+
+func (f *refresher) probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, f.r.timing.operation())
+	defer cancel()
+	tags, err := f.r.masters.find(ctx)
+	if err != nil {
+		return err
+	}
+	for _, tag := range tags {
+		if _, err := f.r.lookAt(ctx, tag); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noticeOutage makes all leases due for verification when Redis answers again
+// after it did not: some may have expired.
+func (r *Registry) noticeOutage(err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err == nil && r.refresher.outage {
+		r.refresher.due = true
+		r.refresher.nudge()
+	}
+	r.refresher.outage = err != nil
+}
+
+// refreshAll refreshes leases in batches of a bounded size, with a pause between
+// them.
+func (f *refresher) refreshAll(ctx context.Context, leases []*Lease, pause time.Duration) error {
+	var failed error
+	for len(leases) > 0 {
+		n := min(len(leases), refreshBatch)
+		if err := f.refresh(ctx, leases[:n]); err != nil {
+			failed = err
+		}
+		if leases = leases[n:]; len(leases) > 0 && pause > 0 {
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	return failed
+}
+
+// refresh extends leases in one pipeline and deals with those that are lost.
+func (f *refresher) refresh(ctx context.Context, leases []*Lease) error {
+	calls, chunks := f.r.refreshCalls(leases)
+	began := time.Now()
+	timed, cancel := context.WithTimeout(ctx, f.r.timing.operation())
+	defer cancel()
+	_ = f.r.run(timed, calls, nil)
+
+	var failed error
+	var missing []*Lease
+	for i, c := range calls {
+		codes, err := c.numbers(len(chunks[i]))
+		if err != nil {
+			failed = err
+			continue
+		}
+		for j, code := range codes {
+			switch l := chunks[i][j]; code {
+			case 1:
+				f.r.metrics.RefreshedLeases.Inc()
+			case 0:
+				missing = append(missing, l)
+			default:
+				f.lose(l)
+			}
+		}
+	}
+	f.r.metrics.RefreshBatches.Inc()
+	f.r.observe("refresh", began, failed)
+	if err := f.reclaim(ctx, missing); err != nil {
+		failed = err
+	}
+	return failed
+}
+
+// refreshCalls returns the calls that extend leases, and which leases each
+// extends: many outside Cluster, where keys of one call must share a slot.
+func (r *Registry) refreshCalls(leases []*Lease) (calls []*call, chunks [][]*Lease) {
+	size := refreshKeys
+	if r.masters.cluster != nil {
+		size = 1
+	}
+	for len(leases) > 0 {
+		n := min(len(leases), size)
+		keys, args := make([]string, n), make([]any, 2, n+2)
+		args[0], args[1] = r.opts.NodeID, r.timing.LeaseTTL().Milliseconds()
+		for i, l := range leases[:n] {
+			keys[i] = r.keys.Address(l.address)
+			args = append(args, l.Token())
+		}
+		calls = append(calls, newCall(refreshScript, keys, args...))
+		chunks = append(chunks, leases[:n])
+		leases = leases[n:]
+	}
+	return calls, chunks
+}
+
+// lose stops refreshing a lease that another session took.
+func (f *refresher) lose(l *Lease) {
+	f.r.mu.Lock()
+	held := f.r.forget(l)
+	f.r.mu.Unlock()
+	if held {
+		f.r.metrics.LeasesLost.WithLabelValues("taken").Inc()
+		f.r.events.Taken(l)
+	}
+}

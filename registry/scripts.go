@@ -1,0 +1,102 @@
+package registry
+
+import (
+	"context"
+	_ "embed" // the scripts' sources
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Each script's head is its contract.
+var (
+	//go:embed scripts/claim.lua
+	claimSource string
+	//go:embed scripts/refresh.lua
+	refreshSource string
+	//go:embed scripts/release.lua
+	releaseSource string
+	//go:embed scripts/epoch.lua
+	epochSource string
+
+	claimScript   = newScript(claimSource)
+	refreshScript = newScript(refreshSource)
+	releaseScript = newScript(releaseSource)
+	epochScript   = newScript(epochSource)
+)
+
+type script struct {
+	*redis.Script
+	source string
+}
+
+func newScript(source string) *script {
+	return &script{Script: redis.NewScript(source), source: source}
+}
+
+// call is one script call that travels in a pipeline. All keys lie in one slot.
+type call struct {
+	script *script
+	keys   []string
+	args   []any
+	cmd    *redis.Cmd // the answer, once run
+}
+
+func newCall(s *script, keys []string, args ...any) *call {
+	return &call{script: s, keys: keys, args: args}
+}
+
+// numbers returns the call's answer as n numbers.
+func (c *call) numbers(n int) ([]int64, error) {
+	numbers, err := c.cmd.Int64Slice()
+	if err == nil && len(numbers) != n {
+		err = errMalformed
+	}
+	return numbers, err
+}
+
+// run sends calls, and what queue adds behind them, in one pipeline. The error
+// is the first of the pipeline's; each call's own is in its cmd.
+//
+// A server that is new or was restarted does not know the scripts. Then they
+// are loaded and all calls are sent again, in their order: each may be repeated,
+// and an epoch must be read after the claims it vouches for.
+func (r *Registry) run(ctx context.Context, calls []*call, queue func(redis.Pipeliner)) error {
+	err := r.send(ctx, calls, queue)
+	unknown := make(map[*script]bool)
+	for _, c := range calls {
+		if redis.HasErrorPrefix(c.cmd.Err(), "NOSCRIPT") {
+			unknown[c.script] = true
+		}
+	}
+	if len(unknown) == 0 {
+		return err
+	}
+	if err := r.load(ctx, unknown); err != nil {
+		return err
+	}
+	return r.send(ctx, calls, nil)
+}
+
+func (r *Registry) send(ctx context.Context, calls []*call, queue func(redis.Pipeliner)) error {
+	pipe := r.rdb.Pipeline()
+	for _, c := range calls {
+		c.cmd = c.script.EvalSha(ctx, pipe, c.keys, c.args...)
+	}
+	if queue != nil {
+		queue(pipe)
+	}
+	_, err := pipe.Exec(ctx)
+	return err
+}
+
+// load makes scripts known to every master.
+func (r *Registry) load(ctx context.Context, scripts map[*script]bool) error {
+	return r.masters.each(ctx, func(ctx context.Context, master redis.UniversalClient) error {
+		for s := range scripts {
+			if err := s.Load(ctx, master).Err(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

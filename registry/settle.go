@@ -1,0 +1,217 @@
+package registry
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// minUptime is how long a master must be up before its list of channels
+	// counts: nodes that started before it need a moment to connect.
+	minUptime = time.Second
+	// settleEvery bounds how often the peers are looked at.
+	settleEvery = 10 * time.Millisecond
+)
+
+// Settled tells whether an empty answer about address proves that nobody owns
+// it: the lookup must have been sent before, by not more than half a heartbeat.
+// It is one command on address's Redis master while all is well.
+func (r *Registry) Settled(ctx context.Context, address string) (bool, error) {
+	master, err := r.masters.tag(ctx, r.keys.Address(address))
+	if err != nil {
+		return false, err
+	}
+	id, err := r.lookAt(ctx, master)
+	if err != nil {
+		return false, err
+	}
+	if r.proves(master, id) {
+		return true, nil
+	}
+	if err := r.settle(ctx, master); err != nil {
+		return false, err
+	}
+	return r.proves(master, id), nil
+}
+
+// proves tells whether the epoch is settled, and, if data was lost before it,
+// since so long that a lookup made before it settled is no longer on its way.
+func (r *Registry) proves(master, id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.settledIn(master, id) {
+		return false
+	}
+	e := r.epochs[master]
+	return !e.renewed || time.Since(e.settled) >= r.timing.Heartbeat/2
+}
+
+// Undisturbed tells without asking Redis whether the epoch that was last seen is
+// settled.
+func (r *Registry) Undisturbed() bool { return r.undisturbed.Load() }
+
+// settleAll looks at every epoch that is not settled and tells whether all are.
+func (r *Registry) settleAll(ctx context.Context) (bool, error) {
+	r.mu.Lock()
+	var open []string
+	for master, e := range r.epochs {
+		if e.settled.IsZero() {
+			open = append(open, master)
+		}
+	}
+	r.mu.Unlock()
+	var failed error
+	for _, master := range open {
+		if err := r.settle(ctx, master); err != nil {
+			failed = err
+		}
+	}
+	return r.Undisturbed(), failed
+}
+
+// settle marks the master's epoch as settled if this node and all its peers have
+// verified their leases in it.
+func (r *Registry) settle(ctx context.Context, master string) error {
+	select {
+	case r.settling <- struct{}{}:
+		defer func() { <-r.settling }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	e, open := r.openEpoch(master)
+	if !open {
+		return nil
+	}
+	settled, err := false, error(nil)
+	err = r.timed("epoch", func() error {
+		settled, err = r.allVerified(ctx, master, &e)
+		return err
+	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := r.epochs[master]; now != nil && now.id == e.id {
+		now.ripe, now.tried = e.ripe, time.Now()
+		if settled {
+			now.settled = now.tried
+			r.updateSettled()
+		}
+	}
+	return err
+}
+
+// openEpoch returns the master's epoch if it is worth a look: this node has
+// verified it, and not looked at its peers just now.
+func (r *Registry) openEpoch(master string) (epoch, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.epochs[master]
+	if e == nil || !e.verified || !e.settled.IsZero() || time.Since(e.tried) < settleEvery {
+		return epoch{}, false
+	}
+	return *e, true
+}
+
+func (r *Registry) allVerified(ctx context.Context, master string, e *epoch) (bool, error) {
+	if !e.ripe {
+		up, known, err := r.uptime(ctx, master)
+		if err != nil {
+			return false, err
+		}
+		enough := minUptime
+		if e.renewed {
+			enough = max(enough, r.timing.NodeTTL())
+		}
+		if e.ripe = !known || up >= enough; !e.ripe {
+			return false, nil
+		}
+	}
+	return r.peersVerified(ctx, master, e)
+}
+
+// uptime returns how long the master is up, in whole seconds; known is false if
+// it doesn't say.
+func (r *Registry) uptime(ctx context.Context, master string) (up time.Duration, known bool, err error) {
+	client, err := r.masters.holding(ctx, r.keys.Epoch(master))
+	if err != nil {
+		return 0, false, err
+	}
+	info, err := client.Info(ctx, "server").Result()
+	if _, refused := err.(redis.Error); refused {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	for line := range strings.Lines(info) {
+		if value, ok := strings.CutPrefix(line, "uptime_in_seconds:"); ok {
+			seconds, err := strconv.Atoi(strings.TrimSpace(value))
+			return time.Duration(seconds) * time.Second, err == nil, nil
+		}
+	}
+	return 0, false, nil
+}
+
+// peersVerified tells whether every other node says in its lease that it has
+// verified the epoch. A peer is who subscribes to a private channel, because
+// that survives a flush, or has a lease, because that survives a failover.
+// A subscriber without a lease is dead once it had time to write one.
+func (r *Registry) peersVerified(ctx context.Context, master string, e *epoch) (bool, error) {
+	subscribed, err := r.subscribed(ctx)
+	if err != nil {
+		return false, err
+	}
+	listed, err := r.rdb.ZRange(ctx, r.keys.Nodes(), 0, -1).Result()
+	if err != nil {
+		return false, err
+	}
+	peers := make(map[string]*redis.SliceCmd)
+	pipe := r.rdb.Pipeline()
+	for _, id := range append(subscribed, listed...) {
+		if id != r.opts.NodeID && peers[id] == nil {
+			peers[id] = pipe.HMGet(ctx, r.keys.Node(id), "started", "epoch")
+		}
+	}
+	if len(peers) > 0 {
+		if _, err := pipe.Exec(ctx); err != nil {
+			return false, err
+		}
+	}
+	patience := time.Since(e.seen) < 2*r.timing.NodeTTL()
+	for _, id := range subscribed {
+		if p := peers[id]; p != nil && p.Val()[0] == nil && patience {
+			return false, nil
+		}
+	}
+	for _, p := range peers {
+		field, _ := p.Val()[1].(string)
+		if p.Val()[0] != nil && !vouches(field, master, e.id) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// subscribed returns the nodes whose private channels have a subscriber.
+func (r *Registry) subscribed(ctx context.Context) ([]string, error) {
+	var mu sync.Mutex
+	var ids []string
+	err := r.masters.each(ctx, func(ctx context.Context, master redis.UniversalClient) error {
+		list := master.PubSubChannels
+		if r.masters.cluster != nil {
+			list = master.PubSubShardChannels
+		}
+		channels, err := list(ctx, r.keys.channels()).Result()
+		mu.Lock()
+		defer mu.Unlock()
+		for _, channel := range channels {
+			ids = append(ids, r.keys.nodeOf(channel))
+		}
+		return err
+	})
+	return ids, err
+}

@@ -1,0 +1,208 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/beeline-ws/beeline/registry/redistest"
+)
+
+func TestAllowLetsEveryNodeOwn(t *testing.T) {
+	onEach(t, func(t *testing.T, s store) {
+		a, b := startNode(t, s, "a", Options{}), startNode(t, s, "b", Options{})
+		atA := a.claim("alice")
+		var atB Lease
+		others := b.claimInto(&atB, "alice")
+		if len(others) != 1 || others[0] != a.owner(atA) {
+			t.Fatalf("others: %v, want a's", others)
+		}
+		a.wantOwners("alice", a.owner(atA), b.owner(&atB))
+		a.wantTTL("alice")
+	})
+}
+
+func TestReplaceRemovesTheEarlierOwner(t *testing.T) {
+	onEach(t, func(t *testing.T, s store) {
+		a, b := startNode(t, s, "a", Options{Duplicates: Replace}), startNode(t, s, "b", Options{Duplicates: Replace})
+		atA := a.claim("alice")
+		var atB Lease
+		others := b.claimInto(&atB, "alice")
+		if len(others) != 1 || others[0] != a.owner(atA) {
+			t.Fatalf("others: %v, want a's", others)
+		}
+		b.wantOwners("alice", b.owner(&atB))
+
+		a.refreshAllNow()
+		a.wantTaken(atA)
+		a.Release(atA)
+		b.wantOwners("alice", b.owner(&atB))
+	})
+}
+
+func TestRejectRefusesTheNewcomer(t *testing.T) {
+	onEach(t, func(t *testing.T, s store) {
+		a, b := startNode(t, s, "a", Options{Duplicates: Reject}), startNode(t, s, "b", Options{Duplicates: Reject})
+		atA := a.claim("alice")
+		_, err := b.Claim(t.Context(), new(Lease), "alice")
+		wantError(t, err, ErrHeld)
+		a.wantOwners("alice", a.owner(atA))
+
+		a.Release(atA)
+		a.eventuallyOwners("alice")
+		atB := b.claim("alice")
+		a.wantOwners("alice", b.owner(atB))
+	})
+}
+
+func TestRejectClaimsOverTheDead(t *testing.T) {
+	onEach(t, func(t *testing.T, s store) {
+		a, b := startNode(t, s, "a", Options{Duplicates: Reject}), startNode(t, s, "b", Options{Duplicates: Reject})
+		a.claim("alice")
+		a.crash()
+		atB := b.claim("alice")
+		b.wantOwners("alice", b.owner(atB))
+	})
+}
+
+func TestLateReleaseSparesAnotherNodesClaim(t *testing.T) {
+	onEach(t, func(t *testing.T, s store) {
+		a, b := startNode(t, s, "a", Options{Duplicates: Replace}), startNode(t, s, "b", Options{Duplicates: Replace})
+		late := a.claim("alice")
+		newer := b.claim("alice")
+		a.Release(late)
+		a.committed()
+		a.wantOwners("alice", b.owner(newer))
+	})
+}
+
+func TestLateReleaseSparesTheSameNodesNewerClaim(t *testing.T) {
+	onEach(t, func(t *testing.T, s store) {
+		a := startNode(t, s, "a", Options{})
+		late := a.claim("alice")
+		newer := a.claim("alice")
+		a.Release(late)
+		a.committed()
+		a.wantOwners("alice", a.owner(newer))
+	})
+}
+
+// committed returns when everything that was queued before is committed.
+func (n *testNode) committed() {
+	n.t.Helper()
+	n.Release(n.claim("committed"))
+	n.eventuallyOwners("committed")
+}
+
+func TestReleaseRemovesTheEntryOnce(t *testing.T) {
+	t.Parallel()
+	a := startNode(t, single(redistest.Start(t)), "a", Options{})
+	l := a.claim("alice")
+	a.Release(l)
+	a.Release(l)
+	a.Release(new(Lease))
+	a.eventuallyOwners("alice")
+}
+
+func TestClaimsThatArriveTogetherTravelTogether(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartOwn(t)
+	s.AwaitUptime()
+	a := startNode(t, single(s), "a", Options{})
+	a.claim("warm")
+	before := s.CommandCount(t, "evalsha")["evalsha"]
+
+	s.Pause()
+	var claims sync.WaitGroup
+	for i := range 1000 {
+		claims.Go(func() { a.claim(fmt.Sprint("client", i)) })
+	}
+	eventually(t, func() bool {
+		a.committer.mu.Lock()
+		defer a.committer.mu.Unlock()
+		return len(a.committer.claims) >= 1000-maxGroup
+	}, func() string { return "claims do not gather" })
+	s.Resume()
+	claims.Wait()
+
+	epochs := s.CommandCount(t, "evalsha")["evalsha"] - before - 1000
+	if epochs > 20 {
+		t.Errorf("1000 claims read the epoch %d times, want once a group", epochs)
+	}
+}
+
+func TestClaimThatIsGivenUpLeavesNoEntry(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartOwn(t)
+	s.AwaitUptime()
+	a := startNode(t, single(s), "a", Options{})
+	s.Pause()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	var l Lease
+	_, err := a.Claim(ctx, &l, "alice")
+	wantError(t, err, context.DeadlineExceeded)
+	s.Resume()
+	a.committed()
+	a.wantOwners("alice")
+
+	a.claimInto(&l, "alice")
+	a.wantOwners("alice", a.owner(&l))
+}
+
+func TestClaimAfterStopFails(t *testing.T) {
+	t.Parallel()
+	s := single(redistest.Start(t))
+	a, b := startNode(t, s, "a", Options{}), startNode(t, s, "b", Options{})
+	l := a.claim("alice")
+	a.Release(l)
+	must(t, a.Stop(t.Context()))
+	b.wantOwners("alice")
+	if _, ok, err := b.Node(t.Context(), "a"); ok || err != nil {
+		t.Errorf("node lease after stop: %v, %v", ok, err)
+	}
+	_, err := a.Claim(t.Context(), new(Lease), "alice")
+	wantError(t, err, errStopped)
+}
+
+func TestPruneComparesTokens(t *testing.T) {
+	onEach(t, func(t *testing.T, s store) {
+		a, b := startNode(t, s, "a", Options{}), startNode(t, s, "b", Options{})
+		atA, atB := a.claim("alice"), b.claim("alice")
+		must(t, b.Prune(t.Context(), "alice", a.owner(atA), Owner{"b", "an earlier token"}, Owner{"c", "x"}))
+		b.wantOwners("alice", b.owner(atB))
+		must(t, b.Prune(t.Context(), "alice"))
+	})
+}
+
+func TestLookupsShareAPipeline(t *testing.T) {
+	onEach(t, func(t *testing.T, s store) {
+		a := startNode(t, s, "a", Options{})
+		alice, bob := a.claim("alice"), a.claim("bob")
+		pipe := a.rdb.Pipeline()
+		lookups := []Lookup{a.QueueLookup(pipe, "alice"), a.QueueLookup(pipe, "bob"), a.QueueLookup(pipe, "nobody")}
+		_, err := pipe.Exec(t.Context())
+		must(t, err)
+		for i, want := range [][]Owner{{a.owner(alice)}, {a.owner(bob)}, nil} {
+			got, err := lookups[i].Owners()
+			must(t, err)
+			if len(got) != len(want) || len(want) == 1 && got[0] != want[0] {
+				t.Errorf("lookup %d: %v, want %v", i, got, want)
+			}
+		}
+		a.wantSettled("nobody", true)
+	})
+}
+
+func TestScriptsAreLoadedAgain(t *testing.T) {
+	onEachOwn(t, func(t *testing.T, s store) {
+		a := startNode(t, s, "a", Options{})
+		must(t, s.client(t).ScriptFlush(t.Context()).Err())
+		l := a.claim("alice")
+		must(t, s.client(t).ScriptFlush(t.Context()).Err())
+		a.refreshAllNow()
+		a.wantOwners("alice", a.owner(l))
+	})
+}

@@ -1,0 +1,14 @@
+// Package redistest starts real Redis servers for tests.
+//
+// Start gives a test a key prefix of its own on one server that all tests of
+// the process share: it is fast, it may run in parallel, and the server is up
+// long enough for an epoch to settle at once. StartOwn gives a test a server of
+// its own, for tests that flush, restart, stop, count or reconfigure.
+// StartCluster and StartOwnCluster do the same with three masters; StartSentinel
+// starts a master, a replica and a Sentinel.
+//
+// The servers end with the test, the shared ones with the test process, however
+// it ends: each has a shell beside it that kills it when the process's end of a
+// pipe is closed. Without a redis-server on the machine tests are skipped, or
+// fail where CI=true.
+package redistest

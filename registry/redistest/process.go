@@ -1,0 +1,162 @@
+package redistest
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// patience bounds every wait for a server.
+const patience = 20 * time.Second
+
+// keeper runs a server and kills it, and removes its directory, when standard
+// input ends.
+const keeper = `dir=$1; shift
+"$@" </dev/null >/dev/null 2>&1 &
+echo $!
+cat >/dev/null
+kill -9 $! 2>/dev/null
+wait
+rm -rf "$dir"`
+
+// process is one redis-server.
+type process struct {
+	addr string
+	dir  string
+	args []string
+
+	pid   int
+	shell *exec.Cmd
+	leash io.Closer
+}
+
+// binary finds redis-server, or ends the test.
+func binary(t testing.TB) string {
+	t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err == nil {
+		return path
+	}
+	const missing = "redis-server is not installed; get it with `apt-get install redis-server` or `brew install redis`"
+	if os.Getenv("CI") == "true" {
+		t.Fatal(missing)
+	}
+	t.Skip(missing)
+	return ""
+}
+
+// launch starts a server with args on a free port, in a new directory.
+func launch(binary string, args ...string) (*process, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "redistest")
+	if err != nil {
+		return nil, err
+	}
+	p := &process{addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), dir: dir}
+	p.args = append([]string{binary,
+		"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", dir,
+		"--logfile", filepath.Join(dir, "log"), "--save", "", "--appendonly", "no"}, args...)
+	return p, p.start()
+}
+
+// start starts the server on its port and waits until it answers.
+func (p *process) start() error {
+	if err := os.MkdirAll(p.dir, 0o700); err != nil {
+		return err
+	}
+	p.shell = exec.Command("/bin/sh", append([]string{"-c", keeper, "sh", p.dir}, p.args...)...)
+	leash, err := p.shell.StdinPipe()
+	if err != nil {
+		return err
+	}
+	out, err := p.shell.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := p.shell.Start(); err != nil {
+		return err
+	}
+	p.leash = leash
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		return err
+	}
+	if p.pid, err = strconv.Atoi(strings.TrimSpace(line)); err != nil {
+		return err
+	}
+	return p.await("PING is answered", func(ctx context.Context, c *redis.Client) bool {
+		return c.Ping(ctx).Err() == nil
+	})
+}
+
+// kill ends the server at once. It may be started again.
+func (p *process) kill() {
+	_ = p.leash.Close()
+	_ = p.shell.Wait()
+}
+
+// signal sends the server a signal.
+func (p *process) signal(s syscall.Signal) error { return syscall.Kill(p.pid, s) }
+
+// await polls the server until ok.
+func (p *process) await(what string, ok func(context.Context, *redis.Client) bool) error {
+	c := p.client()
+	defer func() { _ = c.Close() }()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for !ok(ctx, c) {
+		select {
+		case <-ctx.Done():
+			log, _ := os.ReadFile(filepath.Join(p.dir, "log"))
+			return fmt.Errorf("redis-server %s: not reached within %v: %s\n%s", p.addr, patience, what, log)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+func (p *process) client() *redis.Client {
+	return redis.NewClient(&redis.Options{Addr: p.addr, DisableIdentity: true, ContextTimeoutEnabled: true,
+		MaxRetries: -1, DialerRetries: 1})
+}
+
+// freePort returns a port that is free, as is the one 10,000 above it, which a
+// Cluster's servers talk to each other on.
+func freePort() (int, error) {
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return 0, err
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		_ = l.Close()
+		if port > 55535 {
+			port -= 20000
+			if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err != nil {
+				continue
+			}
+			_ = l.Close()
+		}
+		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port+10000))); err != nil {
+			continue
+		}
+		_ = l.Close()
+		return port, nil
+	}
+	return 0, fmt.Errorf("no free port found")
+}

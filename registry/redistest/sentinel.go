@@ -1,0 +1,109 @@
+package redistest
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Sentinel is a master and a replica that one Sentinel watches under the name
+// mymaster. They end with the test.
+type Sentinel struct {
+	Addr   string // the Sentinel's
+	Prefix string // for keys and channels; no other test of the process has it
+
+	t        testing.TB
+	servers  [2]*process
+	sentinel *process
+}
+
+// StartSentinel starts them and waits until the replica can take over.
+func StartSentinel(t testing.TB) *Sentinel {
+	t.Helper()
+	master := launchFor(t)
+	host, port, _ := net.SplitHostPort(master.addr)
+	replica := launchFor(t, "--replicaof", host+" "+port, "--repl-diskless-sync-delay", "0")
+	mustReach(t, replica, "the replica is in step", func(ctx context.Context, c *redis.Client) bool {
+		return infoHas(ctx, c, "replication", "master_link_status:up")
+	})
+
+	dir := t.TempDir()
+	config := filepath.Join(dir, "sentinel.conf")
+	lines := []string{
+		"sentinel monitor mymaster " + host + " " + port + " 1",
+		"sentinel down-after-milliseconds mymaster 1000",
+		"sentinel failover-timeout mymaster 5000",
+	}
+	if err := os.WriteFile(config, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := &Sentinel{Prefix: newPrefix(), t: t, servers: [2]*process{master, replica}, sentinel: launchSentinel(t, config)}
+	s.Addr = s.sentinel.addr
+	mustReach(t, s.sentinel, "the replica is known", func(ctx context.Context, c *redis.Client) bool {
+		return infoHas(ctx, c, "sentinel", "slaves=1")
+	})
+	return s
+}
+
+func launchSentinel(t testing.TB, config string) *process {
+	t.Helper()
+	path := binary(t)
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Dir(config)
+	p := &process{addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), dir: dir, args: []string{
+		path, config, "--sentinel", "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--logfile", filepath.Join(dir, "log")}}
+	err = p.start()
+	if p.leash != nil {
+		t.Cleanup(p.kill)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// URL returns the URL in the form of registry.Connect.
+func (s *Sentinel) URL() string { return "redis+sentinel://" + s.Addr + "/mymaster/0" }
+
+// Failover makes the replica the master, and the master its replica, and
+// returns when both know.
+func (s *Sentinel) Failover() {
+	s.t.Helper()
+	old, heir := s.servers[0], s.servers[1]
+	mustReach(s.t, s.sentinel, "the failover is begun", func(ctx context.Context, c *redis.Client) bool {
+		return c.Do(ctx, "SENTINEL", "FAILOVER", "mymaster").Err() == nil
+	})
+	_, port, _ := net.SplitHostPort(heir.addr)
+	mustReach(s.t, s.sentinel, "the Sentinel names the new master", func(ctx context.Context, c *redis.Client) bool {
+		at, err := c.Do(ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster").StringSlice()
+		return err == nil && len(at) == 2 && at[1] == port
+	})
+	mustReach(s.t, heir, "the replica is the master", func(ctx context.Context, c *redis.Client) bool {
+		return infoHas(ctx, c, "replication", "role:master")
+	})
+	mustReach(s.t, old, "the master is a replica", func(ctx context.Context, c *redis.Client) bool {
+		return infoHas(ctx, c, "replication", "role:slave")
+	})
+	s.servers = [2]*process{heir, old}
+}
+
+func infoHas(ctx context.Context, c *redis.Client, section, line string) bool {
+	info, err := c.Info(ctx, section).Result()
+	return err == nil && strings.Contains(info, line)
+}
+
+func mustReach(t testing.TB, p *process, what string, ok func(context.Context, *redis.Client) bool) {
+	t.Helper()
+	if err := p.await(what, ok); err != nil {
+		t.Fatal(err)
+	}
+}

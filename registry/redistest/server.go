@@ -1,0 +1,189 @@
+package redistest
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Server is a Redis server, or a test's share of one.
+type Server struct {
+	Addr   string // host:port
+	Prefix string // for keys and channels; no other test of the process has it
+
+	t   testing.TB
+	own bool
+	p   *process
+}
+
+var (
+	shared   = sync.OnceValues(launchShared)
+	prefixes atomic.Uint64
+)
+
+// Start returns the server that the process's tests share. What it must not be
+// asked to do, because others would notice, fails the test.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	binary(t)
+	p, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Server{Addr: p.addr, Prefix: newPrefix(), t: t, p: p}
+}
+
+func launchShared() (*process, error) {
+	p, err := launch("redis-server")
+	if err != nil {
+		return nil, err
+	}
+	return p, p.await("it is up for a second", func(ctx context.Context, c *redis.Client) bool {
+		return upForASecond(ctx, c)
+	})
+}
+
+func upForASecond(ctx context.Context, c *redis.Client) bool {
+	info, err := c.Info(ctx, "server").Result()
+	return err == nil && !strings.Contains(info, "uptime_in_seconds:0\r\n")
+}
+
+func newPrefix() string { return fmt.Sprintf("test%d", prefixes.Add(1)) }
+
+// StartOwn starts a server that ends with the test. args are further arguments
+// of redis-server, such as "--maxmemory", "2mb".
+func StartOwn(t testing.TB, args ...string) *Server {
+	t.Helper()
+	p := launchFor(t, args...)
+	return &Server{Addr: p.addr, Prefix: newPrefix(), t: t, own: true, p: p}
+}
+
+func launchFor(t testing.TB, args ...string) *process {
+	t.Helper()
+	p, err := launch(binary(t), args...)
+	if p != nil && p.leash != nil {
+		t.Cleanup(p.kill)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// URL returns the server's URL.
+func (s *Server) URL() string { return "redis://" + s.Addr }
+
+// Client returns a client that is closed when t ends.
+func (s *Server) Client(t testing.TB) *redis.Client {
+	t.Helper()
+	c := redis.NewClient(&redis.Options{Addr: s.Addr, DisableIdentity: true, ContextTimeoutEnabled: true})
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// Kill ends the server as a power cut would. Its port refuses connections until
+// Restart.
+func (s *Server) Kill() {
+	s.t.Helper()
+	s.mustOwn("Kill")
+	s.p.kill()
+}
+
+// Restart starts the server again, empty, on the same address; it kills it
+// first if it runs.
+func (s *Server) Restart() {
+	s.t.Helper()
+	s.mustOwn("Restart")
+	s.p.kill()
+	if err := s.p.start(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Stop shuts the server down in an orderly way.
+func (s *Server) Stop() {
+	s.t.Helper()
+	s.mustOwn("Stop")
+	c := s.p.client()
+	defer func() { _ = c.Close() }()
+	_ = c.ShutdownNoSave(context.Background()).Err() // the answer is a closed connection
+	s.p.kill()
+}
+
+// Pause stops the server's process; connections stay open and nothing answers
+// until Resume.
+func (s *Server) Pause() {
+	s.t.Helper()
+	s.mustOwn("Pause")
+	s.signal(syscall.SIGSTOP)
+}
+
+// Resume undoes Pause.
+func (s *Server) Resume() {
+	s.t.Helper()
+	s.signal(syscall.SIGCONT)
+}
+
+func (s *Server) signal(sig syscall.Signal) {
+	s.t.Helper()
+	if err := s.p.signal(sig); err != nil {
+		s.t.Fatalf("signal redis-server: %v", err)
+	}
+}
+
+// CommandCount returns how often each of the commands was called since the start
+// or ResetStats. Names are in lower case. What a script calls counts too.
+func (s *Server) CommandCount(t testing.TB, names ...string) map[string]int {
+	t.Helper()
+	info, err := s.Client(t).Info(t.Context(), "commandstats").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := make(map[string]int, len(names))
+	for _, name := range names {
+		counts[name] = 0
+		_, stat, ok := strings.Cut(info, "cmdstat_"+name+":calls=")
+		if !ok {
+			continue
+		}
+		calls, _, _ := strings.Cut(stat, ",")
+		if counts[name], err = strconv.Atoi(calls); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return counts
+}
+
+// ResetStats makes CommandCount begin at zero.
+func (s *Server) ResetStats() {
+	s.t.Helper()
+	s.mustOwn("ResetStats")
+	c := s.p.client()
+	defer func() { _ = c.Close() }()
+	if err := c.ConfigResetStat(context.Background()).Err(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// AwaitUptime returns when the server is up for a second, as it must be for an
+// epoch to settle.
+func (s *Server) AwaitUptime() {
+	s.t.Helper()
+	if err := s.p.await("it is up for a second", upForASecond); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *Server) mustOwn(what string) {
+	s.t.Helper()
+	if !s.own {
+		s.t.Fatalf("redistest: %s of the shared server; use StartOwn", what)
+	}
+}

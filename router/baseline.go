@@ -29,6 +29,7 @@ func (w *broadcast) send(p *pending) {
 		w.batch = appendHeader(nil, &header{from: w.r.opts.NodeID})
 	}
 	w.batch = p.encode(w.batch, true)
+	w.r.published[kindMessage].Inc()
 	w.count++
 	w.r.track(p)
 	if p.done != nil {
@@ -71,12 +72,13 @@ func (w subscribe) open(ctx context.Context, address string) error {
 }
 
 func (w subscribe) close(address string) {
-	w.r.background(func(ctx context.Context) { w.r.in.drop(ctx, w.r.keys.Client(address)) })
+	w.r.run(func(ctx context.Context) { w.r.in.drop(ctx, w.r.keys.Client(address)) })
 }
 
 func (w subscribe) send(p *pending) {
 	r := w.r
 	payload := p.encode(appendHeader(nil, &header{from: r.opts.NodeID}), true)
+	r.published[kindMessage].Inc()
 	r.track(p)
 	r.posts = append(r.posts, post{channel: r.keys.Client(p.To), payload: payload, envelopes: 1, then: func(n int64, err error) {
 		switch {
@@ -140,7 +142,7 @@ type answer struct {
 }
 
 func (a *answer) encode(b []byte, _ bool) []byte { return appendReceipt(b, a.id, a.outcome) }
-func (a *answer) hurries() bool                  { return false }
+func (*answer) kind() kind                       { return kindReceipt }
 
 func (a *answer) settle(*Router, registry.Owner, fate) {}
 
@@ -150,7 +152,7 @@ func (r *Router) lookUpReceivers(asked []*pending) {
 	if len(asked) == 0 {
 		return
 	}
-	r.background(func(ctx context.Context) {
+	r.run(func(ctx context.Context) {
 		pipe := r.opts.Redis.Pipeline()
 		lookups := make([]registry.Lookup, len(asked))
 		for i, p := range asked {

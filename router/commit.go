@@ -95,14 +95,23 @@ func (r *Router) roundTrip(ctx context.Context, c *commit) {
 		lookups[i] = r.reg.QueueLookup(pipe, rt.address)
 	}
 	replies := make([]*redis.IntCmd, len(c.posts))
+	open := r.openPipe(ctx, pipe)
 	for i := range c.posts {
-		replies[i] = r.publish(ctx, pipe, &c.posts[i])
+		to := pipe
+		if !c.posts[i].private {
+			to = open
+		}
+		replies[i] = r.publish(ctx, to, &c.posts[i])
 		r.m.PublishedBytes.Add(float64(len(c.posts[i].payload)))
 		r.m.BatchEnvelopes.Observe(float64(c.posts[i].envelopes))
 	}
 	r.m.Publishes.Add(float64(len(c.posts)))
 	r.m.CommitCommands.Observe(float64(pipe.Len()))
-	if _, err := pipe.Exec(ctx); err != nil { // each command has an error of its own, too
+	_, err := pipe.Exec(ctx)
+	if open != pipe && open.Len() > 0 {
+		_, err = open.Exec(ctx)
+	}
+	if err != nil { // each command has an error of its own, too
 		r.log.Debug("round trip failed", "error", err)
 	}
 
@@ -117,6 +126,21 @@ func (r *Router) roundTrip(ctx context.Context, c *commit) {
 	if len(empty) > 0 {
 		r.prove(ctx, empty)
 	}
+}
+
+// openPipe returns the pipeline for the baselines' channels. In a Cluster they are
+// not sharded, and messages published by way of different masters would pass each
+// other: they all go by way of one.
+func (r *Router) openPipe(ctx context.Context, pipe redis.Pipeliner) redis.Pipeliner {
+	cluster, ok := r.opts.Redis.(*redis.ClusterClient)
+	if !ok || r.opts.Delivery == Targeted {
+		return pipe
+	}
+	master, err := cluster.MasterForKey(ctx, r.keys.Broadcast())
+	if err != nil {
+		return pipe
+	}
+	return master.Pipeline()
 }
 
 // publish sends or queues a post. In a Cluster the private channels are sharded:
@@ -198,7 +222,7 @@ func (r *Router) prune(address string, owner registry.Owner) {
 	if owner.Token == "" {
 		return
 	}
-	r.background(func(ctx context.Context) {
+	r.run(func(ctx context.Context) {
 		if err := r.reg.Prune(ctx, address, owner); err != nil {
 			r.log.Debug("pruning failed", "error", err)
 		}

@@ -56,6 +56,10 @@ const minPatience = 500 * time.Millisecond
 // probe returns nil once this node has heard itself.
 func (r *Router) probe(ctx context.Context) error {
 	n := r.probes.Add(1)
+	select {
+	case <-r.probed: // an earlier one that came late
+	default:
+	}
 	h := header{from: r.opts.NodeID}
 	p := post{channel: r.keys.Channel(r.opts.NodeID), private: true, payload: appendProbe(appendHeader(nil, &h), n)}
 	if err := r.publish(ctx, r.opts.Redis, &p).Err(); err != nil {

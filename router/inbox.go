@@ -280,12 +280,12 @@ func (in *inbox) message(h *header, from *inlink, a *arrival) refusal {
 	switch {
 	case a.hops > maxHops:
 		in.dropped(dropHops)
-		return refusedNotHere
+		return refusedOverloaded
 	case in.recent.has(a.ID):
 		in.dropped(dropDuplicate)
 		return 0
 	case from != nil && !from.admits(a):
-		return refusedNotHere
+		return refusedJoining // not "not here": the entry may be good
 	}
 	f := r.deliverHere(&a.Message, time.UnixMicro(a.accepted))
 	if f == fateDelivered || f == fateOverloaded {

@@ -27,7 +27,7 @@ func (r *Router) judge(l *link) {
 		return
 	}
 	l.judged = true
-	r.background(func(ctx context.Context) { r.decide(ctx, l) })
+	r.run(func(ctx context.Context) { r.decide(ctx, l) })
 }
 
 // decide returns when the peer is dead and buried, or when it may be tried again.
@@ -62,15 +62,15 @@ func (r *Router) waitsForNobody(l *link) bool {
 	r.mu.Lock()
 	defer r.unlock()
 	for _, it := range l.window {
-		p, ok := it.cargo.(*pending)
-		if !ok || !p.answered {
+		if p, ok := it.cargo.(*pending); !ok || p.listed {
 			return false
 		}
 	}
-	// Void numbers would be sent to nobody: the link begins anew.
+	// Only void numbers are left: the link begins anew when it is needed.
 	if r.links[l.node] == l {
-		l.buried(r)
+		delete(r.links, l.node)
 	}
+	l.window = nil
 	return true
 }
 

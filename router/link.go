@@ -46,8 +46,8 @@ var fateOf = map[refusal]fate{
 
 // cargo is what travels on a link: a message or a notice.
 type cargo interface {
+	kind() kind
 	encode(b []byte, first bool) []byte
-	hurries() bool // somebody waits for the answer
 	settle(r *Router, owner registry.Owner, f fate)
 }
 
@@ -124,8 +124,8 @@ func (r *Router) dirty(l *link) {
 
 // batch is one PUBLISH of a link.
 type batch struct {
-	link  *link
 	first uint64
+	high  uint64 // the link's, before this batch
 	bytes []byte
 	count int
 }
@@ -138,16 +138,18 @@ func (l *link) batch(r *Router, b []byte) batch {
 		h.ack = ack{link: l.in.link, upTo: l.in.expected - 1, exceptions: l.in.exceptions}
 		l.in.owed = time.Time{}
 	}
-	out := batch{link: l, first: l.next, bytes: appendHeader(b, &h)}
+	out := batch{first: l.next, high: l.high, bytes: appendHeader(b, &h)}
 	for l.next < l.end() && len(out.bytes) < maxBatchBytes {
 		it := &l.window[l.next-l.base]
 		out.bytes = it.cargo.encode(out.bytes, it.first)
 		if l.next < l.high {
 			r.m.LinkResends.Inc()
 		}
+		r.published[it.cargo.kind()].Inc()
 		l.next++
 		out.count++
 	}
+	l.high = max(l.high, l.next) // the answer may come before PUBLISH's reply
 	if out.count > 0 && l.progress.IsZero() {
 		l.progress = r.now()
 	}
@@ -156,16 +158,13 @@ func (l *link) batch(r *Router, b []byte) batch {
 
 // published takes the outcome of a batch's PUBLISH.
 func (l *link) published(r *Router, b *batch, receivers int64, err error) {
-	last := b.first + uint64(b.count)
-	if err != nil || receivers > 0 {
-		l.high = max(l.high, last)
-	}
 	switch {
 	case err != nil: // it may have arrived or not: the resend will tell
 		if b.count > 0 {
 			r.arm()
 		}
 	case receivers == 0:
+		l.high = b.high
 		l.next = max(l.base, min(l.next, b.first))
 		if len(l.window) > 0 {
 			r.judge(l)

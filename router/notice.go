@@ -20,7 +20,12 @@ func (n *notice) encode(b []byte, _ bool) []byte {
 	return appendClaimed(b, n.address)
 }
 
-func (n *notice) hurries() bool { return true }
+func (n *notice) kind() kind {
+	if n.token != "" {
+		return kindReplaced
+	}
+	return kindClaimed
+}
 
 // settle counts every answer: an owner that is dead needs no telling, and its
 // entry goes.

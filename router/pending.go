@@ -52,7 +52,7 @@ func (p *pending) encode(b []byte, first bool) []byte {
 	return appendMessage(b, &p.Message, flags, p.hops, p.accepted.UnixMicro())
 }
 
-func (p *pending) hurries() bool { return p.done != nil }
+func (*pending) kind() kind { return kindMessage }
 
 // settle takes an owner's answer: 0 for delivered.
 func (p *pending) settle(r *Router, owner registry.Owner, f fate) {
@@ -78,6 +78,9 @@ func (p *pending) settle(r *Router, owner registry.Owner, f fate) {
 		p.again = true
 		r.stale[staleDead].Inc()
 		r.prune(p.To, owner)
+	}
+	if p.again {
+		p.route.mending = true
 	}
 	if p.out == 0 {
 		p.route.returned(r, p)

@@ -25,6 +25,7 @@ type route struct {
 	waiting []*pending       // in the order sent; the lookup under way covers the first `covered`
 	covered int              //
 	back    []*pending       // sent, answered, to be sent again: in the order sent
+	mending bool             // an owner refused one in flight: later ones must not pass it
 	out     int              // messages that owners have not answered
 	owners  []registry.Owner // whom the last messages went to
 	notices uint64           // the holding's notices when the lookup was sent
@@ -83,13 +84,18 @@ func (rt *route) found(r *Router, owners []registry.Owner) {
 		return // the last answer will ask again
 	}
 	rt.owners = owners
+	rt.out++ // held: a local answer to the first must not let the route go on before the last
 	for _, p := range rt.take() {
 		p.send(r, owners)
+	}
+	rt.out--
+	if rt.out == 0 {
+		rt.idle(r)
 	}
 	if r.soleOwner(owners) {
 		r.holdings.onlyHere(rt.address, rt.notices)
 	}
-	rt.ask(r)
+	rt.ask(r) // what came after the lookup was sent
 }
 
 // nobody takes the proof that no node owned the address.
@@ -126,7 +132,7 @@ func (p *pending) send(r *Router, owners []registry.Owner) {
 		return
 	}
 	p.hops++
-	first := p.route.out == 0
+	first := p.route.out == 1 // only held by found
 	p.route.out++
 	p.inFlight = true
 	p.out++ // held until all are sent, or a local answer would end it early
@@ -136,6 +142,8 @@ func (p *pending) send(r *Router, owners []registry.Owner) {
 		}
 		p.out++
 		switch {
+		case o.NodeID == r.opts.NodeID && p.route.mending:
+			p.settle(r, o, fateJoining)
 		case o.NodeID == r.opts.NodeID:
 			p.settle(r, o, r.deliverHere(&p.Message, p.accepted))
 		case !r.linkTo(o.NodeID).push(r, item{p, o, first}):
@@ -165,13 +173,18 @@ func (rt *route) returned(r *Router, p *pending) {
 	rt.landed(r, p)
 }
 
-// landed takes p off what is in flight. The last one lets the route go on.
+// landed takes p off what is in flight.
 func (rt *route) landed(r *Router, p *pending) {
 	p.inFlight = false
 	rt.out--
-	if rt.out > 0 {
-		return
+	if rt.out == 0 {
+		rt.idle(r)
 	}
+}
+
+// idle lets the route go on when nothing is in flight any more.
+func (rt *route) idle(r *Router) {
+	rt.mending = false
 	if len(rt.back) > 0 && (rt.back[0].joining || rt.back[0].hops > 1) {
 		rt.rest(r, restMoving*time.Duration(rt.back[0].hops))
 		return

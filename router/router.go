@@ -65,11 +65,12 @@ type Router struct {
 	started time.Time
 	origin  uint64 // of this process's message IDs
 
-	outcomes [outcomes][paths]prometheus.Counter
-	delivery [paths]prometheus.Observer
-	stale    [staleReasons]prometheus.Counter
-	drops    [dropReasons]prometheus.Counter
-	received [kinds]prometheus.Counter
+	outcomes  [outcomes][paths]prometheus.Counter
+	delivery  [paths]prometheus.Observer
+	stale     [staleReasons]prometheus.Counter
+	drops     [dropReasons]prometheus.Counter
+	received  [kinds]prometheus.Counter
+	published [kinds]prometheus.Counter
 
 	holdings *holdings
 	in       *inbox
@@ -103,7 +104,7 @@ type Router struct {
 	ctx     context.Context // ends the goroutines
 	cancel  context.CancelFunc
 	stopped <-chan struct{}
-	group   sync.WaitGroup
+	tasks   tasks
 }
 
 // path is how a message was routed: a metric label.
@@ -195,7 +196,7 @@ func (r *Router) countFromZero() {
 	}
 	for i, kind := range kindNames {
 		r.received[i] = r.m.EnvelopesReceived.WithLabelValues(kind)
-		r.m.EnvelopesPublished.WithLabelValues(kind)
+		r.published[i] = r.m.EnvelopesPublished.WithLabelValues(kind)
 	}
 }
 
@@ -237,16 +238,29 @@ func (r *Router) firstBeat(ctx context.Context) error {
 	}
 }
 
-// run starts a goroutine that Stop awaits.
-func (r *Router) run(f func(context.Context)) { r.group.Go(func() { f(r.ctx) }) }
+// run starts a goroutine that Stop awaits. After Stop it does nothing.
+func (r *Router) run(f func(context.Context)) { r.tasks.start(func() { f(r.ctx) }) }
 
-// background runs f beside the data path, bounded in time. It must not be called
-// after Stop.
-func (r *Router) background(f func(context.Context)) {
-	if r.ctx.Err() != nil {
-		return
+// tasks are goroutines that are awaited together; none starts after the end.
+type tasks struct {
+	mu    sync.Mutex
+	ended bool
+	group sync.WaitGroup
+}
+
+func (t *tasks) start(f func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.ended {
+		t.group.Go(f)
 	}
-	r.group.Go(func() { f(r.ctx) })
+}
+
+func (t *tasks) wait() {
+	t.mu.Lock()
+	t.ended = true
+	t.mu.Unlock()
+	t.group.Wait()
 }
 
 // SetDraining tells the other nodes that this one is going: a refused
@@ -256,20 +270,29 @@ func (r *Router) SetDraining(ctx context.Context) error {
 	return r.reg.Beat(ctx, r.info())
 }
 
-// Stop answers what still waits with Timeout, releases what is still held and
-// ends the router's goroutines, in the time that ctx allows. Sessions should
-// have left before.
+// Stop ends the router's goroutines, acknowledges what has arrived, answers what
+// still waits with Timeout, and has the registry release what is still held, in
+// the time that ctx allows. Sessions should have left before.
 func (r *Router) Stop(ctx context.Context) error {
 	r.draining.Store(true)
-	err := r.reg.Stop(ctx)
 	r.cancel()
-	r.in.reset()
-	r.group.Wait()
+	r.in.reset() // from here on PUBLISH finds nobody, and senders look again
+	r.tasks.wait()
 	r.mu.Lock()
 	for p := r.pending.oldest; p != nil; p = r.pending.oldest {
 		p.conclude(r, Timeout)
 	}
+	for _, l := range r.links {
+		if !l.in.owed.IsZero() {
+			r.dirty(l)
+		}
+	}
+	last := r.gather()
 	r.unlock()
+	if len(last.posts) > 0 {
+		r.roundTrip(ctx, last)
+	}
+	err := r.reg.Stop(ctx)
 	r.peers.CloseIdleConnections()
 	return err
 }

@@ -1,0 +1,150 @@
+package router
+
+import (
+	"bytes"
+	"encoding/hex"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// goldenBatch holds one envelope of each kind and an acknowledgement.
+func goldenBatch() []byte {
+	b := appendHeader(nil, &header{
+		from: "node-a", link: 0x1122334455667788, first: 7, base: 5,
+		ack: ack{link: 0x99aabbccddeeff00, upTo: 300, exceptions: []exception{{298, refusedNotHere}, {299, refusedOverloaded}}},
+	})
+	b = appendVoid(b)
+	b = appendMessage(b, &Message{
+		ID: MessageID{Origin: 0xcafe, Count: 513}, From: "alice", To: "bob", Data: []byte(`{"n":1}`),
+	}, flagFirst|flagReceipt, 2, 1_700_000_000_000_000)
+	b = appendClaimed(b, "bob")
+	b = appendReplaced(b, "bob", "token")
+	b = appendReceipt(b, MessageID{Origin: 1, Count: 2}, Overloaded)
+	return appendProbe(b, 1000)
+}
+
+func TestBatchBytesStayAsTheyAre(t *testing.T) {
+	file := filepath.Join("testdata", "batch.hex")
+	got := hex.Dump(goldenBatch())
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("other nodes would read this differently:\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestBatchIsReadAsWritten(t *testing.T) {
+	h, rest, err := readHeader(string(goldenBatch()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.from != "node-a" || h.first != 7 || h.base != 5 || h.ack.upTo != 300 || len(h.ack.exceptions) != 2 {
+		t.Errorf("header %+v", h)
+	}
+	if n, ok := wellFormed(rest); n != 6 || !ok {
+		t.Fatalf("%d envelopes, well formed: %v", n, ok)
+	}
+	r := reader{rest: rest}
+	wantKind(t, r.next(), kindVoid)
+	e := r.next()
+	wantKind(t, e, kindMessage)
+	a, ok := e.message()
+	if !ok || a.From != "alice" || a.To != "bob" || string(a.Data) != `{"n":1}` || a.hops != 2 ||
+		a.flags != flagFirst|flagReceipt || a.accepted != 1_700_000_000_000_000 || a.ID != (MessageID{0xcafe, 513}) {
+		t.Errorf("message %+v, %v", a, ok)
+	}
+	for _, k := range []kind{kindClaimed, kindReplaced, kindReceipt, kindProbe} {
+		wantKind(t, r.next(), k)
+	}
+}
+
+func wantKind(t *testing.T, e envelope, k kind) {
+	t.Helper()
+	if e.kind != k {
+		t.Errorf("envelope of kind %d, want %d", e.kind, k)
+	}
+}
+
+// A newer node may add fields to the header, to a body, and extensions.
+func TestUnknownFieldsAreSkipped(t *testing.T) {
+	plain := string(appendHeader(nil, &header{from: "a", link: 1, first: 1, base: 1}))
+	longer := string([]byte{plain[0], plain[1] + 3}) + plain[2:] + "new"
+	h, _, err := readHeader(longer)
+	if err != nil || h.from != "a" || h.base != 1 {
+		t.Errorf("header with more fields: %+v, %v", h, err)
+	}
+	m := appendMessage(nil, &Message{From: "a", To: "b", Data: []byte("1")}, 0, 1, 1)
+	m[0] += 4 // tag, length, two bytes
+	m = append(m, 200, 2, 'x', 'y')
+	e := (&reader{rest: string(m)}).next()
+	if a, ok := e.message(); !ok || string(a.Data) != "1" {
+		t.Errorf("message with an extension: %+v, %v", a, ok)
+	}
+}
+
+func TestHeadersThatAreRefused(t *testing.T) {
+	good := goldenBatch()
+	for name, payload := range map[string]string{
+		"empty":             "",
+		"another version":   "\x02" + string(good[1:]),
+		"cut in the header": string(good[:9]),
+		"length too large":  "\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+		"too many numbers":  "\x01" + strings.Repeat("\xff", 12),
+		"no sender":         string(appendHeader(nil, &header{})),
+	} {
+		if _, _, err := readHeader(payload); err == nil {
+			t.Errorf("%s: read without an error", name)
+		}
+	}
+	if _, ok := wellFormed("\x05ab"); ok {
+		t.Error("a cut envelope is taken for well formed")
+	}
+	if _, ok := wellFormed("\x00"); ok {
+		t.Error("an envelope without a kind is taken for well formed")
+	}
+}
+
+func FuzzBatch(f *testing.F) {
+	f.Add(goldenBatch())
+	f.Add([]byte(`{"to":"bob","from":"x","data":1}`))
+	f.Add([]byte{1, 0})
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		h, rest, err := readHeader(string(payload))
+		if err != nil {
+			return
+		}
+		n, ok := wellFormed(rest)
+		if !ok {
+			return
+		}
+		for r := (reader{rest: rest}); r.rest != ""; n-- {
+			e := r.next()
+			if a, ok := e.message(); ok && e.kind == kindMessage {
+				again := appendMessage(nil, &a.Message, a.flags, a.hops, a.accepted)
+				b, ok := (&reader{rest: string(again)}).next().message()
+				if !ok || b.To != a.To || b.From != a.From || !bytes.Equal(b.Data, a.Data) || b.ID != a.ID {
+					t.Fatalf("%+v became %+v", a, b)
+				}
+			}
+		}
+		if n != 0 {
+			t.Fatalf("%d envelopes were counted but not read", n)
+		}
+		again, _, err := readHeader(string(appendHeader(nil, &h)))
+		if err != nil || again.from != h.from || again.ack.upTo != h.ack.upTo || len(again.ack.exceptions) != len(h.ack.exceptions) {
+			t.Fatalf("%+v became %+v, %v", h, again, err)
+		}
+	})
+}

@@ -1,0 +1,243 @@
+package router
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"github.com/beeline-ws/beeline/metrics"
+	"github.com/beeline-ws/beeline/registry"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds every wait of a test. It is reached only by a failure.
+const patience = 20 * time.Second
+
+// testHeartbeat is short, so that what takes heartbeats is soon seen; the node
+// lease it makes still outlives a busy machine's pauses.
+const testHeartbeat = 500 * time.Millisecond
+
+// testNode is a router with what a node would put around it.
+type testNode struct {
+	*Router
+	t      testing.TB
+	client redis.UniversalClient
+	m      *metrics.Metrics
+	where  *httptest.Server
+	gone   atomic.Bool
+}
+
+// startNode starts a router on its own Redis client. change may be nil.
+func startNode(t testing.TB, name string, client redis.UniversalClient, prefix string, change func(*Options)) *testNode {
+	t.Helper()
+	n := &testNode{t: t, client: client, m: metrics.New(prometheus.NewRegistry())}
+	n.where = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"node":%q}`, name)
+	}))
+	t.Cleanup(n.where.Close)
+	opts := Options{
+		NodeID: name, URL: n.where.URL, Version: "test", Redis: client, Metrics: n.m.Router, Logger: testLogger(t),
+	}
+	if change != nil {
+		change(&opts)
+	}
+	reg, err := registry.New(registry.Options{
+		Redis: client, NodeID: name, Prefix: prefix, Heartbeat: testHeartbeat,
+		Duplicates: opts.Duplicates, Metrics: n.m.Registry, Logger: opts.Logger,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Registry = reg
+	if n.Router, err = New(opts); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(n.stop)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := n.Start(ctx); err != nil {
+		t.Fatalf("starting %s: %v", name, err)
+	}
+	return n
+}
+
+func testLogger(t testing.TB) *slog.Logger {
+	if os.Getenv("BEELINE_TEST_LOG") == "" {
+		return nil
+	}
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+func (n *testNode) stop() {
+	if n.gone.Swap(true) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_ = n.Stop(ctx)
+	n.where.Close()
+}
+
+// die ends the node as SIGKILL would: its connections close, nothing is released,
+// nobody listens at its address.
+func (n *testNode) die() {
+	n.gone.Store(true)
+	n.where.Close()
+	n.cancel()
+	n.in.reset()
+	n.tasks.wait()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = n.reg.Stop(ctx) // with no time left it can't release anything
+}
+
+// testSession is a session that keeps what it is given.
+type testSession struct {
+	client string
+	node   *testNode
+	full   atomic.Bool
+
+	mu      sync.Mutex
+	got     []string
+	ids     map[string]int
+	evicted error
+	changed chan struct{}
+}
+
+func (s *testSession) Deliver(m *Message) Outcome {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.full.Load() {
+		return Overloaded
+	}
+	if s.evicted != nil {
+		return Offline
+	}
+	s.got = append(s.got, string(m.Data))
+	s.ids[m.ID.String()]++
+	s.wake()
+	return Delivered
+}
+
+func (s *testSession) Evict(reason error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.evicted = reason
+	s.wake()
+}
+
+func (s *testSession) wake() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// await returns once ok holds for what the session got.
+func (s *testSession) await(what string, ok func() bool) {
+	s.node.t.Helper()
+	deadline := time.After(patience)
+	for {
+		s.mu.Lock()
+		done, changed := ok(), s.changed
+		s.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			s.node.t.Fatalf("%s on %s never %s; it got %d messages", s.client, s.node.opts.NodeID, what, len(s.got))
+		}
+	}
+}
+
+func (s *testSession) wantGot(want ...string) {
+	s.node.t.Helper()
+	s.await(fmt.Sprintf("got %d messages", len(want)), func() bool { return len(s.got) >= len(want) })
+	for i, got := range s.got {
+		if i >= len(want) || got != want[i] {
+			s.node.t.Fatalf("%s got %q as message %d of %d, want %q", s.client, got, i, len(s.got), want[min(i, len(want)-1)])
+		}
+	}
+}
+
+func (s *testSession) wantEvicted(want error) {
+	s.node.t.Helper()
+	s.await("was evicted", func() bool { return s.evicted != nil })
+	if s.evicted != want {
+		s.node.t.Errorf("%s was evicted for %v, want %v", s.client, s.evicted, want)
+	}
+}
+
+func (s *testSession) leave() { s.node.Leave(s.client, s) }
+
+func newTestSession(n *testNode, client string) *testSession {
+	return &testSession{client: client, node: n, ids: make(map[string]int), changed: make(chan struct{})}
+}
+
+// connect joins a session of client, as a node does for a connection.
+func (n *testNode) connect(client string) *testSession {
+	n.t.Helper()
+	s, err := n.tryConnect(client)
+	if err != nil {
+		n.t.Fatalf("connecting %s to %s: %v", client, n.opts.NodeID, err)
+	}
+	return s
+}
+
+func (n *testNode) tryConnect(client string) (*testSession, error) {
+	s := newTestSession(n, client)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return s, n.Join(ctx, client, s)
+}
+
+// sendTo sends and returns where the outcome will be.
+func (n *testNode) sendTo(to, data string) <-chan Outcome {
+	out := make(chan Outcome, 2) // two, so that a second outcome would be seen
+	n.Send(Message{From: "tester", To: to, Data: []byte(data)}, func(_ MessageID, o Outcome) { out <- o })
+	return out
+}
+
+// want waits for the outcome of a message.
+func (n *testNode) want(out <-chan Outcome, want Outcome) {
+	n.t.Helper()
+	select {
+	case o := <-out:
+		if o != want {
+			n.t.Errorf("outcome %v, want %v", o, want)
+		}
+	case <-time.After(patience):
+		n.t.Fatalf("no outcome; want %v", want)
+	}
+}
+
+func (n *testNode) wantOutcome(to, data string, want Outcome) {
+	n.t.Helper()
+	n.want(n.sendTo(to, data), want)
+}
+
+// until waits for a condition that no event announces, such as a metric.
+func until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+func (n *testNode) wasted() float64 { return testutil.ToFloat64(n.m.Router.WastedDeliveries) }

@@ -1,0 +1,379 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/beeline-ws/beeline/registry"
+)
+
+var deliveries = []Delivery{Targeted, Broadcast, Subscribe}
+
+// eachDelivery runs a test under each delivery, on one Redis and on a Cluster.
+func eachDelivery(t *testing.T, test func(t *testing.T, c *cluster)) {
+	for _, d := range deliveries {
+		choose := func(o *Options) { o.Delivery = d }
+		t.Run(string(d), func(t *testing.T) { test(t, newCluster(t, 3, choose)) })
+		t.Run(string(d)+"/cluster", func(t *testing.T) { test(t, newShardedCluster(t, 3, choose)) })
+	}
+}
+
+func TestMessageGoesToTheNodeThatHoldsItsReceiver(t *testing.T) {
+	eachDelivery(t, func(t *testing.T, c *cluster) {
+		bob := c.node(1).connect("bob")
+		c.node(0).wantOutcome("bob", "hello", Delivered)
+		bob.wantGot("hello")
+	})
+}
+
+func TestMessageToOneself(t *testing.T) {
+	eachDelivery(t, func(t *testing.T, c *cluster) {
+		bob := c.node(0).connect("bob")
+		c.node(0).wantOutcome("bob", "note", Delivered)
+		bob.wantGot("note")
+	})
+}
+
+func TestMessageToNobodyIsOffline(t *testing.T) {
+	eachDelivery(t, func(t *testing.T, c *cluster) {
+		c.node(0).wantOutcome("C4", "hello?", Offline)
+	})
+}
+
+func TestEverySessionOfAClientReceives(t *testing.T) {
+	eachDelivery(t, func(t *testing.T, c *cluster) {
+		phone, desk, tablet := c.node(1).connect("bob"), c.node(2).connect("bob"), c.node(2).connect("bob")
+		c.node(0).wantOutcome("bob", "all of you", Delivered)
+		for _, s := range []*testSession{phone, desk, tablet} {
+			s.wantGot("all of you")
+		}
+	})
+}
+
+func TestMessagesKeepTheirOrder(t *testing.T) {
+	eachDelivery(t, func(t *testing.T, c *cluster) {
+		bob := c.node(1).connect("bob")
+		var want []string
+		for i := range 2000 {
+			want = append(want, strconv.Itoa(i))
+			c.node(0).Send(Message{From: "a", To: "bob", Data: []byte(want[i])}, nil)
+		}
+		bob.wantGot(want...)
+	})
+}
+
+// The only owner being here, Redis is not asked.
+func TestLocalMessageTouchesNoRedis(t *testing.T) {
+	c := newCluster(t, 2, nil)
+	bob := c.node(0).connect("bob")
+	local := c.node(0).outcomes[Delivered][pathLocal]
+	before := testutil.ToFloat64(local)
+	c.node(0).wantOutcome("bob", "1", Delivered)
+	bob.wantGot("1")
+	if n := testutil.ToFloat64(local) - before; n != 1 {
+		t.Errorf("%v messages took the local path, want 1", n)
+	}
+}
+
+// A second session on another node must be reached from the first one's node as
+// soon as it is welcomed.
+func TestSecondOwnerEndsTheLocalPath(t *testing.T) {
+	c := newCluster(t, 2, nil)
+	for i := range 20 {
+		name := fmt.Sprint("bob", i)
+		here := c.node(0).connect(name)
+		there := c.node(1).connect(name)
+		c.node(0).wantOutcome(name, "both", Delivered)
+		here.wantGot("both")
+		there.wantGot("both")
+		there.leave()
+		here.leave()
+	}
+}
+
+func TestReplaceClosesTheOlderSession(t *testing.T) {
+	c := newCluster(t, 2, func(o *Options) { o.Duplicates = registry.Replace })
+	old := c.node(0).connect("bob")
+	newer := c.node(1).connect("bob")
+	old.wantEvicted(ErrReplaced)
+	newest := c.node(1).connect("bob")
+	newer.wantEvicted(ErrReplaced)
+	c.node(0).wantOutcome("bob", "x", Delivered)
+	newest.wantGot("x")
+	old.leave() // late, and of no effect
+	c.node(0).wantOutcome("bob", "y", Delivered)
+	newest.wantGot("x", "y")
+}
+
+func TestRejectRefusesTheNewcomer(t *testing.T) {
+	c := newCluster(t, 2, func(o *Options) { o.Duplicates = registry.Reject })
+	bob := c.node(0).connect("bob")
+	for _, n := range c.nodes {
+		if _, err := n.tryConnect("bob"); !errors.Is(err, ErrDuplicate) {
+			t.Errorf("joining twice on %s: %v, want %v", n.opts.NodeID, err, ErrDuplicate)
+		}
+	}
+	bob.leave()
+	until(t, "bob's name is free", func() bool { return len(c.owners("bob")) == 0 })
+	c.node(1).connect("bob")
+}
+
+func TestQuickReconnect(t *testing.T) {
+	c := newCluster(t, 2, nil)
+	for i := range 30 {
+		s := c.node(i % 2).connect("bob")
+		c.node(0).wantOutcome("bob", "x", Delivered)
+		s.leave()
+		if i%3 == 0 { // to the same node, before the release can have arrived
+			s = c.node(i % 2).connect("bob")
+			c.node(1).wantOutcome("bob", "y", Delivered)
+			s.leave()
+		}
+	}
+	until(t, "bob is offline", func() bool {
+		out := c.node(0).sendTo("bob", "z")
+		return <-out == Offline
+	})
+}
+
+func TestFullQueueIsOverloaded(t *testing.T) {
+	c := newCluster(t, 2, nil)
+	bob := c.node(1).connect("bob")
+	bob.full.Store(true)
+	c.node(0).wantOutcome("bob", "x", Overloaded)
+	c.node(1).wantOutcome("bob", "x", Overloaded)
+}
+
+func TestBadMessagesAreRejected(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	for _, to := range []string{"", "#", "a\nb", "\xff", string(make([]byte, 300))} {
+		c.node(0).wantOutcome(to, "x", Rejected)
+	}
+}
+
+func TestMemoryForPendingMessagesIsBounded(t *testing.T) {
+	c := newCluster(t, 2, func(o *Options) { o.MaxPendingBytes = 100 })
+	c.node(1).connect("bob")
+	c.node(0).wantOutcome("bob", string(make([]byte, 101)), Overloaded)
+	c.node(0).wantOutcome("bob", "small", Delivered)
+}
+
+func TestKilledNodeIsKnownAtTheNextSend(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	c.node(1).connect("bob")
+	c.node(0).wantOutcome("bob", "x", Delivered)
+	c.node(1).die()
+	c.node(0).wantOutcome("bob", "y", Offline)
+	until(t, "the dead node's entry is pruned", func() bool { return len(c.owners("bob")) == 0 })
+	bob := c.node(2).connect("bob")
+	c.node(0).wantOutcome("bob", "z", Delivered)
+	bob.wantGot("z")
+}
+
+// A node that is deaf for a moment is not dead: what is sent to it waits.
+func TestDeafNodeGetsItsMessagesLater(t *testing.T) {
+	c := newCluster(t, 2, nil)
+	bob := c.node(1).connect("bob")
+	var sent []<-chan Outcome
+	var want []string
+	for i := range 50 {
+		if i%10 == 5 {
+			c.node(1).in.reset()
+		}
+		want = append(want, strconv.Itoa(i))
+		sent = append(sent, c.node(0).sendTo("bob", want[i]))
+	}
+	for _, out := range sent {
+		c.node(0).want(out, Delivered)
+	}
+	bob.wantGot(want...)
+}
+
+func TestDeafNodeClaimsNothing(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	c.node(0).hearing.Store(false)
+	if _, err := c.node(0).tryConnect("bob"); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("a deaf node let bob join: %v", err)
+	}
+	if owners := c.owners("bob"); len(owners) != 0 {
+		t.Errorf("a deaf node claimed: %v", owners)
+	}
+	if c.node(0).Health() == nil {
+		t.Error("a deaf node calls itself healthy")
+	}
+}
+
+// In targeted mode a message is one lookup and one PUBLISH, and reaches no other
+// node; a broadcast wastes all deliveries but one.
+func TestCostOfAMessage(t *testing.T) {
+	const nodes, messages = 8, 50
+	for d, wantWasted := range map[Delivery]float64{Targeted: 0, Subscribe: 0, Broadcast: (nodes - 1) * messages} {
+		t.Run(string(d), func(t *testing.T) {
+			c := newCluster(t, nodes, func(o *Options) { o.Delivery = d })
+			bob := c.node(1).connect("bob")
+			lookups, published := c.redis.CommandCount(t, "hgetall")["hgetall"], c.published()
+			for i := range messages {
+				c.node(0).Send(Message{From: "a", To: "bob", Data: []byte("x")}, nil)
+				bob.await("got it", func() bool { return len(bob.got) == i+1 })
+			}
+			until(t, "every node has seen what reached it", func() bool { return c.wasted() >= wantWasted })
+			if w := c.wasted(); w != wantWasted {
+				t.Errorf("%v wasted deliveries, want %v", w, wantWasted)
+			}
+			if d == Targeted {
+				n := c.redis.CommandCount(t, "hgetall")["hgetall"] - lookups
+				if n != messages {
+					t.Errorf("%d lookups for %d messages", n, messages)
+				}
+			}
+			if n := c.published() - published; n != messages {
+				t.Errorf("%v messages published, want %d", n, messages)
+			}
+		})
+	}
+}
+
+// Clients move between nodes all the time while messages fly: nobody is told
+// that a connected client is offline, what is called delivered has arrived, once,
+// and in order.
+func TestMovingClientsAreAlwaysReached(t *testing.T) {
+	t.Run("one Redis", func(t *testing.T) { checkMovers(newCluster(t, 3, nil)) })
+	t.Run("cluster", func(t *testing.T) { checkMovers(newShardedCluster(t, 3, nil)) })
+}
+
+func checkMovers(c *cluster) {
+	const clients, messages = 8, 150
+	var wg sync.WaitGroup
+	for i := range clients {
+		wg.Go(func() { c.checkMover(fmt.Sprint("mover", i), messages) })
+	}
+	wg.Wait()
+}
+
+// checkMover moves a client, new session first, and sends to it meanwhile, from
+// each node in turn.
+func (c *cluster) checkMover(client string, messages int) {
+	stop := make(chan struct{})
+	moved := make(chan []*testSession)
+	first := c.node(rand.IntN(len(c.nodes))).connect(client)
+	go func() {
+		all := []*testSession{first}
+		for {
+			select {
+			case <-stop:
+				moved <- all
+				return
+			default:
+			}
+			s, err := c.node(rand.IntN(len(c.nodes))).tryConnect(client)
+			if err != nil {
+				c.t.Errorf("moving %s: %v", client, err)
+				continue
+			}
+			all[len(all)-1].leave()
+			all = append(all, s)
+		}
+	}()
+	var outs []<-chan Outcome
+	for i := range messages {
+		outs = append(outs, c.node(i%len(c.nodes)).sendTo(client, strconv.Itoa(i)))
+		time.Sleep(time.Millisecond) // the rate of one sender
+	}
+	told := make(map[string]bool)
+	for i, out := range outs {
+		select {
+		case o := <-out:
+			told[strconv.Itoa(i)] = o == Delivered
+			if o == Offline {
+				c.t.Errorf("%s was told offline while connected", client)
+			}
+		case <-time.After(patience):
+			c.t.Errorf("message %d to %s has no outcome", i, client)
+		}
+	}
+	close(stop)
+	c.checkReceived(client, <-moved, told)
+}
+
+func (c *cluster) checkReceived(client string, sessions []*testSession, told map[string]bool) {
+	arrived := make(map[string]bool)
+	for _, s := range sessions {
+		s.mu.Lock()
+		last := make(map[int]int) // by sender
+		for _, data := range s.got {
+			n, _ := strconv.Atoi(data)
+			sender := n % len(c.nodes)
+			if before, ok := last[sender]; ok && n <= before {
+				c.t.Errorf("%s got %d after %d in one session", client, n, before)
+			}
+			last[sender] = n
+			arrived[data] = true
+		}
+		s.mu.Unlock()
+	}
+	for data, delivered := range told {
+		if delivered && !arrived[data] {
+			c.t.Errorf("%s never got %s, which was called delivered", client, data)
+		}
+	}
+}
+
+func TestEmptiedRedisMakesNobodyOffline(t *testing.T) {
+	c := newOwnCluster(t, 3, nil)
+	bob := c.node(1).connect("bob")
+	c.client.FlushAll(context.Background())
+	c.node(0).wantOutcome("bob", "still there?", Delivered)
+	bob.wantGot("still there?")
+	until(t, "the lease is back", func() bool { return len(c.owners("bob")) == 1 })
+}
+
+func TestRestartedRedisLosesNobody(t *testing.T) {
+	c := newOwnCluster(t, 2, func(o *Options) { o.MessageTimeout = patience })
+	bob := c.node(1).connect("bob")
+	c.redis.Restart()
+	c.node(0).wantOutcome("bob", "after the restart", Delivered)
+	bob.wantGot("after the restart")
+}
+
+// While Redis is away local messages go on, others wait and are told the truth.
+func TestRedisAway(t *testing.T) {
+	c := newOwnCluster(t, 2, func(o *Options) { o.MessageTimeout = 300 * time.Millisecond })
+	bob, eve := c.node(1).connect("bob"), c.node(0).connect("eve")
+	c.redis.Stop()
+	c.node(0).wantOutcome("bob", "x", Timeout)
+	c.node(0).wantOutcome("eve", "local", Delivered)
+	eve.wantGot("local")
+	until(t, "the node says that it is not ready", func() bool { return c.node(0).Health() != nil })
+	c.redis.Restart()
+	until(t, "bob is reached again", func() bool { return <-c.node(0).sendTo("bob", "back") == Delivered })
+	bob.await("got it", func() bool { return len(bob.got) > 0 && bob.got[len(bob.got)-1] == "back" })
+	until(t, "the node is ready", func() bool { return c.node(0).Health() == nil })
+}
+
+func TestForeignPublisher(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	bob := c.node(0).connect("bob")
+	n := c.node(0)
+	say := func(payload string) { c.client.Publish(context.Background(), n.keys.Channel(n.opts.NodeID), payload) }
+	for _, rubbish := range []string{"", "x", "{", `{"to":"bob"}`, `{"to":"#","from":"a","data":1}`, "\x01\x00", "\x02abc",
+		string(appendHeader(nil, &header{from: "x", link: 5, first: 9, base: 3})) + "\x01\x63", "\x01\xff\xff"} {
+		say(rubbish)
+	}
+	say(`{"to":"nobody","from":"shop","data":1}`)
+	say(`{"to":"bob","from":"shop","data":{"order":7}}`)
+	bob.wantGot(`{"order":7}`)
+	for reason, want := range map[dropReason]float64{dropMalformed: 2, dropVersion: 3, dropForeign: 3, dropGap: 1, dropNotHere: 1} {
+		if got := testutil.ToFloat64(n.drops[reason]); got != want {
+			t.Errorf("%s: %v dropped, want %v", dropNames[reason], got, want)
+		}
+	}
+	n.wantOutcome("bob", `"fine"`, Delivered)
+}

@@ -76,6 +76,18 @@ func connectSingle(rawURL string, dialed onConnect) (redis.UniversalClient, erro
 }
 
 func connectSentinel(scheme, rest string, dialed onConnect) (redis.UniversalClient, error) {
+	opts, err := sentinelOptions(scheme, rest)
+	if err != nil {
+		return nil, err
+	}
+	opts.OnConnect = dialed
+	opts.ContextTimeoutEnabled = true
+	opts.DisableIdentity = true
+	timeouts(&opts.DialTimeout, &opts.ReadTimeout, &opts.WriteTimeout)
+	return redis.NewFailoverClient(opts), nil
+}
+
+func sentinelOptions(scheme, rest string) (*redis.FailoverOptions, error) {
 	u, err := parseMany(scheme, rest, "26379")
 	if err != nil {
 		return nil, err
@@ -99,12 +111,8 @@ func connectSentinel(scheme, rest string, dialed onConnect) (redis.UniversalClie
 		opts.Username = redisUser.Username()
 		opts.Password, _ = redisUser.Password()
 	}
-	opts.OnConnect = dialed
-	opts.ContextTimeoutEnabled = true
-	opts.DisableIdentity = true
 	withoutServerName(opts.TLSConfig)
-	timeouts(&opts.DialTimeout, &opts.ReadTimeout, &opts.WriteTimeout)
-	return redis.NewFailoverClient(opts), nil
+	return opts, nil
 }
 
 func connectCluster(scheme, rest string, dialed onConnect) (redis.UniversalClient, error) {

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/beeline-ws/beeline/registry/redistest"
@@ -269,4 +271,12 @@ func wantError(t testing.TB, err, want error) {
 	if !errors.Is(err, want) {
 		t.Fatalf("error: %v, want one that is %v", err, want)
 	}
+}
+
+// value returns what a counter or gauge says.
+func value(t testing.TB, m prometheus.Metric) float64 {
+	t.Helper()
+	var out dto.Metric
+	must(t, m.Write(&out))
+	return out.GetCounter().GetValue() + out.GetGauge().GetValue()
 }

@@ -1,0 +1,116 @@
+package registry
+
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/registry/redistest"
+)
+
+func TestConnectToOne(t *testing.T) {
+	t.Parallel()
+	for rawURL, want := range map[string]redis.Options{
+		"redis://h":                             {Network: "tcp", Addr: "h:6379"},
+		"redis://user:p%40ss@h:1/3":             {Network: "tcp", Addr: "h:1", Username: "user", Password: "p@ss", DB: 3},
+		"redis://[::1]:1":                       {Network: "tcp", Addr: "[::1]:1"},
+		"rediss://h:1":                          {Network: "tcp", Addr: "h:1"},
+		"unix://user:pass@/tmp/redis.sock?db=2": {Network: "unix", Addr: "/tmp/redis.sock", Username: "user", Password: "pass", DB: 2},
+	} {
+		client, err := Connect(rawURL, nil)
+		must(t, err)
+		got := client.(*redis.Client).Options()
+		if got.Network != want.Network || got.Addr != want.Addr || got.Username != want.Username ||
+			got.Password != want.Password || got.DB != want.DB || (got.TLSConfig != nil) != strings.HasPrefix(rawURL, "rediss") {
+			t.Errorf("%s: %+v", rawURL, got)
+		}
+		if !got.ContextTimeoutEnabled || got.DialTimeout != dialTimeout || got.ReadTimeout != ioTimeout || got.WriteTimeout != ioTimeout {
+			t.Errorf("%s: timeouts %v %v %v", rawURL, got.DialTimeout, got.ReadTimeout, got.WriteTimeout)
+		}
+		must(t, client.Close())
+	}
+	client, err := Connect("redis://h?read_timeout=1s&pool_size=3", nil)
+	must(t, err)
+	if o := client.(*redis.Client).Options(); o.ReadTimeout != 1e9 || o.PoolSize != 3 {
+		t.Errorf("parameters: %v, %d", o.ReadTimeout, o.PoolSize)
+	}
+	must(t, client.Close())
+}
+
+func TestConnectToSentinels(t *testing.T) {
+	t.Parallel()
+	got, err := sentinelOptions("rediss", "user:p%2Fss@h1,h2:1,[::1]/mymaster/2?sentinel_username=su&sentinel_password=s%40p")
+	must(t, err)
+	if !slices.Equal(got.SentinelAddrs, []string{"h1:26379", "h2:1", "[::1]:26379"}) {
+		t.Errorf("addresses: %v", got.SentinelAddrs)
+	}
+	if got.MasterName != "mymaster" || got.DB != 2 || got.Username != "user" || got.Password != "p/ss" ||
+		got.SentinelUsername != "su" || got.SentinelPassword != "s@p" || got.TLSConfig == nil || got.TLSConfig.ServerName != "" {
+		t.Errorf("options: %+v", got)
+	}
+	got, err = sentinelOptions("redis", "h1/mymaster")
+	must(t, err)
+	if got.Username+got.Password+got.SentinelUsername+got.SentinelPassword != "" || got.TLSConfig != nil {
+		t.Errorf("options: %+v", got)
+	}
+}
+
+func TestConnectToCluster(t *testing.T) {
+	t.Parallel()
+	client, err := Connect("rediss+cluster://user:pass@h1:7000,h2:7001,h3?pool_size=7", nil)
+	must(t, err)
+	got := client.(*redis.ClusterClient).Options()
+	if !slices.Equal(got.Addrs, []string{"h1:7000", "h2:7001", "h3:6379"}) {
+		t.Errorf("addresses: %v", got.Addrs)
+	}
+	if got.Username != "user" || got.Password != "pass" || got.PoolSize != 7 || got.TLSConfig == nil || got.TLSConfig.ServerName != "" {
+		t.Errorf("options: %+v", got)
+	}
+	if !Sharded(client) {
+		t.Error("a Cluster is not sharded")
+	}
+	must(t, client.Close())
+}
+
+func TestConnectErrorsKeepTheSecret(t *testing.T) {
+	t.Parallel()
+	for _, rawURL := range []string{
+		"", "localhost:6379", "http://user:secret@h", "redis://user:se/cret@h", "redis://user:secret@h:port", "redis://:12/secret@h",
+		"redis://user:secret@h/zero", "redis://user:secret@h?unknown=1", "redis://h/1/2", "unix://user:secret@",
+		"redis+sentinel://user:secret@h", "redis+sentinel://user:secret@h,/m", "redis+sentinel://user:secret@h/m/zero",
+		"redis+sentinel://user:se%ret@h/m", "redis+sentinel://user:12/secret@h/m", "redis+sentinel://h/m/0?unknown=1",
+		"redis+cluster://user:secret@", "redis+cluster://user:secret@h/0", "redis+cluster://user:12/secret@h", "redis+cluster://h?unknown=1",
+	} {
+		client, err := Connect(rawURL, nil)
+		if err == nil {
+			t.Errorf("%s: no error", rawURL)
+			_ = client.Close()
+			continue
+		}
+		for _, part := range []string{"secret", "se/cret", "cret@", "ret@"} {
+			if strings.Contains(err.Error(), part) {
+				t.Errorf("%s: the error repeats the password: %v", rawURL, err)
+			}
+		}
+		if !strings.Contains(err.Error(), "redis+cluster://") {
+			t.Errorf("%s: the error does not say what is allowed: %v", rawURL, err)
+		}
+	}
+}
+
+func TestConnectCountsDials(t *testing.T) {
+	t.Parallel()
+	for name, rawURL := range map[string]string{"server": redistest.Start(t).URL(), "cluster": redistest.StartCluster(t).URL()} {
+		var dials atomic.Int32
+		client, err := Connect(rawURL, func() { dials.Add(1) })
+		must(t, err)
+		must(t, client.Ping(t.Context()).Err())
+		if dials.Load() == 0 {
+			t.Errorf("%s: no dial counted", name)
+		}
+		must(t, client.Close())
+	}
+}

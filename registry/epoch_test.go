@@ -1,0 +1,220 @@
+package registry
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/registry/redistest"
+)
+
+func TestFirstNodeSettlesAtItsFirstBeat(t *testing.T) {
+	onEach(t, func(t *testing.T, s store) {
+		a := startNode(t, s, "a", Options{})
+		if !a.Undisturbed() {
+			t.Error("not undisturbed after the first beat")
+		}
+		a.wantSettled("alice", true)
+		if value(t, a.metrics.Settled) != 1 || value(t, a.metrics.EpochChanges) != 0 {
+			t.Error("metrics do not say settled and unchanged")
+		}
+	})
+}
+
+func TestNodesThatStartTogetherSettleOnceAllHaveBeaten(t *testing.T) {
+	onEach(t, func(t *testing.T, s store) {
+		a, b, c := quietNode(t, s, "a", Options{}), quietNode(t, s, "b", Options{}), quietNode(t, s, "c", Options{})
+		a.beat()
+		b.beat()
+		a.wantSettled("alice", false)
+		c.beat()
+		for _, n := range []*testNode{a, b, c} {
+			n.eventuallySettled("alice")
+			eventually(t, n.Undisturbed, func() string { return n.opts.NodeID + " is not undisturbed" })
+		}
+	})
+}
+
+func TestFlushUnsettlesUntilEveryNodeHasVerified(t *testing.T) {
+	onEachOwn(t, func(t *testing.T, s store) {
+		opts := Options{Heartbeat: 500 * time.Millisecond}
+		a, b := startNode(t, s, "a", opts), quietNode(t, s, "b", Options{Heartbeat: time.Minute})
+		b.beat()
+		a.eventuallySettled("alice")
+		atB := b.claim("alice")
+		s.flush(t)
+
+		a.wantOwners("alice")
+		a.wantSettled("alice", false)
+		if a.Undisturbed() {
+			t.Error("undisturbed after a flush")
+		}
+		receive(t, a.disturbed, "a is told of the disturbance")
+		_, err := a.claimFor(300*time.Millisecond, new(Lease), "bob")
+		wantError(t, err, ErrUnsettled)
+
+		b.beat() // b sees the new epoch
+		receive(t, b.reclaimed, "b claims alice again")
+		a.eventuallySettled("alice")
+		a.wantOwners("alice", b.owner(atB))
+		a.wantOwners("bob")
+		if value(t, b.metrics.EpochChanges) == 0 {
+			t.Error("no epoch change counted")
+		}
+	})
+}
+
+func (n *testNode) claimFor(d time.Duration, l *Lease, address string) ([]Owner, error) {
+	ctx, cancel := context.WithTimeout(n.t.Context(), d)
+	defer cancel()
+	return n.Claim(ctx, l, address)
+}
+
+func TestClaimDuringRecoveryLearnsEveryOwner(t *testing.T) {
+	onEachOwn(t, func(t *testing.T, s store) {
+		opts := Options{Heartbeat: time.Second}
+		a, b := startNode(t, s, "a", opts), startNode(t, s, "b", opts)
+		a.eventuallySettled("alice")
+		atB := b.claim("alice")
+		b.keepBeating()
+		s.flush(t)
+		others := a.claimInto(new(Lease), "alice")
+		if len(others) != 1 || others[0] != b.owner(atB) {
+			t.Fatalf("others: %v, want b's", others)
+		}
+	})
+}
+
+func TestRejectHoldsThroughAFlush(t *testing.T) {
+	onEachOwn(t, func(t *testing.T, s store) {
+		opts := Options{Heartbeat: time.Second, Duplicates: Reject}
+		a, b := startNode(t, s, "a", opts), startNode(t, s, "b", opts)
+		a.eventuallySettled("alice")
+		atB := b.claim("alice")
+		a.keepBeating()
+		b.keepBeating()
+		s.flush(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+		defer cancel()
+		_, err := a.Claim(ctx, new(Lease), "alice")
+		wantError(t, err, ErrHeld)
+		a.eventuallyOwners("alice", b.owner(atB))
+		if len(b.taken) > 0 {
+			t.Error("the earlier session lost its lease")
+		}
+	})
+}
+
+func TestManyLeasesSurviveAFlush(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartOwn(t)
+	s.AwaitUptime()
+	a := startNode(t, single(s), "a", Options{Heartbeat: 2 * time.Second})
+	leases := claimMany(a, 3000)
+	single(s).flush(t)
+	a.beat()
+	a.eventuallySettled("alice")
+	for _, l := range leases {
+		a.wantOwners(l.Address(), a.owner(l))
+	}
+}
+
+func TestRestartedRedisSettlesOnceNodesHadTimeToReturn(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartOwn(t)
+	s.AwaitUptime()
+	a := startNode(t, single(s), "a", Options{Heartbeat: 700 * time.Millisecond})
+	l := a.claim("alice")
+	a.keepBeating()
+	s.Restart()
+	receive(t, a.disturbed, "the restart is noticed")
+	a.eventuallySettled("alice")
+	a.wantOwners("alice", a.owner(l))
+	a.wantTTL("alice")
+	up, known, err := a.uptime(t.Context(), "0")
+	must(t, err)
+	if !known || up < a.timing.NodeTTL().Truncate(time.Second) {
+		t.Errorf("settled after %v", up)
+	}
+}
+
+func TestSubscriberWithoutALeaseHoldsNobodyUpForever(t *testing.T) {
+	t.Parallel()
+	s := single(redistest.Start(t))
+	quietNode(t, s, "mute", Options{})
+	a := startNode(t, s, "a", Options{Heartbeat: 100 * time.Millisecond})
+	a.keepBeating()
+	a.eventuallySettled("alice")
+}
+
+func TestLongSilenceBeginsAnEpoch(t *testing.T) {
+	t.Parallel()
+	s := single(redistest.Start(t))
+	a := startNode(t, s, "a", Options{Heartbeat: 2 * time.Second})
+	a.claim("alice")
+	ago := time.Now().Add(-time.Minute).UnixMilli()
+	must(t, a.rdb.HSet(t.Context(), a.keys.Epoch("0"), "at", ago).Err())
+	a.beat()
+	receive(t, a.disturbed, "the silence is noticed")
+	a.eventuallySettled("alice")
+}
+
+func TestClusterMasterThatIsFlushedAloneIsNoticed(t *testing.T) {
+	t.Parallel()
+	c := redistest.StartOwnCluster(t)
+	a := startNode(t, sharded(c), "a", Options{Heartbeat: time.Second})
+	leases := claimMany(a, 100)
+	must(t, c.Servers[1].Client(t).FlushAll(t.Context()).Err())
+	a.beat()
+	receive(t, a.disturbed, "the flush is noticed")
+	for _, l := range leases {
+		a.eventuallySettled(l.Address())
+		a.wantOwners(l.Address(), a.owner(l))
+	}
+}
+
+func TestClusterTagsNameEachMaster(t *testing.T) {
+	t.Parallel()
+	a := startNode(t, sharded(redistest.StartCluster(t)), "a", Options{})
+	tags, err := a.masters.find(t.Context())
+	must(t, err)
+	if len(tags) != 3 {
+		t.Fatalf("tags: %v, want three", tags)
+	}
+	a.masters.tags = nil // as for a master that joined since the last beat
+	for _, tag := range tags {
+		got, err := a.masters.tag(t.Context(), a.keys.Epoch(tag))
+		must(t, err)
+		if got != tag {
+			t.Errorf("tag of epoch %s is %s", tag, got)
+		}
+	}
+	a.see("999", "an epoch of a master that left")
+	if a.Undisturbed() {
+		t.Error("undisturbed although an epoch is open")
+	}
+	a.beat()
+	a.eventuallySettled("alice")
+	eventually(t, a.Undisturbed, func() string { return "the master that left still counts" })
+}
+
+func TestSentinelFailover(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartSentinel(t)
+	client, err := Connect(s.URL(), nil)
+	must(t, err)
+	t.Cleanup(func() { _ = client.Close() })
+	if Sharded(client) {
+		t.Error("Sentinel counts as sharded")
+	}
+	a := startNode(t, store{s.Prefix, func(testing.TB) redis.UniversalClient { return client }}, "a",
+		Options{Heartbeat: 500 * time.Millisecond})
+	l := a.claim("alice")
+	a.keepBeating()
+	s.Failover()
+	receive(t, a.disturbed, "the failover is noticed")
+	a.eventuallySettled("alice")
+	a.wantOwners("alice", a.owner(l))
+}

@@ -1,0 +1,97 @@
+package registry
+
+import (
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/registry/redistest"
+)
+
+func TestBeatTellsAboutTheNode(t *testing.T) {
+	onEach(t, func(t *testing.T, s store) {
+		a, b := startNode(t, s, "a", Options{Heartbeat: 2 * time.Second}), startNode(t, s, "b", Options{})
+		want := NodeInfo{ID: "a", URL: "http://a:8080", Version: "1.2.3", Started: time.UnixMilli(1_700_000_000_123), Sessions: 42, Draining: true}
+		must(t, a.Beat(t.Context(), want))
+		got, ok, err := b.Node(t.Context(), "a")
+		must(t, err)
+		if !ok || got != want {
+			t.Errorf("node a: %v %+v, want %+v", ok, got, want)
+		}
+		ttl := b.rdb.PTTL(t.Context(), b.keys.Node("a")).Val()
+		if ttl <= 0 || ttl > a.timing.NodeTTL() {
+			t.Errorf("TTL of the node lease is %v", ttl)
+		}
+		if _, ok, err := b.Node(t.Context(), "nobody"); ok || err != nil {
+			t.Errorf("node nobody: %v, %v", ok, err)
+		}
+	})
+}
+
+func TestNodesListsTheLivingAndStrikesOffTheGone(t *testing.T) {
+	onEach(t, func(t *testing.T, s store) {
+		a := quietNode(t, s, "a", Options{Heartbeat: 2 * time.Second})
+		if nodes, err := a.Nodes(t.Context()); len(nodes) > 0 || err != nil {
+			t.Errorf("before any beat: %v, %v", nodes, err)
+		}
+		c, b := startNode(t, s, "c", Options{}), startNode(t, s, "b", Options{})
+		a.beat()
+		list := a.keys.Nodes()
+		long, justNow := time.Now().Add(-time.Hour).UnixMilli(), time.Now().UnixMilli()
+		must(t, a.rdb.ZAdd(t.Context(), list, redis.Z{Score: float64(long), Member: "gone"},
+			redis.Z{Score: float64(justNow), Member: "late"}).Err())
+
+		a.wantNodes("a", "b", "c")
+		if err := a.rdb.ZScore(t.Context(), list, "gone").Err(); err != redis.Nil {
+			t.Errorf("gone is still listed: %v", err)
+		}
+		must(t, a.rdb.ZScore(t.Context(), list, "late").Err())
+		must(t, b.Bury(t.Context(), c.opts.NodeID))
+		a.wantNodes("a", "b")
+	})
+}
+
+func (n *testNode) wantNodes(want ...string) {
+	n.t.Helper()
+	nodes, err := n.Nodes(n.t.Context())
+	must(n.t, err)
+	var got []string
+	for _, node := range nodes {
+		got = append(got, node.ID)
+	}
+	if len(got) != len(want) {
+		n.t.Fatalf("nodes: %v, want %v", got, want)
+	}
+	for i := range got {
+		if got[i] != want[i] {
+			n.t.Fatalf("nodes: %v, want %v", got, want)
+		}
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	t.Parallel()
+	client := redistest.Start(t).Client(t)
+	for name, opts := range map[string]Options{
+		"no Redis":        {NodeID: "a"},
+		"no node ID":      {Redis: client},
+		"unknown rule":    {Redis: client, NodeID: "a", Duplicates: "both"},
+		"small heartbeat": {Redis: client, NodeID: "a", Heartbeat: 1},
+	} {
+		if _, err := New(opts); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	r, err := New(Options{Redis: client, NodeID: "a"})
+	must(t, err)
+	if r.Keys().Nodes() != "beeline:nodes" || r.Timing().Heartbeat != 2*time.Second || r.opts.Duplicates != Allow {
+		t.Errorf("defaults: %s, %v, %s", r.Keys().Nodes(), r.Timing(), r.opts.Duplicates)
+	}
+	r.Start(nil)
+	r.events.Disturbed()
+	r.events.Taken(nil)
+	r.events.Reclaimed(nil, nil)
+	must(t, r.Stop(t.Context()))
+	must(t, r.Stop(t.Context()))
+}

@@ -1,0 +1,157 @@
+package registry
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/alicebob/miniredis/v2"
+
+	"github.com/beeline-ws/beeline/registry/redistest"
+)
+
+func TestLeasesReturnAfterRedisWasAwayLongerThanTheirTTL(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartOwn(t)
+	s.AwaitUptime()
+	a := startNode(t, single(s), "a", Options{Heartbeat: 50 * time.Millisecond}) // leases live 2.25 s
+	leases := claimMany(a, 200)
+	a.keepBeating()
+	s.Pause()
+	time.Sleep(a.timing.LeaseTTL() + time.Second) // the outage itself
+	s.Resume()
+	receive(t, a.disturbed, "the outage is noticed")
+	a.eventuallySettled("alice")
+	for _, l := range leases {
+		a.wantOwners(l.Address(), a.owner(l))
+	}
+	if len(a.taken) > 0 {
+		t.Errorf("%d leases taken", len(a.taken))
+	}
+}
+
+func TestKilledRedisGivesErrorsAndLosesNoLease(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartOwn(t)
+	s.AwaitUptime()
+	a := startNode(t, single(s), "a", Options{Heartbeat: 200 * time.Millisecond})
+	alice, bob := a.claim("alice"), a.claim("bob")
+	a.keepBeating()
+	s.Kill()
+	if _, err := a.claimFor(5*time.Second, new(Lease), "carol"); err == nil {
+		t.Error("claimed without Redis")
+	}
+	if _, err := a.Settled(t.Context(), "alice"); err == nil {
+		t.Error("settled without Redis")
+	}
+	if _, err := a.Lookup(t.Context(), "alice"); err == nil {
+		t.Error("looked up without Redis")
+	}
+	if err := a.Prune(t.Context(), "alice", Owner{"x", "y"}); err == nil {
+		t.Error("pruned without Redis")
+	}
+	if _, err := a.Nodes(t.Context()); err == nil {
+		t.Error("listed nodes without Redis")
+	}
+	if _, _, err := a.Node(t.Context(), "a"); err == nil {
+		t.Error("read a node without Redis")
+	}
+	if err := a.Bury(t.Context(), "x"); err == nil {
+		t.Error("buried without Redis")
+	}
+	a.Release(bob)
+	eventually(t, func() bool { return value(t, a.metrics.OperationErrors.WithLabelValues("release")) > 0 },
+		func() string { return "the release does not fail" })
+	s.Restart()
+	a.eventuallySettled("alice")
+	a.wantOwners("alice", a.owner(alice))
+	a.eventuallyOwners("bob")
+}
+
+func TestWritesThatRedisRefusesAreErrors(t *testing.T) {
+	t.Parallel()
+	breaks := map[string]func(*redis.Client) error{
+		"out of memory": func(c *redis.Client) error { return c.ConfigSet(t.Context(), "maxmemory", "1").Err() },
+		"read only": func(c *redis.Client) error {
+			return c.Do(t.Context(), "REPLICAOF", "127.0.0.1", "1").Err()
+		},
+	}
+	mends := func(c *redis.Client) error {
+		_ = c.ConfigSet(t.Context(), "maxmemory", "0").Err()
+		return c.Do(t.Context(), "REPLICAOF", "NO", "ONE").Err()
+	}
+	for name, breakIt := range breaks {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := redistest.StartOwn(t)
+			s.AwaitUptime()
+			a := startNode(t, single(s), "a", Options{Heartbeat: 300 * time.Millisecond})
+			l := a.claim("alice")
+			must(t, breakIt(s.Client(t)))
+			if _, err := a.claimFor(10*time.Second, new(Lease), "bob"); err == nil || strings.Contains(err.Error(), "deadline") {
+				t.Errorf("claim: %v, want Redis' refusal", err)
+			}
+			if err := a.Beat(t.Context(), NodeInfo{}); err == nil {
+				t.Error("beat succeeds")
+			}
+			must(t, mends(s.Client(t)))
+			a.keepBeating()
+			a.eventuallySettled("alice")
+			a.wantOwners("alice", a.owner(l))
+		})
+	}
+}
+
+func TestReplicaIsNoRegistry(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartOwn(t)
+	a := startNode(t, single(s), "a", Options{})
+	must(t, s.Client(t).Do(t.Context(), "REPLICAOF", "127.0.0.1", "1").Err())
+	if settled, err := a.Settled(t.Context(), "alice"); settled || err == nil {
+		t.Errorf("settled on a replica: %v, %v", settled, err)
+	}
+}
+
+func TestReleasesBeyondTheBoundAreLeftToTheTTL(t *testing.T) {
+	t.Parallel()
+	r, err := New(Options{Redis: redistest.Start(t).Client(t), NodeID: "a"})
+	must(t, err)
+	for range maxWaitingReleases + 3 {
+		r.committer.release("alice", "token")
+	}
+	if n := value(t, r.metrics.OperationErrors.WithLabelValues("release")); n != 3 {
+		t.Errorf("%v releases dropped, want 3", n)
+	}
+	r.committer.claims = make([]*claim, maxWaitingClaims)
+	_, err = r.Claim(t.Context(), new(Lease), "alice")
+	wantError(t, err, errBusy)
+	r.committer.claims = nil
+	r.committer.abort()
+}
+
+func TestEmbeddedRedisWillDo(t *testing.T) {
+	t.Parallel()
+	m := miniredis.RunT(t)
+	s := store{"mini", func(t testing.TB) redis.UniversalClient {
+		c, err := Connect("redis://"+m.Addr(), nil)
+		must(t, err)
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}}
+	a, b := startNode(t, s, "a", Options{Duplicates: Replace, Heartbeat: 500 * time.Millisecond}), quietNode(t, s, "b", Options{Duplicates: Replace, Heartbeat: 500 * time.Millisecond})
+	b.beat()
+	a.eventuallySettled("alice")
+	atA, atB := a.claim("alice"), b.claim("alice")
+	a.wantOwners("alice", b.owner(atB))
+	a.refreshAllNow()
+	a.wantTaken(atA)
+	m.FlushAll()
+	a.beat()
+	b.beat()
+	b.eventuallySettled("alice")
+	a.wantOwners("alice", b.owner(atB))
+	b.Release(atB)
+	b.eventuallyOwners("alice")
+}

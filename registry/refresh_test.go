@@ -1,0 +1,253 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/registry/redistest"
+)
+
+func TestRefreshExtendsTheTTL(t *testing.T) {
+	onEach(t, func(t *testing.T, s store) {
+		a := startNode(t, s, "a", Options{})
+		a.claim("alice")
+		must(t, a.rdb.PExpire(t.Context(), a.keys.Address("alice"), 5e9).Err())
+		a.refreshAllNow()
+		ttl := a.rdb.PTTL(t.Context(), a.keys.Address("alice")).Val()
+		if ttl < a.timing.RefreshEvery() {
+			t.Errorf("TTL after refresh is %v", ttl)
+		}
+	})
+}
+
+func TestRefreshClaimsAgainWhatIsMissing(t *testing.T) {
+	for _, rule := range []Duplicates{Allow, Replace, Reject} {
+		t.Run(string(rule), func(t *testing.T) {
+			onEach(t, func(t *testing.T, s store) {
+				a := startNode(t, s, "a", Options{Duplicates: rule})
+				l := a.claim("alice")
+				must(t, a.rdb.Del(t.Context(), a.keys.Address("alice")).Err())
+				a.refreshAllNow()
+				if got := receive(t, a.reclaimed, "a lease is claimed again"); got != l {
+					t.Fatalf("claimed again: %s", got.Address())
+				}
+				a.wantOwners("alice", a.owner(l))
+				a.wantTTL("alice")
+				if n := value(t, a.metrics.LeasesLost.WithLabelValues("missing")); n != 1 {
+					t.Errorf("%v leases lost as missing, want 1", n)
+				}
+			})
+		})
+	}
+}
+
+func TestRefreshUnderAllowClaimsAgainBesideOthers(t *testing.T) {
+	onEach(t, func(t *testing.T, s store) {
+		a, b := startNode(t, s, "a", Options{}), startNode(t, s, "b", Options{})
+		atA, atB := a.claim("alice"), b.claim("alice")
+		must(t, a.rdb.HDel(t.Context(), a.keys.Address("alice"), "a").Err())
+		a.refreshAllNow()
+		receive(t, a.reclaimed, "a lease is claimed again")
+		a.wantOwners("alice", a.owner(atA), b.owner(atB))
+	})
+}
+
+func TestRefreshClaimsAgainOverTheDead(t *testing.T) {
+	onEach(t, func(t *testing.T, s store) {
+		a := startNode(t, s, "a", Options{Duplicates: Replace})
+		l := a.claim("alice")
+		key := a.keys.Address("alice")
+		must(t, a.rdb.HDel(t.Context(), key, "a").Err())
+		must(t, a.rdb.HSet(t.Context(), key, "dead", "token").Err())
+		a.refreshAllNow()
+		receive(t, a.reclaimed, "a lease is claimed again")
+		a.wantOwners("alice", a.owner(l))
+		if n := value(t, a.metrics.PrunedOwners); n != 1 {
+			t.Errorf("%v owners pruned, want 1", n)
+		}
+	})
+}
+
+func TestRefreshReportsTheSameNodesNewerClaim(t *testing.T) {
+	t.Parallel()
+	a := startNode(t, single(redistest.Start(t)), "a", Options{})
+	older, newer := a.claim("alice"), a.claim("alice")
+	a.refreshAllNow()
+	a.wantTaken(older)
+	a.wantOwners("alice", a.owner(newer))
+	if n := value(t, a.metrics.Leases); n != 1 {
+		t.Errorf("%v leases, want 1", n)
+	}
+}
+
+func TestReclaimNeverOverwritesTheSameNodesNewerClaim(t *testing.T) {
+	t.Parallel()
+	a := startNode(t, single(redistest.Start(t)), "a", Options{})
+	older, newer := a.claim("alice"), a.claim("alice")
+	must(t, a.refresher.reclaim(t.Context(), []*Lease{older}))
+	a.wantTaken(older)
+	a.wantOwners("alice", a.owner(newer))
+}
+
+func TestReleaseDuringReclaimLeavesNoEntry(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartOwn(t)
+	s.AwaitUptime()
+	a := startNode(t, single(s), "a", Options{})
+	l := a.claim("alice")
+	must(t, a.rdb.Del(t.Context(), a.keys.Address("alice")).Err())
+	s.Pause()
+	c, err := a.refresher.claimHeld(t.Context(), l, Allow)
+	must(t, err)
+	a.Release(l)
+	if c, _ := a.refresher.claimHeld(t.Context(), l, Allow); c != nil {
+		t.Error("a released lease is claimed again")
+	}
+	s.Resume()
+	must(t, c.wait(t.Context()))
+	a.committed()
+	a.wantOwners("alice")
+}
+
+// watcher counts the refreshes that a client sends, by key.
+type watcher struct {
+	refreshes map[string]int
+	calls     int
+}
+
+func (w *watcher) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
+}
+
+func (w *watcher) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (w *watcher) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		for _, cmd := range cmds {
+			args := cmd.Args()
+			if len(args) < 3 || args[1] != refreshScript.Hash() {
+				continue
+			}
+			w.calls++
+			for i := range args[2].(int) {
+				w.refreshes[args[3+i].(string)]++
+			}
+		}
+		return next(ctx, cmds)
+	}
+}
+
+// TestRefreshesAreSpread lets half an hour pass for 10,000 leases that were
+// claimed at once, some of which end on the way.
+func TestRefreshesAreSpread(t *testing.T) {
+	t.Parallel()
+	a := startNode(t, single(redistest.Start(t)), "a", Options{})
+	const leases, intervals = 10_000, 60
+	held := claimMany(a, leases)
+	w := &watcher{refreshes: make(map[string]int)}
+	a.rdb.AddHook(w)
+
+	for interval := range intervals {
+		clear(w.refreshes)
+		most := 0
+		for range a.wheel.slots {
+			before := len(w.refreshes)
+			a.refresher.tick(t.Context())
+			most = max(most, len(w.refreshes)-before)
+		}
+		if len(w.refreshes) != len(held) {
+			t.Fatalf("interval %d: %d leases refreshed, want %d", interval, len(w.refreshes), len(held))
+		}
+		for key, n := range w.refreshes {
+			if n != 1 {
+				t.Fatalf("interval %d: %s refreshed %d times", interval, key, n)
+			}
+		}
+		if mean := len(held)/len(a.wheel.slots) + 1; most > 2*mean {
+			t.Fatalf("interval %d: a tick refreshed %d leases, the mean is %d", interval, most, mean)
+		}
+		for _, l := range held[:50] {
+			a.Release(l)
+		}
+		held = append(held[50:], claimMany(a, 20)...)
+	}
+	if len(a.taken)+len(a.reclaimed) > 0 {
+		t.Errorf("%d leases taken, %d missing", len(a.taken), len(a.reclaimed))
+	}
+	if n := value(t, a.metrics.Leases); int(n) != len(held) {
+		t.Errorf("%v leases, want %d", n, len(held))
+	}
+}
+
+// claimMany claims n addresses at once.
+func claimMany(a *testNode, n int) []*Lease {
+	leases, errs := make([]*Lease, n), make(chan error, n)
+	base := a.tokens.Load()
+	for i := range leases {
+		leases[i] = new(Lease)
+		go func() {
+			_, err := a.Claim(a.t.Context(), leases[i], fmt.Sprintf("client-%d-%d", base, i))
+			errs <- err
+		}()
+	}
+	for range n {
+		must(a.t, <-errs)
+	}
+	return leases
+}
+
+func TestWheelLevelsWhatReleasesLeave(t *testing.T) {
+	t.Parallel()
+	w := newWheel(10)
+	var leases []*Lease
+	add := func() {
+		l := new(Lease)
+		w.add(l)
+		leases = append(leases, l)
+	}
+	for range 1000 {
+		add()
+	}
+	for _, l := range leases { // every slot of one half is emptied
+		if l.slot < 5 {
+			w.remove(l)
+		}
+	}
+	for range 500 {
+		add()
+	}
+	for i, slot := range w.slots {
+		if len(slot) < 80 || len(slot) > 120 {
+			t.Errorf("slot %d has %d leases, want about 100", i, len(slot))
+		}
+		for j, l := range slot {
+			if int(l.slot) != i || int(l.index) != j {
+				t.Fatalf("lease at %d/%d believes to be at %d/%d", i, j, l.slot, l.index)
+			}
+		}
+	}
+	if w.count != 1000 || len(w.all()) != 1000 {
+		t.Errorf("count %d, all %d, want 1000", w.count, len(w.all()))
+	}
+}
+
+func TestKeysAreDeclaredInOneSlot(t *testing.T) {
+	t.Parallel()
+	k := Keys{prefix: "a*b[c]?\\"}
+	if got, want := k.channels(), `a\*b\[c\]\?\\:ch:*`; got != want {
+		t.Errorf("pattern: %s, want %s", got, want)
+	}
+	if got := k.nodeOf(k.Channel("n1")); got != "n1" {
+		t.Errorf("node of n1's channel: %s", got)
+	}
+	for _, name := range []string{k.Address("x"), k.Node("x"), k.Nodes(), k.Epoch("0"), k.Channel("x"), k.Broadcast(), k.Client("x")} {
+		if !strings.HasPrefix(name, k.prefix+":") {
+			t.Errorf("%s lacks the prefix", name)
+		}
+	}
+}

@@ -1,0 +1,35 @@
+# make run | test | lint | bench | fuzz | build
+
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+BENCH     ?= .
+COUNT     ?= 6
+FUZZTIME  ?= 1m
+TESTFLAGS ?=
+
+GOTOOL := go tool -modfile=.ci/tools/go.mod
+
+.PHONY: run test lint bench fuzz build
+
+run: build
+	./bin/beeline demo
+
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/beeline ./cmd/beeline
+
+# Coverage counts what other packages' tests reach.
+test:
+	.ci/needs
+	@mkdir -p bin
+	go test -race -timeout 10m -coverpkg=./registry,./router,./node,./metrics -coverprofile=bin/cover.out $(TESTFLAGS) ./...
+	.ci/coverage bin/cover.out 85 registry router
+
+lint:
+	$(GOTOOL) golangci-lint run ./...
+
+bench:
+	.ci/needs
+	.ci/bench $(COUNT) '$(BENCH)'
+
+fuzz:
+	.ci/needs
+	.ci/fuzz $(FUZZTIME)

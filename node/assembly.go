@@ -1,0 +1,52 @@
+package node
+
+import "unicode/utf8"
+
+// assembly puts a text message together from fragments and from pieces of them.
+// A message that comes in one piece is passed on without a copy. Invalid UTF-8
+// is noticed with the piece that makes it so.
+type assembly struct {
+	open  bool   // the next frame must continue the message
+	bytes []byte // what came of it, but for a message in one piece
+	valid int    // leading bytes that are known to be UTF-8
+}
+
+// take adds a piece. last: the frame ends with it; final: the message does.
+func (a *assembly) take(piece []byte, last, final bool, out sink) error {
+	if final && !a.open && len(a.bytes) == 0 {
+		if !utf8.Valid(piece) {
+			return closedBadUTF8
+		}
+		return out.message(piece)
+	}
+	a.bytes = append(a.bytes, piece...)
+	n, ok := validUTF8(a.bytes[a.valid:])
+	a.valid += n
+	if !ok || final && a.valid < len(a.bytes) {
+		return closedBadUTF8
+	}
+	if last {
+		a.open = !final
+	}
+	if !final {
+		return nil
+	}
+	text := a.bytes
+	*a = assembly{}
+	return out.message(text)
+}
+
+// validUTF8 returns how many leading bytes of b are whole runes, and false if b
+// can't be the beginning of UTF-8. What is left over is an incomplete rune.
+func validUTF8(b []byte) (n int, ok bool) {
+	n = len(b)
+	for i := 1; i < utf8.UTFMax && i <= len(b); i++ {
+		if at := len(b) - i; utf8.RuneStart(b[at]) {
+			if !utf8.FullRune(b[at:]) {
+				n = at
+			}
+			break
+		}
+	}
+	return n, utf8.Valid(b[:n])
+}

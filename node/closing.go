@@ -1,0 +1,98 @@
+package node
+
+import (
+	"errors"
+
+	"github.com/gobwas/ws"
+)
+
+// closeReason says why a session ends. The set is closed; each is a label of
+// beeline_closes_total.
+type closeReason uint8
+
+const (
+	stillOpen closeReason = iota
+	closedByClient
+	closedNetwork
+	closedProtocol
+	closedBadUTF8
+	closedTooBig
+	closedUnsupported
+	closedSlow
+	closedPingTimeout
+	closedDraining
+	closedReplaced
+	closedLeaseLost
+	closedDuplicate
+	closedInternal
+
+	closeReasons = iota
+)
+
+// Close codes of beeline's own. The last digits of 4409 are those of the HTTP
+// status that says the same.
+const (
+	codeReplaced  ws.StatusCode = 4000
+	codeLeaseLost ws.StatusCode = 4001
+	codeDuplicate ws.StatusCode = 4409
+)
+
+// closing is how a session is closed for a reason.
+type closing struct {
+	label string        // in metrics, and the text of the close frame
+	code  ws.StatusCode // 0: there is nobody to send a close frame to
+	bye   bool          // a bye goes before
+	retry bool          // the bye says that the client may connect again at once
+	drop  bool          // what is queued is not sent any more
+}
+
+// closings has an entry for each reason. A client that fell silent gets 1001, the
+// code that clients answer by connecting again: if it wakes up and reads it (a
+// laptop that slept), that is what helps. The label tells it from a drain.
+var closings = [closeReasons]closing{
+	closedByClient:    {label: "client_closed", code: ws.StatusNormalClosure},
+	closedNetwork:     {label: "network_error"},
+	closedProtocol:    {label: "protocol_error", code: ws.StatusProtocolError},
+	closedBadUTF8:     {label: "bad_utf8", code: ws.StatusInvalidFramePayloadData},
+	closedTooBig:      {label: "too_big", code: ws.StatusMessageTooBig},
+	closedUnsupported: {label: "unsupported", code: ws.StatusUnsupportedData},
+	closedSlow:        {label: "slow_consumer", code: ws.StatusPolicyViolation, drop: true},
+	closedPingTimeout: {label: "ping_timeout", code: ws.StatusGoingAway, drop: true},
+	closedDraining:    {label: "draining", code: ws.StatusGoingAway, bye: true, retry: true},
+	closedReplaced:    {label: "replaced", code: codeReplaced, bye: true},
+	closedLeaseLost:   {label: "lease_lost", code: codeLeaseLost, bye: true},
+	closedDuplicate:   {label: "duplicate", code: codeDuplicate, bye: true, drop: true},
+	closedInternal:    {label: "internal", code: ws.StatusInternalServerError, bye: true, retry: true},
+}
+
+func (r closeReason) String() string {
+	if r == stillOpen {
+		return "open"
+	}
+	return closings[r].label
+}
+
+// Error lets a reason be what is wrong with a stream.
+func (r closeReason) Error() string { return r.String() }
+
+// body is the payload of the close frame: the code and, as text, the label.
+func (c *closing) body() []byte { return ws.NewCloseFrameBody(c.code, c.label) }
+
+// checkClose checks the body of a peer's close frame.
+func checkClose(body []byte) (ws.StatusCode, error) {
+	switch len(body) {
+	case 0:
+		return ws.StatusNoStatusRcvd, nil
+	case 1:
+		return 0, closedProtocol
+	}
+	code := ws.StatusCode(uint16(body[0])<<8 | uint16(body[1]))
+	err := ws.CheckCloseFrameData(code, string(body[2:]))
+	switch {
+	case errors.Is(err, ws.ErrProtocolInvalidUTF8):
+		return 0, closedBadUTF8
+	case err != nil || code >= 5000:
+		return 0, closedProtocol
+	}
+	return code, nil
+}

@@ -1,0 +1,70 @@
+package node
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// announceDrain is the first step of Stop: whoever asks is told that the node is
+// going, and a refused connection will not be taken for its death.
+func (n *Node) announceDrain(ctx context.Context) error {
+	n.draining.Store(true)
+	n.counts.Draining.Set(1)
+	return n.router.SetDraining(ctx)
+}
+
+// drain closes all sessions, spread evenly over DrainPeriod, so that their
+// clients do not all connect elsewhere at the same moment. Each gets its bye
+// when its turn comes, and is served until then. If ctx allows less time, the
+// period is shorter. Nobody is accepted any more when it is called.
+func (n *Node) drain(ctx context.Context) error {
+	n.closeSpread(ctx, n.table.snapshot(nil), n.drainPeriod(ctx))
+	select {
+	case <-n.table.emptied():
+	case <-ctx.Done():
+	}
+	return wait(ctx, &n.leaving)
+}
+
+// drainPeriod leaves a quarter of ctx's time to the closing handshakes and the
+// router.
+func (n *Node) drainPeriod(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return n.opts.DrainPeriod
+	}
+	return min(n.opts.DrainPeriod, time.Until(deadline)*3/4)
+}
+
+func (n *Node) closeSpread(ctx context.Context, sessions []*session, period time.Duration) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	start := time.Now()
+	for i, s := range sessions {
+		turn := start.Add(period / time.Duration(len(sessions)) * time.Duration(i))
+		if left := time.Until(turn); left > time.Millisecond {
+			timer.Reset(left)
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+			}
+		}
+		s.close(closedDraining)
+	}
+}
+
+// wait waits for group, as long as ctx allows.
+func wait(ctx context.Context, group *sync.WaitGroup) error {
+	done := make(chan struct{})
+	go func() {
+		group.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,201 @@
+package node
+
+import (
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/beeline-ws/beeline/router"
+)
+
+// closeGrace is how long a closing session may take to be sent what is queued
+// and to answer with its own close frame, before the connection is cut.
+const closeGrace = 2 * time.Second
+
+// Evict closes the session because the router says so.
+func (s *session) Evict(reason error) {
+	if reason == router.ErrReplaced {
+		s.close(closedReplaced)
+		return
+	}
+	s.close(closedLeaseLost)
+}
+
+// close begins the closing handshake, unless the session is closing already. It
+// does not wait.
+func (s *session) close(reason closeReason) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shut(reason, nil)
+}
+
+// shut closes with mu held. answer is the close frame's body if it answers one.
+func (s *session) shut(reason closeReason, answer []byte) {
+	if s.reason != stillOpen {
+		return
+	}
+	s.reason = reason
+	s.closing.Store(true)
+	s.node.counts.closes[reason].Inc()
+	s.leave()
+	c := &closings[reason]
+	if c.drop {
+		s.discard()
+	}
+	if c.code != 0 {
+		s.queueGoodbye(c, answer)
+		s.flush()
+	}
+	if s.wire != nil {
+		s.wire.resume()
+		s.startGrace()
+	}
+}
+
+// queueGoodbye queues the bye and the close frame. They are few bytes, sent once,
+// and have no bound.
+func (s *session) queueGoodbye(c *closing, answer []byte) {
+	before := s.out.size()
+	if c.bye {
+		s.queue(ws.OpText, s.protocol.appendBye(nil, c))
+	}
+	if answer == nil {
+		answer = c.body()
+	}
+	s.queue(ws.OpClose, answer)
+	s.node.countQueued(s.out.size() - before)
+}
+
+// hearClose takes the peer's close frame: it is answered with its own code, or
+// is the answer to ours.
+func (s *session) hearClose(body []byte) error {
+	code, err := checkClose(body)
+	if err != nil {
+		return err
+	}
+	answer := []byte{}
+	if code != ws.StatusNoStatusRcvd {
+		answer = ws.NewCloseFrameBody(code, "")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.peerClosed = true
+	s.shut(closedByClient, answer)
+	if s.out.size() == 0 && !s.out.busy {
+		s.cut(false)
+	}
+	return nil
+}
+
+// fail closes the session because its stream can't be read further. There will
+// be no close frame to wait for: the end of the stream is awaited instead.
+func (s *session) fail(err error) {
+	reason, ok := err.(closeReason)
+	if !ok {
+		s.node.log.Error("session failed", "session", s.id, "error", err)
+		reason = closedInternal
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed = true
+	s.shut(reason, nil)
+}
+
+// disconnected is called by the engine when the connection failed or ended.
+func (s *session) disconnected() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shut(closedNetwork, nil)
+	s.cut(false)
+}
+
+// stalled is called by the engine when the peer takes nothing that is written.
+func (s *session) stalled() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shut(closedSlow, nil)
+	s.cut(true)
+}
+
+// cut closes the connection.
+func (s *session) cut(hard bool) {
+	if s.wire != nil && !s.over {
+		s.wire.cut(hard)
+	}
+}
+
+// startGrace bounds the closing. What a peer did not take until then is thrown
+// away, also by the kernel.
+func (s *session) startGrace() {
+	if s.grace != nil || s.over {
+		return
+	}
+	s.grace = time.AfterFunc(closeGrace, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.cut(s.out.size() > 0)
+	})
+}
+
+// ended is the engine's last call.
+func (s *session) ended() {
+	s.mu.Lock()
+	s.over = true
+	if s.grace != nil {
+		s.grace.Stop()
+	}
+	s.discard()
+	s.mu.Unlock()
+	s.node.counts.Sessions.Dec()
+	s.node.table.remove(s)
+	s.node.log.Debug("session ended", "session", s.id, "reason", s.reason)
+}
+
+// abandon undoes a session that never got its connection.
+func (s *session) abandon() {
+	s.mu.Lock()
+	if s.reason == stillOpen {
+		s.reason = closedNetwork
+		s.closing.Store(true)
+	}
+	s.leave()
+	s.discard()
+	s.mu.Unlock()
+	s.node.table.remove(s)
+}
+
+// discard throws away what no writer has taken.
+func (s *session) discard() {
+	if b := s.out.waiting; b != nil {
+		s.out.waiting = nil
+		s.node.countQueued(-len(b.b))
+		s.node.release(b)
+	}
+}
+
+// setJoined notes that the router knows the session. If it was evicted before,
+// it leaves at once.
+func (s *session) setJoined() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.member = true
+	if s.reason != stillOpen {
+		s.leave()
+	}
+}
+
+func (s *session) isMember() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.member
+}
+
+// leave takes the session out of the router, once. The router may be calling
+// this session right now and hold a lock, so that happens elsewhere.
+func (s *session) leave() {
+	if !s.member || s.left {
+		return
+	}
+	s.left = true
+	s.node.leaving.Go(func() { s.node.router.Leave(s.client, s) })
+}

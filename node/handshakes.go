@@ -1,0 +1,79 @@
+package node
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+)
+
+// handshakes are the connections on their way to the welcome. They are bounded
+// in number and time, and can be ended.
+type handshakes struct {
+	ctx     context.Context // ends when no more are wanted
+	cancel  context.CancelFunc
+	slots   chan struct{}
+	running sync.WaitGroup
+
+	mu    sync.Mutex
+	conns map[net.Conn]struct{} // whose head is awaited; nil once stopped
+}
+
+func (h *handshakes) init(limit int) {
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.slots = make(chan struct{}, limit)
+	h.conns = map[net.Conn]struct{}{}
+}
+
+// acquire waits for a slot, and returns false once stopped.
+func (h *handshakes) acquire() bool {
+	select {
+	case h.slots <- struct{}{}:
+		return h.ctx.Err() == nil
+	case <-h.ctx.Done():
+		return false
+	}
+}
+
+func (h *handshakes) free() { <-h.slots }
+
+// rest waits for d, or until stopped.
+func (h *handshakes) rest(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-h.ctx.Done():
+	}
+}
+
+// start runs f in a goroutine of its own.
+func (h *handshakes) start(f func()) { h.running.Go(f) }
+
+// enter lets conn begin, with a deadline, unless the node stops.
+func (h *handshakes) enter(conn net.Conn, deadline time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.conns == nil {
+		return false
+	}
+	conn.SetDeadline(deadline)
+	h.conns[conn] = struct{}{}
+	return true
+}
+
+func (h *handshakes) leave(conn net.Conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.conns, conn)
+}
+
+// stop ends what is under way and waits for it. Whoever is waited for is refused.
+func (h *handshakes) stop(ctx context.Context) error {
+	h.cancel()
+	h.mu.Lock()
+	for conn := range h.conns {
+		conn.SetReadDeadline(time.Now())
+	}
+	h.conns = nil
+	h.mu.Unlock()
+	return wait(ctx, &h.running)
+}

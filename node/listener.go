@@ -1,0 +1,165 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// listen opens both listeners. Clients are accepted later: until then they wait
+// in the kernel's queue.
+func (n *Node) listen() (err error) {
+	if n.admin, err = n.open1("admin", n.opts.AdminListen); err != nil {
+		return err
+	}
+	n.client, err = n.open1("clients", n.opts.Listen)
+	return err
+}
+
+func (n *Node) open1(name, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen for %s: %w", name, err)
+	}
+	n.cleanups.add(name+" listener", func(context.Context) error {
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	return l, nil
+}
+
+// startAccepting starts the loop that accepts clients, and the HTTP server for
+// what is no WebSocket.
+func (n *Node) startAccepting() {
+	plain := newHandoff(n.client.Addr())
+	n.serveHTTP("page", plain, n.pageHandler())
+	var running sync.WaitGroup
+	running.Go(func() { n.acceptAll(plain) })
+	n.cleanups.add("accepting", func(ctx context.Context) error {
+		n.client.Close()
+		err := n.handshakes.stop(ctx)
+		running.Wait()
+		return err
+	})
+}
+
+// acceptAll accepts until the listener is closed. Not more than MaxHandshakes
+// connections are on their way; the others wait in the kernel's queue.
+func (n *Node) acceptAll(plain *handoff) {
+	for n.handshakes.acquire() {
+		conn, err := n.client.Accept()
+		if err == nil {
+			n.handshakes.start(func() { n.serve(conn, plain) })
+			continue
+		}
+		n.handshakes.free()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		n.log.Error("accept failed", "error", err) // out of file descriptors
+		n.handshakes.rest(100 * time.Millisecond)
+	}
+}
+
+// serve takes a connection from its first byte to whoever it is for.
+func (n *Node) serve(conn net.Conn, plain *handoff) {
+	deadline := time.Now().Add(n.opts.HandshakeTimeout)
+	if !n.handshakes.enter(conn, deadline) {
+		conn.Close()
+		n.handshakes.free()
+		return
+	}
+	buf := n.heads.Get().(*buffer)
+	defer n.heads.Put(buf)
+	h, err := readHead(conn, buf.b)
+	if err == nil {
+		err = h.parse()
+	}
+	if err == nil && n.paths[h.path] == nil && !h.upgrade {
+		n.handshakes.leave(conn)
+		n.counts.connects[resultHTTP].Inc()
+		plain.hand(conn, &h, n.handshakes.free)
+		return
+	}
+	defer n.handshakes.free()
+	defer n.handshakes.leave(conn)
+	if err != nil {
+		n.refuseHead(conn, err)
+		return
+	}
+	n.welcome(conn, &h, deadline)
+}
+
+// refuseHead answers a connection whose head can't be read.
+func (n *Node) refuseHead(conn net.Conn, err error) {
+	r := n.headRefusal(err)
+	n.counts.connects[r.result].Inc()
+	if errors.Is(err, errHeadGone) {
+		conn.Close()
+		return
+	}
+	r.answer(conn)
+}
+
+func (n *Node) headRefusal(err error) *refusal {
+	switch {
+	case n.draining.Load():
+		return tryLater(resultDraining, "node is draining: connect to another one")
+	case errors.Is(err, errHeadTooLarge):
+		return refuse(resultHeadTooLarge, 431, "the request's head is too large; allowed are %d bytes", n.opts.MaxHead)
+	case errors.Is(err, errHeadTimeout):
+		return refuse(resultHeadTimeout, 408, "the request's head did not come in time; allowed are %v", n.opts.HandshakeTimeout)
+	case errors.Is(err, errHeadGone):
+		return refuse(resultGone, 400, "the request's head is not complete")
+	}
+	return refuse(resultBadHead, 400, "this is not an HTTP/1.1 request; allowed are GET requests and WebSocket handshakes")
+}
+
+// advertised derives the URL by which other nodes reach a listener. For one that
+// listens everywhere that is the host's first address that is not a loopback's:
+// unlike its name it needs no resolver.
+func advertised(l net.Addr) string {
+	host, port, err := net.SplitHostPort(l.String())
+	if err != nil {
+		return "http://" + l.String()
+	}
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = hostAddress()
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+func hostAddress() string {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		addrs = nil
+	}
+	var six string
+	for _, a := range addrs {
+		n, ok := a.(*net.IPNet)
+		if !ok || !n.IP.IsGlobalUnicast() {
+			continue
+		}
+		if n.IP.To4() != nil {
+			return n.IP.String()
+		}
+		if six == "" {
+			six = n.IP.String()
+		}
+	}
+	if six != "" {
+		return six
+	}
+	if name, err := os.Hostname(); err == nil && name != "" {
+		if _, err := net.LookupHost(name); err == nil {
+			return name
+		}
+	}
+	return "127.0.0.1"
+}

@@ -1,0 +1,208 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/beeline-ws/beeline/metrics"
+	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router"
+)
+
+// exchange is what a node needs of its router.
+type exchange interface {
+	Start(context.Context) error
+	SetDraining(context.Context) error
+	Stop(context.Context) error
+	Health() error
+	Join(ctx context.Context, address string, s router.Session) error
+	Leave(address string, s router.Session)
+	Send(m router.Message, done func(router.MessageID, router.Outcome))
+}
+
+// Node is a whole beeline node: a router, the listeners and the sessions.
+type Node struct {
+	// Static after New.
+	opts     Options
+	id       string
+	log      *slog.Logger
+	born     time.Time // where the clock begins
+	metrics  *metrics.Metrics
+	counts   *counts
+	identify identify
+	paths    map[string]protocol
+	// compose makes the router once the node's URL is known.
+	compose func(url string) (exchange, error)
+	pools
+
+	// Static after Start.
+	router exchange
+	engine engine
+	client net.Listener
+	admin  net.Listener
+
+	// Shared, each with its own lock.
+	table      table
+	handshakes handshakes
+	leaving    sync.WaitGroup // one for each session that leaves the router
+	queued     atomic.Int64   // bytes in all sessions' queues
+	draining   atomic.Bool
+	ready      atomic.Bool
+
+	// Guarded by mu.
+	mu       sync.Mutex
+	started  bool
+	cleanups cleanups
+}
+
+// New checks opts and returns a node that does nothing until Start.
+func New(opts Options) (*Node, error) {
+	opts.setDefaults()
+	if err := opts.check(); err != nil {
+		return nil, fmt.Errorf("node's options: %w", err)
+	}
+	m := metrics.New(opts.Registerer)
+	n := &Node{
+		opts:     opts,
+		id:       opts.Name + "-" + randomHex(4),
+		born:     time.Now(),
+		metrics:  m,
+		counts:   newCounts(m.Node),
+		identify: identifyByQuery,
+		paths:    map[string]protocol{"/ws": plain{}},
+		table:    table{limit: opts.MaxSessions},
+		pools:    newPools(opts.MaxHead),
+	}
+	n.log = opts.Logger.With("node", n.id)
+	n.compose = n.newRouter
+	n.handshakes.init(opts.MaxHandshakes)
+	return n, nil
+}
+
+// ID returns the nodeID, unique for each New.
+func (n *Node) ID() string { return n.id }
+
+// Addr returns the address of the clients' listener, with its real port. It is
+// empty before Start.
+func (n *Node) Addr() string { return addrOf(n.client) }
+
+// AdminAddr returns the address of the admin listener, with its real port. It
+// is empty before Start.
+func (n *Node) AdminAddr() string { return addrOf(n.admin) }
+
+func addrOf(l net.Listener) string {
+	if l == nil {
+		return ""
+	}
+	return l.Addr().String()
+}
+
+// Start opens the listeners, starts the router and accepts clients. It returns
+// once they are accepted, or undoes all and returns an error. ctx bounds only
+// the start.
+func (n *Node) Start(ctx context.Context) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.started {
+		return errors.New("node was started before")
+	}
+	n.started = true
+	if err := n.start(ctx); err != nil {
+		return errors.Join(err, n.cleanups.run(ctx))
+	}
+	n.ready.Store(true)
+	n.log.Info("node serves", "clients", n.Addr(), "admin", n.AdminAddr())
+	return nil
+}
+
+func (n *Node) start(ctx context.Context) error {
+	if err := n.listen(); err != nil {
+		return err
+	}
+	n.startAdmin()
+	if err := n.startRouter(ctx); err != nil {
+		return err
+	}
+	n.engine = newGoroutines(n.opts.PongTimeout)
+	n.cleanups.add("engine", n.engine.stop)
+	n.startLiveness()
+	n.cleanups.add("sessions", n.drain)
+	n.startAccepting()
+	n.cleanups.add("announcements", n.announceDrain)
+	return nil
+}
+
+func (n *Node) startRouter(ctx context.Context) error {
+	url := n.opts.Advertise
+	if url == "" {
+		url = advertised(n.client.Addr())
+	}
+	r, err := n.compose(url)
+	if err != nil {
+		return fmt.Errorf("make router: %w", err)
+	}
+	n.router = r
+	n.cleanups.add("router", r.Stop)
+	if err := r.Start(ctx); err != nil {
+		return fmt.Errorf("start router: %w", err)
+	}
+	return nil
+}
+
+func (n *Node) newRouter(url string) (exchange, error) {
+	o := n.opts
+	reg, err := registry.New(registry.Options{
+		Redis: o.Redis, NodeID: n.id, Prefix: o.Prefix, Heartbeat: o.Heartbeat,
+		Duplicates: o.Duplicates, Metrics: n.metrics.Registry, Logger: n.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	r, err := router.New(router.Options{
+		NodeID: n.id, URL: url, Version: o.Version, Redis: o.Redis, Registry: reg,
+		Delivery: o.Delivery, Duplicates: o.Duplicates,
+		MessageTimeout: o.MessageTimeout, MaxPendingBytes: o.MaxPendingBytes,
+		Metrics: n.metrics.Router, Logger: n.log,
+	})
+	if err != nil {
+		return nil, err // not r: a nil *Router is not a nil exchange
+	}
+	return r, nil
+}
+
+// Stop drains the node: no new clients, every session is told and closed, then
+// the router leaves the cluster. It does so within ctx, cutting short what is
+// left, and returns the errors of all steps.
+func (n *Node) Stop(ctx context.Context) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	started := time.Now()
+	err := n.cleanups.run(ctx)
+	n.log.Info("node stopped", "took", time.Since(started), "error", err)
+	return err
+}
+
+// clock returns the time since the node was made: small, monotonic, atomic.
+func (n *Node) clock() time.Duration { return time.Since(n.born) }
+
+// health says why the node should get no new clients, or returns nil.
+func (n *Node) health() error {
+	if n.draining.Load() {
+		return errDraining
+	}
+	if !n.ready.Load() {
+		return errStarting
+	}
+	return n.router.Health()
+}
+
+var (
+	errDraining = errors.New("node is draining")
+	errStarting = errors.New("node is starting")
+)

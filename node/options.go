@@ -1,0 +1,181 @@
+package node
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router"
+)
+
+// Options configures a Node. The zero value of every field but Redis stands for
+// its default.
+type Options struct {
+	// Name begins the node's ID; letters, digits, '.', '_' and '-'. Default: the
+	// host's name.
+	Name    string
+	Version string // shown to other nodes
+
+	// Listen is the clients' address, host:port; default ":8080". Port 0 takes a
+	// free one, see Node.Addr.
+	Listen string
+	// AdminListen is the address of metrics and health; default "127.0.0.1:9090".
+	AdminListen string
+	// Advertise is the URL by which other nodes reach Listen. Default: derived
+	// from the listener.
+	Advertise string
+
+	// Redis is shared by the registry and the router, and closed by the caller.
+	Redis     redis.UniversalClient
+	Prefix    string        // of every key and channel; default "beeline"
+	Heartbeat time.Duration // default: the registry's
+
+	Delivery        router.Delivery     // default Targeted
+	Duplicates      registry.Duplicates // default Allow
+	MessageTimeout  time.Duration       // a message's deadline; default: the router's
+	MaxPendingBytes int                 // payload bytes without outcome on this node; default: the router's
+
+	// HandshakeTimeout bounds the time from the accept to the welcome; default 5 s.
+	HandshakeTimeout time.Duration
+	// MaxHead is the longest HTTP head of a connection, in bytes; default 8 KiB.
+	MaxHead int
+	// MaxHandshakes is the number of connections that may be on their way to the
+	// welcome; the others wait to be accepted. Default 8192.
+	MaxHandshakes int
+	// MaxSessions is the number of sessions the node holds; default 0, no limit
+	// but the process' file descriptors.
+	MaxSessions int
+	// MaxMessage is the longest message of a client, in bytes of its frames'
+	// payloads together; default 64 KiB.
+	MaxMessage int
+	// MaxQueue bounds what waits to be written to one session, in bytes; default
+	// 256 KiB. It is at least MaxMessage and 4 KiB more.
+	MaxQueue int
+	// MaxQueueTotal bounds the queues of all sessions together, in bytes; default
+	// 256 MiB.
+	MaxQueueTotal int
+
+	// PingInterval is the silence after which a session is pinged; default 25 s.
+	PingInterval time.Duration
+	// PongTimeout is the further silence after which it is closed, and the time
+	// a write may take without progress; default 20 s.
+	PongTimeout time.Duration
+	// DrainPeriod is the time over which Stop spreads the closing of the
+	// sessions; default 10 s. A negative one closes all at once.
+	DrainPeriod time.Duration
+
+	// Page answers GET / on the clients' listener; default: 404.
+	Page http.Handler
+
+	// Registerer takes the node's series and Gatherer is what /metrics shows. One
+	// registerer serves one node. Default: a new registry with the Go runtime's
+	// and the process' own series.
+	Registerer prometheus.Registerer
+	Gatherer   prometheus.Gatherer
+
+	Logger *slog.Logger // default: discard
+}
+
+// queueSlack is what a queue holds beside a message of the greatest size: its
+// frame's header, names and other fields.
+const queueSlack = 4 << 10
+
+func (o *Options) setDefaults() {
+	setDefault(&o.Listen, ":8080")
+	setDefault(&o.AdminListen, "127.0.0.1:9090")
+	setDefault(&o.HandshakeTimeout, 5*time.Second)
+	setDefault(&o.MaxHead, 8<<10)
+	setDefault(&o.MaxHandshakes, 8192)
+	setDefault(&o.MaxMessage, 64<<10)
+	setDefault(&o.MaxQueue, max(256<<10, o.MaxMessage+queueSlack))
+	setDefault(&o.MaxQueueTotal, 256<<20)
+	setDefault(&o.PingInterval, 25*time.Second)
+	setDefault(&o.PongTimeout, 20*time.Second)
+	setDefault(&o.DrainPeriod, 10*time.Second)
+	if o.Name == "" {
+		o.Name = hostName()
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Registerer == nil && o.Gatherer == nil {
+		reg := prometheus.NewRegistry()
+		reg.MustRegister(collectors.NewGoCollector(),
+			collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		o.Registerer, o.Gatherer = reg, reg
+	}
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (o *Options) check() error {
+	var errs []error
+	require := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	require(validName(o.Name), "name %q: allowed are letters, digits, '.', '_' and '-'", o.Name)
+	require(o.Redis != nil, "a Redis client is required")
+	require(o.Registerer != nil && o.Gatherer != nil, "a registerer needs its gatherer, and the other way round")
+	require(o.HandshakeTimeout > 0, "handshake timeout %v is not positive", o.HandshakeTimeout)
+	require(o.PingInterval > 0, "ping interval %v is not positive", o.PingInterval)
+	require(o.PongTimeout > 0, "pong timeout %v is not positive", o.PongTimeout)
+	require(o.MaxHead >= 256, "longest head of %d bytes is below 256", o.MaxHead)
+	require(o.MaxHandshakes > 0, "%d concurrent handshakes are not positive", o.MaxHandshakes)
+	require(o.MaxSessions >= 0, "%d sessions are negative", o.MaxSessions)
+	require(o.MaxMessage > 0, "longest message of %d bytes is not positive", o.MaxMessage)
+	require(o.MaxQueue >= o.MaxMessage+queueSlack,
+		"a session's queue of %d bytes does not hold a message of %d and %d more", o.MaxQueue, o.MaxMessage, queueSlack)
+	require(o.MaxQueueTotal >= o.MaxQueue, "all queues together (%d bytes) are less than one (%d)", o.MaxQueueTotal, o.MaxQueue)
+	return errors.Join(errs...)
+}
+
+func validName(name string) bool {
+	return name != "" && strings.IndexFunc(name, func(c rune) bool { return !nameRune(c) }) < 0
+}
+
+func nameRune(c rune) bool {
+	switch {
+	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		return true
+	}
+	return c == '.' || c == '_' || c == '-'
+}
+
+// hostName is the host's name in the characters that a node's name may have.
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		return "node"
+	}
+	return strings.Map(func(c rune) rune {
+		if nameRune(c) {
+			return c
+		}
+		return '-'
+	}, name)
+}
+
+// randomHex returns n random bytes in hexadecimal digits. Nobody guesses 12.
+func randomHex(n int) string {
+	b := make([]byte, n)
+	rand.Read(b) // never fails
+	return hex.EncodeToString(b)
+}

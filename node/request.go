@@ -1,0 +1,75 @@
+package node
+
+import "fmt"
+
+// maxID is the longest id of a client's message, in bytes of its JSON.
+const maxID = 128
+
+// request is a message of a client in beeline.v1: the fields that mean something,
+// as they came. Those that are missing are nil; of those that come twice the
+// last one counts; others are ignored.
+type request struct {
+	kind, to, data, id []byte
+}
+
+// parse checks text and finds the fields in it. Those before an error are set.
+func (r *request) parse(text []byte) *jsonError {
+	s := scanner{text: text}
+	if err := s.begin(); err != nil {
+		return err
+	}
+	for {
+		key, value, err := s.next()
+		if err != nil {
+			return err
+		}
+		if key == nil {
+			return nil
+		}
+		r.set(key, value)
+	}
+}
+
+func (r *request) set(key, value []byte) {
+	switch string(unquote(key)) {
+	case "type":
+		r.kind = value
+	case "to":
+		r.to = value
+	case "data":
+		r.data = value
+	case "id":
+		r.id = value
+	}
+}
+
+// check says what is wrong with the fields of a send, but for its address.
+func (r *request) check() *jsonError {
+	if r.id != nil {
+		if err := checkID(r.id); err != nil {
+			return err
+		}
+	}
+	switch {
+	case r.to == nil:
+		return &jsonError{code: codeMissingTo, what: `"to" is missing; it is a client or #group`}
+	case !isString(r.to):
+		return &jsonError{code: codeBadAddress, what: `"to" is no string; it is a client or #group`}
+	case r.data == nil:
+		return &jsonError{code: codeMissingData, what: `"data" is missing; it is any JSON value`}
+	}
+	return nil
+}
+
+// checkID allows what can be sent back in few bytes and be told apart.
+func checkID(id []byte) *jsonError {
+	if !isString(id) && id[0] != '-' && !isDigit(id[0]) {
+		return &jsonError{code: codeBadID, what: `"id" is neither a string nor a number`}
+	}
+	if len(id) > maxID {
+		return &jsonError{code: codeBadID, what: fmt.Sprintf(`"id" has %d bytes; allowed are %d`, len(id), maxID)}
+	}
+	return nil
+}
+
+func isString(value []byte) bool { return len(value) > 0 && value[0] == '"' }

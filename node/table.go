@@ -1,0 +1,63 @@
+package node
+
+import (
+	"slices"
+	"sync"
+)
+
+// table holds a node's sessions, those that are about to be welcomed included.
+type table struct {
+	limit int // 0: none
+
+	mu    sync.Mutex
+	list  []*session
+	empty chan struct{} // closed when the last one leaves, if somebody waits
+}
+
+// add returns false if the table is full.
+func (t *table) add(s *session) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.limit > 0 && len(t.list) >= t.limit {
+		return false
+	}
+	s.index = len(t.list)
+	t.list = append(t.list, s)
+	return true
+}
+
+func (t *table) remove(s *session) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last := len(t.list) - 1
+	t.list[s.index] = t.list[last]
+	t.list[s.index].index = s.index
+	t.list[last] = nil
+	t.list = t.list[:last]
+	if last == 0 && t.empty != nil {
+		close(t.empty)
+		t.empty = nil
+	}
+}
+
+// snapshot appends all sessions to b.
+func (t *table) snapshot(b []*session) []*session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return append(slices.Grow(b, len(t.list)), t.list...)
+}
+
+// emptied returns a channel that is closed once the table is empty.
+func (t *table) emptied() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.empty == nil {
+		t.empty = make(chan struct{})
+	}
+	ch := t.empty
+	if len(t.list) == 0 {
+		close(ch)
+		t.empty = nil
+	}
+	return ch
+}

@@ -14,7 +14,7 @@ import (
 
 // cluster is some nodes around one Redis.
 type cluster struct {
-	t      *testing.T
+	t      testing.TB
 	redis  *redistest.Server // nil: a Redis Cluster
 	client redis.UniversalClient
 	prefix string
@@ -24,25 +24,25 @@ type cluster struct {
 func (c *cluster) node(i int) *testNode { return c.nodes[i] }
 
 // newCluster starts n nodes with a key prefix of their own on the tests' Redis.
-func newCluster(t *testing.T, n int, change func(*Options)) *cluster {
+func newCluster(t testing.TB, n int, change func(*Options)) *cluster {
 	s := redistest.Start(t)
 	return clusterOn(t, s, s.Prefix, func() redis.UniversalClient { return s.Client(t) }, n, change)
 }
 
 // newOwnCluster starts n nodes on a Redis that the test may harm.
-func newOwnCluster(t *testing.T, n int, change func(*Options)) *cluster {
+func newOwnCluster(t testing.TB, n int, change func(*Options)) *cluster {
 	s := redistest.StartOwn(t)
 	s.AwaitUptime()
 	return clusterOn(t, s, s.Prefix, func() redis.UniversalClient { return s.Client(t) }, n, change)
 }
 
 // newShardedCluster starts n nodes on a Redis Cluster of three masters.
-func newShardedCluster(t *testing.T, n int, change func(*Options)) *cluster {
+func newShardedCluster(t testing.TB, n int, change func(*Options)) *cluster {
 	rc := redistest.StartCluster(t)
 	return clusterOn(t, nil, rc.Prefix, func() redis.UniversalClient { return rc.Client(t) }, n, change)
 }
 
-func clusterOn(t *testing.T, server *redistest.Server, prefix string, dial func() redis.UniversalClient, n int, change func(*Options)) *cluster {
+func clusterOn(t testing.TB, server *redistest.Server, prefix string, dial func() redis.UniversalClient, n int, change func(*Options)) *cluster {
 	t.Helper()
 	c := &cluster{t: t, redis: server, client: dial(), prefix: prefix}
 	for i := range n {

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	maxGroup           = 512     // operations that share a pipeline
+	maxGroup           = 512     // claims, and as many releases, that share a pipeline
 	maxWaitingClaims   = 1 << 16 // what more come are refused
 	maxWaitingReleases = 1 << 16 // what more come are left to the lease's TTL
 	releaseRetry       = 250 * time.Millisecond
@@ -171,7 +171,7 @@ func (c *committer) take() (claims []*claim, releases []release, stopped bool) {
 		claims = append(claims, cl)
 	}
 	c.claims = dropFirst(c.claims, n)
-	if n = min(maxGroup-len(claims), len(c.releases)); n > 0 && !time.Now().Before(c.notUntil) {
+	if n = min(maxGroup, len(c.releases)); n > 0 && !time.Now().Before(c.notUntil) {
 		releases = append(releases, c.releases[:n]...)
 		c.releases = dropFirst(c.releases, n)
 	}

@@ -24,22 +24,35 @@
 // # Epochs: an empty registry is not an absent client
 //
 // Redis can lose data: a flush, a restart without persistence, a failover to a
-// replica that lagged behind. Then an empty answer does not mean that nobody
-// owns the address, and "offline" would be a lie. So each Redis master holds an
-// epoch: a random ID written once, and the master's replication ID of that
-// moment. If either is gone or differs, data may have been lost and a new epoch
-// begins. A node that meets a new epoch verifies all its leases, then publishes
-// in its node lease that it has done so. An epoch is settled once every node
-// that has a subscribed private channel says so; Redis' own list of channels is
-// the witness that survives a flush. Until then Settled is false and callers
-// wait instead of saying "offline" or welcoming a client whose other sessions
-// they can't see.
+// replica that lagged behind, a stand-still during which leases expire. Then an
+// empty answer does not mean that nobody owns the address, and "offline" would
+// be a lie. So each Redis master holds an epoch: a random ID, the master's
+// replication ID of that moment, and the time of the last call. If one is gone or
+// differs, or the last call is too long ago, data may have been lost and a new
+// epoch begins (scripts/epoch.lua). What it can't see is single keys that Redis
+// evicts: maxmemory-policy must be noeviction.
+//
+//  1. Every beat, every group of claims and every Settled reads the epoch. A
+//     node that meets a new one tells Events.Disturbed, refreshes all its leases
+//     and claims again what is missing: it verifies.
+//  2. Then it says in its node lease that it vouches for the epoch.
+//  3. An epoch is settled once every node vouches for it that subscribes to a
+//     private channel, which survives a flush, or has a node lease, which
+//     survives a failover. A master that was just started must be up for a
+//     second, after a restart for a NodeTTL, so that nodes are back to be counted.
+//     A subscriber that writes no node lease for two NodeTTLs is dead.
+//  4. Until then Settled is false and callers wait instead of saying "offline",
+//     and a claim waits and is repeated, so a client is not welcomed beside
+//     sessions that its node can't see. Nor is any node taken for dead.
 //
 // # Goroutines
 //
-// The committer sends claims and releases in groups. The refresher refreshes,
-// claims again, and verifies after a new epoch. Both start in Start and are
-// awaited in Stop. Callbacks (Events) come from these goroutines.
+// The committer sends claims and releases in groups, in the order in which they
+// came. The refresher refreshes, claims again (through the committer, so that a
+// release is never overtaken), verifies, and looks whether the peers have. Both
+// start in Start and are awaited in Stop. Callbacks (Events) come from the
+// refresher. Registry.mu guards the leases and the epochs; it is taken before
+// the committer's own and never held during a round trip.
 //
 // It imports go-redis and package metrics, nothing else of beeline. Every key
 // and channel name comes from keys.go; every script is a file of its own in

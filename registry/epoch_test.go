@@ -111,7 +111,7 @@ func TestManyLeasesSurviveAFlush(t *testing.T) {
 	t.Parallel()
 	s := redistest.StartOwn(t)
 	s.AwaitUptime()
-	a := startNode(t, single(s), "a", Options{Heartbeat: 2 * time.Second})
+	a := startNode(t, single(s), "a", Options{Heartbeat: 500 * time.Millisecond})
 	leases := claimMany(a, 3000)
 	single(s).flush(t)
 	a.beat()

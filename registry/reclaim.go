@@ -57,15 +57,19 @@ func (f *refresher) reclaim(ctx context.Context, leases []*Lease) error {
 // claimAgain claims all of waiting, in as few groups as the committer makes of
 // them, and returns those that were refused because others own the address.
 func (f *refresher) claimAgain(ctx context.Context, waiting []*lost) (others []*lost, failed error) {
+	var queued []*lost
 	for _, w := range waiting {
-		if w.claim, failed = f.claimHeld(ctx, w.lease, w.rule); failed != nil {
+		c, err := f.claimHeld(ctx, w.lease, w.rule)
+		if err != nil {
+			failed = err
 			break
 		}
-	}
-	for _, w := range waiting {
-		if w.claim == nil {
-			continue
+		if c != nil {
+			w.claim = c
+			queued = append(queued, w)
 		}
+	}
+	for _, w := range queued {
 		if err := w.claim.wait(ctx); err != nil {
 			failed = err
 			continue

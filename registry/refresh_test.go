@@ -149,6 +149,7 @@ func TestRefreshesAreSpread(t *testing.T) {
 	a := startNode(t, single(redistest.Start(t)), "a", Options{})
 	const leases, intervals = 10_000, 60
 	held := claimMany(a, leases)
+	a.refreshAllNow() // loads the script
 	w := &watcher{refreshes: make(map[string]int)}
 	a.rdb.AddHook(w)
 

@@ -99,9 +99,21 @@ func (p *process) start() error {
 	if p.pid, err = strconv.Atoi(strings.TrimSpace(line)); err != nil {
 		return err
 	}
+	p.awaitPort()
 	return p.await("PING is answered", func(ctx context.Context, c *redis.Client) bool {
 		return c.Ping(ctx).Err() == nil
 	})
+}
+
+// awaitPort waits until the server listens, for a while; clients that are refused
+// would log it.
+func (p *process) awaitPort() {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if conn, err := net.Dial("tcp", p.addr); err == nil {
+			_ = conn.Close()
+			return
+		}
+	}
 }
 
 // kill ends the server at once. It may be started again.

@@ -26,9 +26,9 @@ type Sentinel struct {
 // StartSentinel starts them and waits until the replica can take over.
 func StartSentinel(t testing.TB) *Sentinel {
 	t.Helper()
-	master := launchFor(t)
+	master := launchFor(t, "--repl-diskless-sync-delay", "0")
 	host, port, _ := net.SplitHostPort(master.addr)
-	replica := launchFor(t, "--replicaof", host+" "+port, "--repl-diskless-sync-delay", "0")
+	replica := launchFor(t, "--replicaof", host+" "+port)
 	mustReach(t, replica, "the replica is in step", func(ctx context.Context, c *redis.Client) bool {
 		return infoHas(ctx, c, "replication", "master_link_status:up")
 	})
@@ -90,8 +90,9 @@ func (s *Sentinel) Failover() {
 	mustReach(s.t, heir, "the replica is the master", func(ctx context.Context, c *redis.Client) bool {
 		return infoHas(ctx, c, "replication", "role:master")
 	})
+	// The Sentinel would do this too, some ten seconds later.
 	mustReach(s.t, old, "the master is a replica", func(ctx context.Context, c *redis.Client) bool {
-		return infoHas(ctx, c, "replication", "role:slave")
+		return c.Do(ctx, "REPLICAOF", "127.0.0.1", port).Err() == nil
 	})
 	s.servers = [2]*process{heir, old}
 }

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+const (
+	subprotocol = "beeline.v1"
+	// maxFrame bounds what the client takes from a node.
+	maxFrame = 64 << 20
+	// writeTimeout bounds what the client waits for a node to read.
+	writeTimeout = 10 * time.Second
+)
+
+// frame is one JSON object of the plain protocol, with the fields of all types.
+type frame struct {
+	Type    string          `json:"type"`
+	Client  string          `json:"client,omitempty"`
+	Session string          `json:"session,omitempty"`
+	Node    string          `json:"node,omitempty"`
+	From    string          `json:"from,omitempty"`
+	To      string          `json:"to,omitempty"`
+	Data    json.RawMessage `json:"data,omitempty"`
+	ID      string          `json:"id,omitempty"`
+	Outcome string          `json:"outcome,omitempty"`
+	Reason  string          `json:"reason,omitempty"`
+	Code    string          `json:"code,omitempty"`
+	Message string          `json:"message,omitempty"`
+}
+
+// client is a session as its client sees it. One goroutine reads; any may write.
+type client struct {
+	name, session, node string
+
+	conn   net.Conn
+	in     *bufio.Reader
+	partly []byte // the fragments of a message so far
+
+	writing sync.Mutex
+}
+
+// dialClient connects to rawURL as name and returns once it is welcomed.
+func dialClient(ctx context.Context, rawURL, name string) (*client, error) {
+	target, err := clientURL(rawURL, name)
+	if err != nil {
+		return nil, err
+	}
+	var refused error
+	dialer := ws.Dialer{
+		Protocols:     []string{subprotocol},
+		OnStatusError: func(status int, _ []byte, resp io.Reader) { refused = refusal(status, resp) },
+	}
+	conn, in, _, err := dialer.Dial(ctx, target)
+	if refused != nil {
+		return nil, refused
+	}
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", rawURL, err)
+	}
+	if in == nil {
+		in = bufio.NewReader(conn)
+	}
+	c := &client{conn: conn, in: in}
+	if err := c.awaitWelcome(ctx); err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// clientURL names the client in a node's URL. The path may be left out, and a
+// node's http:// URL does as well.
+func clientURL(rawURL, name string) (string, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil || u.Host == "" {
+		return "", usageErrorf("URL %q: allowed is ws://host:port/ws or wss://", rawURL)
+	}
+	switch u.Scheme {
+	case "http":
+		u.Scheme = "ws"
+	case "https":
+		u.Scheme = "wss"
+	case "ws", "wss":
+	default:
+		return "", usageErrorf("URL %q: allowed is ws://host:port/ws or wss://", rawURL)
+	}
+	if strings.Trim(u.Path, "/") == "" {
+		u.Path = "/ws"
+	}
+	query := u.Query()
+	query.Set("client", name)
+	u.RawQuery = query.Encode()
+	return u.String(), nil
+}
+
+// refusal is what a node answers instead of the upgrade: a status and a line.
+func refusal(status int, resp io.Reader) error {
+	answer, err := http.ReadResponse(bufio.NewReader(resp), nil)
+	if err != nil {
+		return fmt.Errorf("connection refused: HTTP status %d", status)
+	}
+	defer answer.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<10)) // half a reason is better than none
+	return fmt.Errorf("connection refused: HTTP status %d: %s", status, strings.TrimSpace(string(text)))
+}
+
+func (c *client) awaitWelcome(ctx context.Context) error {
+	stop := c.interruptedBy(ctx)
+	defer stop()
+	f, err := c.next()
+	switch {
+	case err != nil:
+		return fmt.Errorf("wait for the welcome: %w", err)
+	case f.Type == "bye":
+		return fmt.Errorf("connection refused: %s", f.Reason)
+	case f.Type != "welcome":
+		return fmt.Errorf("wait for the welcome: got %q", f.Type)
+	}
+	c.name, c.session, c.node = f.Client, f.Session, f.Node
+	return nil
+}
+
+// interruptedBy makes reads fail once ctx ends, until stop is called.
+func (c *client) interruptedBy(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { c.conn.SetReadDeadline(time.Unix(1, 0)) })
+}
+
+// send sends data, which is JSON, to an address. A receipt comes back under id.
+func (c *client) send(to, id string, data json.RawMessage) error {
+	text, err := json.Marshal(frame{Type: "send", To: to, ID: id, Data: data})
+	if err != nil {
+		return fmt.Errorf("data: %w", err)
+	}
+	return c.write(ws.NewTextFrame(text))
+}
+
+// write sends one frame in one system call.
+func (c *client) write(f ws.Frame) error {
+	b, err := ws.CompileFrame(ws.MaskFrameInPlace(f))
+	if err != nil {
+		return err
+	}
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_, err = c.conn.Write(b)
+	return err
+}
+
+// next returns the next frame of the protocol, and answers pings meanwhile.
+func (c *client) next() (frame, error) {
+	for {
+		h, err := ws.ReadHeader(c.in)
+		if err != nil {
+			return frame{}, err
+		}
+		if h.Length > maxFrame-int64(len(c.partly)) {
+			return frame{}, errors.New("the node's message is too long")
+		}
+		payload := make([]byte, h.Length)
+		if _, err := io.ReadFull(c.in, payload); err != nil {
+			return frame{}, err
+		}
+		text, err := c.take(h, payload)
+		if err != nil {
+			return frame{}, err
+		}
+		if text == nil {
+			continue
+		}
+		var f frame
+		if err := json.Unmarshal(text, &f); err != nil {
+			return frame{}, fmt.Errorf("the node's message is not of %s: %w", subprotocol, err)
+		}
+		return f, nil
+	}
+}
+
+// take deals with one WebSocket frame and returns the text that it completes.
+func (c *client) take(h ws.Header, payload []byte) ([]byte, error) {
+	switch h.OpCode {
+	case ws.OpPing:
+		return nil, c.write(ws.NewPongFrame(payload))
+	case ws.OpClose:
+		return nil, closedBy(payload)
+	case ws.OpText, ws.OpContinuation:
+		c.partly = append(c.partly, payload...)
+		if !h.Fin {
+			return nil, nil
+		}
+		text := c.partly
+		c.partly = nil
+		return text, nil
+	}
+	return nil, nil
+}
+
+// closedBy is the node's reason for closing.
+func closedBy(payload []byte) error {
+	if len(payload) < 2 {
+		return errors.New("the node closed the connection")
+	}
+	code, reason := ws.ParseCloseFrameData(payload)
+	return fmt.Errorf("the node closed the connection: %d %s", code, reason)
+}
+
+// close says goodbye and closes; it doesn't wait for the answer.
+func (c *client) close() {
+	_ = c.write(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))) // the connection may be gone
+	c.conn.Close()
+}

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"reflect"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/caarlos0/env/v11"
+
+	"github.com/beeline-ws/beeline/node"
+	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router"
+)
+
+// config is every setting. The help text and the README's table are made of its
+// tags: doc says what a setting is for, unit in what it is given, oneof, min and
+// max what is allowed, shown what stands for an empty default.
+type config struct {
+	RedisURL   string              `env:"BEELINE_REDIS_URL" envDefault:"redis://127.0.0.1:6379/0" unit:"URL" doc:"the Redis, Valkey, Sentinels (redis+sentinel://) or Cluster (redis+cluster://) that the nodes share"`
+	Listen     string              `env:"BEELINE_LISTEN" envDefault:":8080" unit:"host:port" doc:"where clients connect"`
+	Admin      string              `env:"BEELINE_ADMIN_LISTEN" envDefault:"127.0.0.1:9090" unit:"host:port" doc:"where metrics and health are asked; not for the public"`
+	NodeName   string              `env:"BEELINE_NODE_NAME" shown:"the host's name" unit:"name" doc:"begins the node's ID, to which each start adds a suffix of its own"`
+	Advertise  string              `env:"BEELINE_ADVERTISE" shown:"made of BEELINE_LISTEN" unit:"URL" doc:"how other nodes reach this one: http://host:port"`
+	Delivery   router.Delivery     `env:"BEELINE_DELIVERY" envDefault:"targeted" oneof:"targeted,broadcast,subscribe" doc:"the way of a message to its receiver's nodes; the last two exist to be compared with; the same on all nodes"`
+	Duplicates registry.Duplicates `env:"BEELINE_DUPLICATES" envDefault:"allow" oneof:"allow,replace,reject" doc:"when a client connects twice: both stay, the newest stays, or the newcomer is refused; the same on all nodes"`
+	Auth       string              `env:"BEELINE_AUTH" envDefault:"none" oneof:"none" doc:"how clients prove who they are; none takes the name from ?client="`
+	Prefix     string              `env:"BEELINE_KEY_PREFIX" envDefault:"beeline" unit:"text" doc:"begins every key and channel in Redis; the same on all nodes"`
+
+	Heartbeat        time.Duration `env:"BEELINE_HEARTBEAT" envDefault:"2s" min:"100ms" max:"1m" unit:"duration" doc:"how often a node proves that it lives; it counts as dead after three; the same on all nodes"`
+	MessageTimeout   time.Duration `env:"BEELINE_MESSAGE_TIMEOUT" envDefault:"5s" min:"10ms" max:"10m" unit:"duration" doc:"a message without an answer has the outcome timeout after this"`
+	HandshakeTimeout time.Duration `env:"BEELINE_HANDSHAKE_TIMEOUT" envDefault:"5s" min:"100ms" max:"10m" unit:"duration" doc:"a connection must be welcomed within this"`
+	PingInterval     time.Duration `env:"BEELINE_PING_INTERVAL" envDefault:"25s" min:"100ms" max:"1h" unit:"duration" doc:"a client that is silent for this long is pinged"`
+	PongTimeout      time.Duration `env:"BEELINE_PONG_TIMEOUT" envDefault:"20s" min:"100ms" max:"1h" unit:"duration" doc:"a client that is silent for this much longer is closed"`
+	DrainPeriod      time.Duration `env:"BEELINE_DRAIN_PERIOD" envDefault:"10s" min:"0s" max:"24h" unit:"duration" doc:"a node that stops closes its sessions spread over this; 0s closes all at once"`
+
+	MaxMessage    byteSize `env:"BEELINE_MAX_MESSAGE" envDefault:"64KiB" min:"128" max:"64MiB" unit:"bytes" doc:"the longest message of a client"`
+	MaxSessions   int      `env:"BEELINE_MAX_SESSIONS" envDefault:"0" min:"0" max:"10000000" unit:"sessions" doc:"the most sessions of a node; 0 leaves it to the limit of open files"`
+	MaxQueue      byteSize `env:"BEELINE_MAX_QUEUE" envDefault:"256KiB" min:"4KiB" max:"1GiB" unit:"bytes" doc:"the most that may wait for one client to read"`
+	MaxQueueTotal byteSize `env:"BEELINE_MAX_QUEUE_TOTAL" envDefault:"256MiB" min:"4KiB" max:"1024GiB" unit:"bytes" doc:"the most that may wait for all clients of a node"`
+	MaxPending    byteSize `env:"BEELINE_MAX_PENDING" envDefault:"64MiB" min:"4KiB" max:"1024GiB" unit:"bytes" doc:"the most payload of a node's messages whose outcome is not known yet"`
+
+	LogLevel  string `env:"BEELINE_LOG_LEVEL" envDefault:"info" oneof:"debug,info,warn,error" doc:"the least important lines to log"`
+	LogFormat string `env:"BEELINE_LOG_FORMAT" envDefault:"text" oneof:"text,json" doc:"how a line is written, to standard error"`
+}
+
+// queueSlack is what a queue needs beside a message of the greatest size.
+const queueSlack = 4 << 10
+
+// readConfig reads every setting and returns all that is wrong with them.
+func readConfig(environ []string) (config, faults) {
+	var c config
+	vars := env.ToMap(environ)
+	found := parse(&c, vars)
+	found = append(found, checkRanges(&c, found)...)
+	found = append(found, c.check(vars, found)...)
+	return c, append(found, unknownVariables(vars)...)
+}
+
+// check looks at what a tag can't say. A setting with a fault is left out.
+func (c *config) check(vars map[string]string, found faults) faults {
+	var more faults
+	require := func(name string, err error) {
+		if err != nil && len(found.of(name)) == 0 {
+			more = append(more, fault{name, err.Error()})
+		}
+	}
+	require("BEELINE_REDIS_URL", checkRedisURL(c.RedisURL))
+	require("BEELINE_LISTEN", checkListen(c.Listen))
+	require("BEELINE_ADMIN_LISTEN", checkListen(c.Admin))
+	require("BEELINE_ADMIN_LISTEN", c.checkListeners())
+	require("BEELINE_NODE_NAME", checkNodeName(c.NodeName))
+	require("BEELINE_ADVERTISE", checkAdvertise(c.Advertise))
+	require("BEELINE_KEY_PREFIX", checkPrefix(c.Prefix))
+	if len(found.of("BEELINE_MAX_MESSAGE")) == 0 {
+		require("BEELINE_MAX_QUEUE", atLeast(c.MaxQueue, c.MaxMessage+queueSlack, "BEELINE_MAX_MESSAGE and 4KiB more"))
+		require("BEELINE_MAX_PENDING", atLeast(c.MaxPending, c.MaxMessage, "BEELINE_MAX_MESSAGE"))
+	}
+	if len(found.of("BEELINE_MAX_QUEUE")) == 0 {
+		require("BEELINE_MAX_QUEUE_TOTAL", atLeast(c.MaxQueueTotal, c.MaxQueue, "BEELINE_MAX_QUEUE"))
+	}
+	return more
+}
+
+// checkRedisURL never repeats the URL, which may hold a password.
+func checkRedisURL(rawURL string) error {
+	client, err := registry.Connect(rawURL, nil)
+	if err != nil {
+		return fmt.Errorf("can't be used: %w", err)
+	}
+	return client.Close()
+}
+
+func checkListen(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return fmt.Errorf("is %q; allowed: host:port or :port, with a port from 0 to 65535", address)
+	}
+	return nil
+}
+
+func (c *config) checkListeners() error {
+	if c.Admin == c.Listen && !strings.HasSuffix(c.Admin, ":0") {
+		return fmt.Errorf("is %q, which is BEELINE_LISTEN as well; allowed: another port", c.Admin)
+	}
+	return nil
+}
+
+func checkNodeName(name string) error {
+	bad := func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-", r))
+	}
+	if len(name) > 128 || strings.ContainsFunc(name, bad) {
+		return fmt.Errorf("is %q; allowed: up to 128 letters, digits, '.', '_' and '-'", name)
+	}
+	return nil
+}
+
+func checkAdvertise(raw string) error {
+	if raw == "" {
+		return nil
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
+		strings.Trim(u.Path, "/") != "" || u.User != nil || u.RawQuery != "" {
+		return fmt.Errorf("is %q; allowed: http://host:port, as other nodes reach this one", raw)
+	}
+	return nil
+}
+
+func checkPrefix(prefix string) error {
+	bad := func(r rune) bool { return r == '{' || r == '}' || unicode.IsSpace(r) || !unicode.IsPrint(r) }
+	if len(prefix) > 128 || strings.ContainsFunc(prefix, bad) {
+		return fmt.Errorf("is %q; allowed: up to 128 printable characters without spaces and braces", prefix)
+	}
+	return nil
+}
+
+func atLeast(size, least byteSize, what string) error {
+	if size < least {
+		return fmt.Errorf("is %v; allowed: at least %s, which is %v", size, what, least)
+	}
+	return nil
+}
+
+// nodeOptions translates the settings for a node; the caller adds what is not a
+// setting.
+func (c *config) nodeOptions() node.Options {
+	drain := c.DrainPeriod
+	if drain == 0 {
+		drain = -1 // an option's zero stands for its default
+	}
+	return node.Options{
+		Name: c.NodeName, Version: versionString(),
+		Prefix: c.Prefix, Heartbeat: c.Heartbeat,
+		Listen: c.Listen, AdminListen: c.Admin, Advertise: c.Advertise,
+		Delivery: c.Delivery, Duplicates: c.Duplicates,
+		MessageTimeout: c.MessageTimeout, MaxPendingBytes: int(c.MaxPending),
+		HandshakeTimeout: c.HandshakeTimeout,
+		MaxMessage:       int(c.MaxMessage), MaxSessions: c.MaxSessions,
+		MaxQueue: int(c.MaxQueue), MaxQueueTotal: int(c.MaxQueueTotal),
+		PingInterval: c.PingInterval, PongTimeout: c.PongTimeout, DrainPeriod: drain,
+	}
+}
+
+// level is LogLevel as slog knows it.
+func (c *config) level() slog.Level {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return slog.LevelInfo
+	}
+	return l
+}
+
+// setting is one field of config with what its tags say.
+type setting struct {
+	index              int // of the field
+	field, name        string
+	doc, unit, initial string
+	shown              string
+	oneof              []string
+	min, max           string
+}
+
+// settings lists config's fields in their order.
+func settings() []setting {
+	t := reflect.TypeFor[config]()
+	list := make([]setting, t.NumField())
+	for i := range list {
+		f := t.Field(i)
+		s := setting{
+			index: i, field: f.Name, name: f.Tag.Get("env"),
+			doc: f.Tag.Get("doc"), unit: f.Tag.Get("unit"), initial: f.Tag.Get("envDefault"), shown: f.Tag.Get("shown"),
+			min: f.Tag.Get("min"), max: f.Tag.Get("max"),
+		}
+		if choices := f.Tag.Get("oneof"); choices != "" {
+			s.oneof = strings.Split(choices, ",")
+			s.unit = strings.Join(s.oneof, ", ")
+		}
+		list[i] = s
+	}
+	return list
+}

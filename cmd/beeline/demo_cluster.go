@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/node"
+	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router"
+)
+
+const (
+	demoClients   = 3
+	demoStartTime = 30 * time.Second
+	demoStopTime  = 10 * time.Second
+)
+
+// cluster is the demo's nodes and clients. One goroutine starts and stops it.
+type cluster struct {
+	server *demoRedis
+	flags  demoFlags
+	log    *slog.Logger
+
+	recorder recorder
+	page     page
+	keys     registry.Keys
+	nodes    []*demoNode
+	clients  []*demoClient
+
+	arrivals chan arrival // what the clients received
+	ended    chan struct{}
+	reading  sync.WaitGroup
+}
+
+type demoNode struct {
+	*node.Node
+	name  string // n1, n2, ...
+	redis redis.UniversalClient
+}
+
+func (n *demoNode) url() string { return "http://" + n.Addr() + "/" }
+
+type demoClient struct {
+	*client
+	home *demoNode
+}
+
+// arrival is a frame that a client received, or the error that ended it.
+type arrival struct {
+	at     time.Time
+	client *demoClient
+	frame  frame
+	err    error
+}
+
+func (c *cluster) start(ctx context.Context) error {
+	c.arrivals, c.ended = make(chan arrival), make(chan struct{})
+	if err := c.findKeys(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, demoStartTime)
+	defer cancel()
+	for i := range c.flags.nodes {
+		if err := c.addNode(ctx, i); err != nil {
+			return err
+		}
+	}
+	c.page.setNodes(c.nodes)
+	for i := range demoClients {
+		if err := c.addClient(ctx, fmt.Sprintf("C%d", i+1), c.nodes[i%len(c.nodes)]); err != nil {
+			return err
+		}
+	}
+	c.page.setClients(c.clients)
+	return nil
+}
+
+// findKeys learns how the registry names its keys and channels.
+func (c *cluster) findKeys() error {
+	client, err := registry.Connect(c.server.url, nil)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	reg, err := registry.New(registry.Options{Redis: client, NodeID: "beeline-demo"})
+	if err != nil {
+		return err
+	}
+	c.keys = reg.Keys()
+	return nil
+}
+
+func (c *cluster) addNode(ctx context.Context, i int) error {
+	listen, err := c.flags.listen(i)
+	if err != nil {
+		return err
+	}
+	client, err := registry.Connect(c.server.url, nil)
+	if err != nil {
+		return err
+	}
+	n := &demoNode{name: fmt.Sprintf("n%d", i+1), redis: client}
+	client.AddHook(&watcher{&c.recorder, n})
+	n.Node, err = node.New(node.Options{
+		Name: n.name, Version: versionString(), Redis: client,
+		Listen: listen, AdminListen: "127.0.0.1:0",
+		Delivery: router.Delivery(c.flags.delivery), DrainPeriod: -1,
+		Page: c.page.handler(i), Logger: c.log,
+	})
+	if err != nil {
+		return errors.Join(err, client.Close())
+	}
+	c.nodes = append(c.nodes, n)
+	if err := n.Start(ctx); err != nil {
+		return fmt.Errorf("node %s: %w", n.name, err)
+	}
+	return nil
+}
+
+func (c *cluster) addClient(ctx context.Context, name string, home *demoNode) error {
+	conn, err := dialClient(ctx, home.url(), name)
+	if err != nil {
+		return fmt.Errorf("client %s: %w", name, err)
+	}
+	d := &demoClient{conn, home}
+	c.clients = append(c.clients, d)
+	c.reading.Go(func() { c.read(d) })
+	return nil
+}
+
+// read passes on what d receives until its connection ends.
+func (c *cluster) read(d *demoClient) {
+	for {
+		f, err := d.next()
+		select {
+		case c.arrivals <- arrival{time.Now(), d, f, err}:
+		case <-c.ended:
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// stop ends everything that start began, the last first.
+func (c *cluster) stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, demoStopTime)
+	defer cancel()
+	close(c.ended)
+	for _, d := range c.clients {
+		d.close()
+	}
+	c.reading.Wait()
+	errs := make([]error, len(c.nodes))
+	var stopping sync.WaitGroup
+	for i, n := range c.nodes {
+		stopping.Go(func() { errs[i] = errors.Join(n.Stop(ctx), n.redis.Close()) })
+	}
+	stopping.Wait()
+	return errors.Join(errs...)
+}

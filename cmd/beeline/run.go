@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// exitCode is how the process tells what became of it.
+type exitCode int
+
+const (
+	exitOK      exitCode = 0
+	exitFailure exitCode = 1
+	exitUsage   exitCode = 2 // the command line or a setting is wrong
+	exitNo      exitCode = 3 // all went well and the answer is no
+)
+
+// exitError is an error that decides the exit code; other errors are failures.
+type exitError struct {
+	code exitCode
+	err  error
+}
+
+func (e exitError) Error() string { return e.err.Error() }
+func (e exitError) Unwrap() error { return e.err }
+
+func usageErrorf(format string, args ...any) error {
+	return exitError{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// errNo exits with exitNo: the command has said it all on its output.
+var errNo error = exitError{exitNo, errors.New("no")}
+
+// app is what the commands share: what surrounds the process.
+type app struct {
+	env            []string // "KEY=value"
+	stdin          io.Reader
+	stdout, stderr io.Writer
+
+	// started is set once the command line was found right: an error before
+	// that is the command line's.
+	started bool
+}
+
+// run runs one command to its end and returns the process' exit code.
+func run(args, env []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	return runContext(context.Background(), args, env, stdin, stdout, stderr)
+}
+
+// runContext is run; when ctx ends, a command that stays stops as it does after
+// an interrupt.
+func runContext(ctx context.Context, args, env []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{env: env, stdin: stdin, stdout: stdout, stderr: stderr}
+	root := a.root()
+	root.SetArgs(args)
+	command, err := root.ExecuteContextC(ctx)
+	code := a.codeOf(err)
+	if err != nil && code != exitNo {
+		fmt.Fprintf(stderr, "beeline: %v\n", err)
+	}
+	if code == exitUsage && !a.started {
+		fmt.Fprintf(stderr, "See '%s --help'.\n", command.CommandPath())
+	}
+	return int(code)
+}
+
+func (a *app) codeOf(err error) exitCode {
+	var coded exitError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &coded):
+		return coded.code
+	case !a.started:
+		return exitUsage
+	}
+	return exitFailure
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "beeline",
+		Short: "Takes a message straight to the node that holds its receiver",
+		Long: "beeline is a cluster of WebSocket nodes over Redis. A registry says which node\n" +
+			"holds a client, and a message is published to that node alone.",
+		Args:          knownCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.PersistentPreRun = func(*cobra.Command, []string) { a.started = true }
+	root.AddCommand(a.serveCommand(), a.demoCommand(), a.sendCommand(), a.whoisCommand(),
+		a.nodesCommand(), a.healthCommand(), a.versionCommand(), a.settingsCommand())
+	return root
+}
+
+// knownCommand says what is allowed where cobra would only say what is unknown.
+func knownCommand(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, c := range root.Commands() {
+		if !c.Hidden {
+			names = append(names, c.Name())
+		}
+	}
+	hint := ""
+	if near := nearest(args[0], names); near != "" {
+		hint = fmt.Sprintf(" (did you mean %s?)", near)
+	}
+	return fmt.Errorf("unknown command %q%s; allowed: %s", args[0], hint, strings.Join(names, ", "))
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/beeline-ws/beeline/node"
+	"github.com/beeline-ws/beeline/registry"
+)
+
+// stopSlack is what stopping may take beside the drain: what is under way with
+// Redis, and the clients' last frames.
+const stopSlack = 10 * time.Second
+
+func (a *app) serveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Run one node",
+		Long: "serve runs one node until SIGTERM or SIGINT, then closes its sessions over\n" +
+			"BEELINE_DRAIN_PERIOD and leaves the cluster. A second signal ends it at once.\n\n" +
+			"Settings are environment variables; an empty one counts as not set.\n\n" + settingsHelp(),
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.serve(cmd.Context()) },
+	}
+}
+
+func (a *app) serve(ctx context.Context) error {
+	c, wrong := readConfig(a.env)
+	if err := wrong.err(); err != nil {
+		return err
+	}
+	client, err := registry.Connect(c.RedisURL, nil)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	opts := c.nodeOptions()
+	opts.Redis, opts.Logger = client, newLogger(a.stderr, &c)
+	n, err := node.New(opts)
+	if err != nil {
+		return err
+	}
+	return untilSignal(ctx, func(ctx context.Context) error {
+		return startAndStop(ctx, n, c.DrainPeriod+stopSlack)
+	})
+}
+
+// startAndStop runs n while ctx lives, and gives it stopTime to stop.
+func startAndStop(ctx context.Context, n *node.Node, stopTime time.Duration) error {
+	if err := n.Start(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // asked to stop before it was ready
+		}
+		return fmt.Errorf("start node: %w", err)
+	}
+	<-ctx.Done()
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancel()
+	if err := n.Stop(stopping); err != nil {
+		return fmt.Errorf("stop node: %w", err)
+	}
+	return nil
+}
+
+func newLogger(w io.Writer, c *config) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: c.level()}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}

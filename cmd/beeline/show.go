@@ -1,0 +1,240 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/beeline-ws/beeline/router"
+)
+
+const (
+	// showTime bounds one message of the show; its receipt comes before.
+	showTime = 10 * time.Second
+	// answerPatience is what a command's answer may take after the receipt.
+	answerPatience = 200 * time.Millisecond
+)
+
+// show tells on out what the cluster does.
+type show struct {
+	cluster *cluster
+	out     io.Writer
+	paint   painter
+}
+
+// step is one line of a message's way.
+type step struct {
+	at                  time.Time
+	who, what, evidence string
+}
+
+func (s *show) play(ctx context.Context) error {
+	s.introduce()
+	for _, to := range []string{"C3", "C2", "C4"} {
+		if err := s.message(ctx, s.cluster.clients[0], to); err != nil {
+			return fmt.Errorf("message to %s: %w", to, err)
+		}
+	}
+	return nil
+}
+
+func (s *show) introduce() {
+	c := s.cluster
+	fmt.Fprintf(s.out, "%s\n\n", s.paint.strong(fmt.Sprintf("beeline demo: %s over %s", count(len(c.nodes), "node"), c.server.about)))
+	for _, n := range c.nodes {
+		var homed []string
+		for _, d := range c.clients {
+			if d.home == n {
+				homed = append(homed, d.name)
+			}
+		}
+		line := fmt.Sprintf("  %s   %s   %s", n.ID(), n.url(), strings.Join(homed, ", "))
+		fmt.Fprintln(s.out, strings.TrimRight(line, " "))
+	}
+}
+
+// message sends one message and prints its way as it was observed.
+func (s *show) message(ctx context.Context, from *demoClient, to string) error {
+	data, err := json.Marshal(map[string]string{"text": "Hello " + to})
+	if err != nil {
+		return err
+	}
+	s.cluster.recorder.record()
+	began := time.Now()
+	if err := from.send(to, to, data); err != nil {
+		return err
+	}
+	steps := []step{{began, from.name, "sends to " + to, fmt.Sprintf("%s over its WebSocket to %s", data, from.home.name)}}
+	seen, outcome, err := s.await(ctx, from, to)
+	if err != nil {
+		return err
+	}
+	steps = append(steps, seen...)
+	for _, c := range s.cluster.recorder.taken(answerPatience) {
+		if one, ok := s.explain(c, to, data); ok {
+			steps = append(steps, one)
+		}
+	}
+	s.print(fmt.Sprintf("%s -> %s", from.name, to), steps, began, outcome)
+	return nil
+}
+
+// await collects the receipt, and the message at its receiver if it went there;
+// either may come first.
+func (s *show) await(ctx context.Context, from *demoClient, to string) (steps []step, outcome string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, showTime)
+	defer cancel()
+	for arrived := false; outcome == "" || wentThere(outcome) && !arrived; {
+		select {
+		case <-ctx.Done():
+			return nil, "", errors.New("no receipt")
+		case a := <-s.cluster.arrivals:
+			one, err := s.observe(a, from, to)
+			if err != nil {
+				return nil, "", err
+			}
+			steps = append(steps, one...)
+			arrived = arrived || a.frame.Type == "message"
+			outcome += a.frame.Outcome // one receipt comes
+		}
+	}
+	return steps, outcome, nil
+}
+
+func wentThere(outcome string) bool {
+	return outcome == router.Delivered.String() || outcome == router.Unconfirmed.String()
+}
+
+// observe makes a step of what a client received.
+func (s *show) observe(a arrival, from *demoClient, to string) ([]step, error) {
+	switch {
+	case a.err != nil:
+		return nil, fmt.Errorf("%s: %w", a.client.name, a.err)
+	case a.frame.Type == "error":
+		return nil, fmt.Errorf("%s: %s", a.frame.Code, a.frame.Message)
+	case a.frame.Type == "receipt" && a.client == from:
+		return []step{{a.at, from.name, "has its receipt", a.frame.Outcome}}, nil
+	case a.frame.Type == "message" && a.client.name == to:
+		return []step{{a.at, to, "receives it", fmt.Sprintf("%s over its WebSocket from %s", a.frame.Data, a.client.home.name)}}, nil
+	}
+	return nil, nil
+}
+
+// explain says what a command meant for the message to an address.
+func (s *show) explain(c command, to string, data []byte) (step, bool) {
+	keys := s.cluster.keys
+	if c.err != nil {
+		return step{c.asked, c.node.name, strings.ToUpper(c.name) + " failed", c.err.Error()}, true
+	}
+	switch {
+	case c.name == "hgetall" && c.key == keys.Address(to):
+		return step{c.answered, c.node.name, "looks up who owns " + to, "HGETALL " + c.key + "  ->  " + s.ownerNames(c.owners)}, true
+	case c.name == "hgetall" || c.key == keys.Channel(c.node.ID()): // a heartbeat
+		return step{}, false
+	}
+	what := "acknowledges "
+	if bytes.Contains(c.payload, data) {
+		what = "publishes it "
+	}
+	evidence := fmt.Sprintf("%s %s  (%d bytes, heard by %s)", strings.ToUpper(c.name), c.key, len(c.payload), count(int(c.heard), "node"))
+	return step{c.asked, c.node.name, what + s.audience(c.key, to), evidence}, true
+}
+
+// audience names who hears a channel.
+func (s *show) audience(channel, to string) string {
+	keys := s.cluster.keys
+	switch channel {
+	case keys.Broadcast():
+		return "to all nodes"
+	case keys.Client(to):
+		return "to who subscribed " + to
+	}
+	for _, n := range s.cluster.nodes {
+		if channel == keys.Channel(n.ID()) {
+			return "to " + n.name + " alone"
+		}
+	}
+	return "to " + channel
+}
+
+func (s *show) ownerNames(ids []string) string {
+	if len(ids) == 0 {
+		return "nobody"
+	}
+	slices.Sort(ids)
+	return strings.Join(ids, ", ")
+}
+
+// print prints the steps in their order of time, aligned.
+func (s *show) print(title string, steps []step, began time.Time, outcome string) {
+	slices.SortStableFunc(steps, func(a, b step) int { return a.at.Compare(b.at) })
+	width := 0
+	for _, one := range steps {
+		width = max(width, len(one.what))
+	}
+	fmt.Fprintf(s.out, "\n%s: %s\n", s.paint.strong(title), s.paint.outcome(outcome))
+	for _, one := range steps {
+		fmt.Fprintf(s.out, "  %6.2f ms  %-3s %-*s  %s\n", float64(one.at.Sub(began).Microseconds())/1000,
+			one.who, width, one.what, s.paint.faint(one.evidence))
+	}
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// stay lets people take part until ctx ends.
+func (s *show) stay(ctx context.Context) error {
+	s.invite()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case a := <-s.cluster.arrivals:
+			s.hear(a)
+		}
+	}
+}
+
+func (s *show) invite() {
+	nodes := s.cluster.nodes
+	second := ""
+	if len(nodes) > 1 {
+		second = fmt.Sprintf(" and %s", nodes[1].url())
+	}
+	fmt.Fprintf(s.out, "\nNow open %s%s and send something. Ctrl-C ends the demo.\n", nodes[0].url(), second)
+}
+
+// hear prints what a demo client received and answers people, so that they see
+// something come back.
+func (s *show) hear(a arrival) {
+	if a.err != nil {
+		fmt.Fprintf(s.out, "%s  %s lost its connection: %v\n", a.at.Format(time.TimeOnly), a.client.name, a.err)
+		return
+	}
+	if a.frame.Type != "message" {
+		return
+	}
+	fmt.Fprintf(s.out, "%s  %s on %s receives from %s: %s\n", a.at.Format(time.TimeOnly), a.client.name, a.client.home.name, a.frame.From, a.frame.Data)
+	if s.isDemoClient(a.frame.From) {
+		return // two demo clients would answer each other for ever
+	}
+	answer, err := json.Marshal(map[string]string{"text": fmt.Sprintf("%s on %s got your message", a.client.name, a.client.home.name)})
+	if err != nil {
+		return
+	}
+	_ = a.client.send(a.frame.From, "", answer) // its reader reports a lost connection
+}
+
+func (s *show) isDemoClient(name string) bool {
+	return slices.ContainsFunc(s.cluster.clients, func(d *demoClient) bool { return d.name == name })
+}

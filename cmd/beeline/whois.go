@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router"
+)
+
+// askTimeout bounds what a tool waits for Redis.
+const askTimeout = 10 * time.Second
+
+// settleRetry is how often a lookup that proved nothing is made again.
+const settleRetry = 100 * time.Millisecond
+
+var errUnsettled = errors.New("the registry has lost data and its nodes have not claimed again yet; try again soon")
+
+func (a *app) whoisCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "whois ADDRESS",
+		Short: "Show which live nodes own an address",
+		Long: "whois asks the registry (BEELINE_REDIS_URL, BEELINE_KEY_PREFIX) which live nodes\n" +
+			"hold a session of ADDRESS. The exit code is 3 if there is none.",
+		Args: named("ADDRESS"),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.whois(cmd.Context(), args[0], asJSON) },
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func (a *app) nodesCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "nodes",
+		Short: "List the live nodes",
+		Long:  "nodes asks the registry (BEELINE_REDIS_URL, BEELINE_KEY_PREFIX) which nodes live.",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return a.nodes(cmd.Context(), asJSON) },
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// nodeView is registry.NodeInfo as it is printed: the same fields, in JSON's names.
+type nodeView struct {
+	ID       string    `json:"id"`
+	URL      string    `json:"url"`
+	Version  string    `json:"version"`
+	Started  time.Time `json:"started"`
+	Sessions int       `json:"sessions"`
+	Draining bool      `json:"draining"`
+}
+
+// answer is what whois prints as JSON.
+type answer struct {
+	Address string     `json:"address"`
+	Owners  []nodeView `json:"owners"`
+}
+
+func (a *app) whois(ctx context.Context, address string, asJSON bool) error {
+	if err := router.CheckAddress(address); err != nil {
+		return usageErrorf("ADDRESS %q: %w", address, err)
+	}
+	reg, done, err := a.openRegistry()
+	if err != nil {
+		return err
+	}
+	defer done()
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	owners, err := liveOwners(ctx, reg, address)
+	if err != nil {
+		return fmt.Errorf("look up %s: %w", address, err)
+	}
+	if err := a.printOwners(address, owners, asJSON); err != nil {
+		return err
+	}
+	if len(owners) == 0 {
+		return errNo
+	}
+	return nil
+}
+
+func (a *app) printOwners(address string, owners []nodeView, asJSON bool) error {
+	switch {
+	case asJSON:
+		return printJSON(a.stdout, answer{address, owners})
+	case len(owners) == 0:
+		_, err := fmt.Fprintf(a.stdout, "nobody owns %s\n", address)
+		return err
+	}
+	return printNodes(a.stdout, owners)
+}
+
+func (a *app) nodes(ctx context.Context, asJSON bool) error {
+	reg, done, err := a.openRegistry()
+	if err != nil {
+		return err
+	}
+	defer done()
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	infos, err := reg.Nodes(ctx)
+	if err != nil {
+		return err
+	}
+	views := make([]nodeView, 0, len(infos)) // not nil: JSON shows []
+	for _, info := range infos {
+		views = append(views, nodeView(info).utc())
+	}
+	if asJSON {
+		return printJSON(a.stdout, views)
+	}
+	if len(views) == 0 {
+		_, err := fmt.Fprintln(a.stdout, "no live nodes")
+		return err
+	}
+	return printNodes(a.stdout, views)
+}
+
+// utc makes the output the same wherever it is printed.
+func (v nodeView) utc() nodeView {
+	v.Started = v.Started.UTC()
+	return v
+}
+
+// openRegistry returns a registry to read. Only the settings that it needs are
+// held against what is allowed.
+func (a *app) openRegistry() (*registry.Registry, func(), error) {
+	c, wrong := readConfig(a.env)
+	if err := wrong.of("BEELINE_REDIS_URL", "BEELINE_KEY_PREFIX", "BEELINE_HEARTBEAT").err(); err != nil {
+		return nil, nil, err
+	}
+	client, err := registry.Connect(c.RedisURL, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	reg, err := registry.New(registry.Options{Redis: client, NodeID: "beeline-cli", Prefix: c.Prefix, Heartbeat: c.Heartbeat})
+	if err != nil {
+		client.Close()
+		return nil, nil, err
+	}
+	return reg, func() { client.Close() }, nil
+}
+
+// liveOwners returns the live nodes that own address. An empty answer counts
+// only if the registry can prove it; until then it is asked again.
+func liveOwners(ctx context.Context, reg *registry.Registry, address string) ([]nodeView, error) {
+	for {
+		owners, err := lookUp(ctx, reg, address)
+		if err != nil || len(owners) > 0 {
+			return owners, err
+		}
+		settled, err := reg.Settled(ctx, address)
+		if err != nil || settled {
+			return owners, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errUnsettled
+		case <-time.After(settleRetry):
+		}
+	}
+}
+
+func lookUp(ctx context.Context, reg *registry.Registry, address string) ([]nodeView, error) {
+	owners, err := reg.Lookup(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	live := make([]nodeView, 0, len(owners)) // not nil: JSON shows []
+	for _, owner := range owners {
+		info, ok, err := reg.Node(ctx, owner.NodeID)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			live = append(live, nodeView(info).utc())
+		}
+	}
+	return live, nil
+}
+
+func printJSON(w io.Writer, value any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(value)
+}
+
+func printNodes(w io.Writer, nodes []nodeView) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "NODE\tURL\tVERSION\tSESSIONS\tUP SINCE\tSTATE")
+	for _, n := range nodes {
+		state := "serving"
+		if n.Draining {
+			state = "draining"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\n", n.ID, n.URL, n.Version, n.Sessions, n.Started.Format(time.RFC3339), state)
+	}
+	return t.Flush()
+}

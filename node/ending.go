@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -14,7 +15,7 @@ const closeGrace = 2 * time.Second
 
 // Evict closes the session because the router says so.
 func (s *session) Evict(reason error) {
-	if reason == router.ErrReplaced {
+	if errors.Is(reason, router.ErrReplaced) {
 		s.close(closedReplaced)
 		return
 	}
@@ -90,7 +91,7 @@ func (s *session) hearClose(body []byte) error {
 // fail closes the session because its stream can't be read further. There will
 // be no close frame to wait for: the end of the stream is awaited instead.
 func (s *session) fail(err error) {
-	reason, ok := err.(closeReason)
+	reason, ok := errors.AsType[closeReason](err)
 	if !ok {
 		s.node.log.Error("session failed", "session", s.id, "error", err)
 		reason = closedInternal

@@ -55,15 +55,18 @@ func (h *handshakes) enter(conn net.Conn, deadline time.Time) bool {
 	if h.conns == nil {
 		return false
 	}
+	h.running.Add(1)
 	conn.SetDeadline(deadline)
 	h.conns[conn] = struct{}{}
 	return true
 }
 
+// leave is called once for each enter that returned true.
 func (h *handshakes) leave(conn net.Conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.conns, conn)
+	h.running.Done()
 }
 
 // stop ends what is under way and waits for it. Whoever is waited for is refused.

@@ -103,6 +103,9 @@ func addrOf(l net.Listener) string {
 	return l.Addr().String()
 }
 
+// undoTime bounds the undoing of a start that failed.
+const undoTime = 5 * time.Second
+
 // Start opens the listeners, starts the router and accepts clients. It returns
 // once they are accepted, or undoes all and returns an error. ctx bounds only
 // the start.
@@ -114,7 +117,9 @@ func (n *Node) Start(ctx context.Context) error {
 	}
 	n.started = true
 	if err := n.start(ctx); err != nil {
-		return errors.Join(err, n.cleanups.run(ctx))
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+		defer cancel()
+		return errors.Join(err, n.cleanups.run(undo))
 	}
 	n.ready.Store(true)
 	n.log.Info("node serves", "clients", n.Addr(), "admin", n.AdminAddr())

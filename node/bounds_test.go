@@ -1,0 +1,189 @@
+package node
+
+import (
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/beeline-ws/beeline/router"
+)
+
+func TestClientThatNeverReads(t *testing.T) {
+	n := start(t, nil)
+	by := n.bystanders()
+	deaf := open(t, n.Addr(), "deaf")
+	deaf.conn.(*net.TCPConn).SetReadBuffer(4096)
+	data := `"` + strings.Repeat("x", 60000) + `"`
+	for outcome := ""; outcome != "overloaded"; {
+		by.from.send("deaf", data, "2")
+		got := by.from.want(ws.OpText, `{"type":"receipt","id":2,"outcome":"`)
+		outcome = strings.Split(got, `"`)[9]
+	}
+	by.wantUndisturbed()
+	n.wantCount(n.counts.drops, dropSlow, 1)
+	eventually(t, "it left", func() bool { return n.x.members("deaf") == 0 })
+	by.from.send("deaf", "1", "3")
+	by.from.wantReceipt("3", "offline")
+	eventually(t, "it was cut off and its queue is gone", func() bool {
+		return len(n.table.snapshot(nil)) == 2 && n.queued.Load() == 0
+	})
+	if got := testutil.ToFloat64(n.counts.closes[closedSlow]); got != 1 {
+		t.Errorf("%v closed as slow consumers, want 1", got)
+	}
+}
+
+func TestSlowConsumerIsToldWhy(t *testing.T) {
+	n := start(t, nil)
+	by := n.bystanders()
+	slow := open(t, n.Addr(), "slow")
+	slow.conn.(*net.TCPConn).SetReadBuffer(4096)
+	data := `"` + strings.Repeat("x", 60000) + `"`
+	for n.x.members("slow") == 1 {
+		by.from.send("slow", data, "")
+	}
+	slow.wantClose(ws.StatusPolicyViolation)
+	by.wantUndisturbed()
+}
+
+func TestAllQueuesTogetherAreBounded(t *testing.T) {
+	n := start(t, func(o *Options, _ *localExchange) { o.MaxQueueTotal = 256 << 10 })
+	by := n.bystanders()
+	data := `"` + strings.Repeat("x", 60000) + `"`
+	for _, name := range []string{"deaf1", "deaf2"} {
+		open(t, n.Addr(), name).conn.(*net.TCPConn).SetReadBuffer(4096)
+	}
+	for testutil.ToFloat64(n.counts.drops[dropTotal]) == 0 {
+		for _, name := range []string{"deaf1", "deaf2"} {
+			by.from.send(name, data, "1")
+			by.from.want(ws.OpText, `{"type":"receipt"`)
+		}
+	}
+	if queued := n.queued.Load(); queued > 256<<10 {
+		t.Errorf("%d bytes are queued", queued)
+	}
+}
+
+func TestFloodingClient(t *testing.T) {
+	const sends = 5000
+	n := start(t, func(_ *Options, x *localExchange) {
+		x.hold = func(m router.Message) bool { return m.From == "flood" }
+	})
+	by := n.bystanders()
+	flood := connect(t, n.Addr(), "flood")
+	one := frame(ws.OpText, `{"type":"send","to":"by-stander","data":1}`)
+	written := make(chan error, 1)
+	go func() {
+		for range sends {
+			if _, err := flood.conn.Write(one); err != nil {
+				written <- err
+				return
+			}
+		}
+		written <- nil
+	}()
+	eventually(t, "it is not read any more", func() bool { return n.session("flood").inFlight.paused.Load() && n.x.holding() > maxInFlight })
+	by.wantUndisturbed()
+	if held, most := n.x.holding(), maxInFlight+readSize/len(one)+2; held > most {
+		t.Errorf("%d messages in flight, want at most %d", held, most)
+	}
+	n.x.release()
+	for range sends - n.x.holding() {
+		if n.x.holding() > 0 {
+			break
+		}
+	}
+	if err := <-written; err != nil {
+		t.Fatal(err)
+	}
+	flood.say(`{"type":"ping"}`)
+	flood.want(ws.OpText, `{"type":"pong"}`)
+	if f := &n.session("flood").inFlight; f.messages.Load() != 0 || f.bytes.Load() != 0 {
+		t.Errorf("%d messages of %d bytes in flight, want none", f.messages.Load(), f.bytes.Load())
+	}
+}
+
+func (n *Node) session(client string) *session {
+	for _, s := range n.table.snapshot(nil) {
+		if s.client == client {
+			return s
+		}
+	}
+	return nil
+}
+
+func TestFloodingClientThatNeverReads(t *testing.T) {
+	n := start(t, nil)
+	by := n.bystanders()
+	flood := open(t, n.Addr(), "flood")
+	ping := frame(ws.OpPing, strings.Repeat("x", 125))
+	for {
+		if _, err := flood.conn.Write(ping); err != nil {
+			break
+		}
+	}
+	by.wantUndisturbed()
+}
+
+func TestHalfOpenConnection(t *testing.T) {
+	n := start(t, func(o *Options, _ *localExchange) {
+		o.PingInterval, o.PongTimeout = 50*time.Millisecond, 100*time.Millisecond
+	})
+	by := n.bystanders()
+	answering := make(chan struct{})
+	go func() { // answers pings
+		defer close(answering)
+		by.to.next()
+	}()
+	silent := connect(t, n.Addr(), "silent")
+	h, err := ws.ReadHeader(silent.r)
+	if err != nil || h.OpCode != ws.OpPing {
+		t.Fatalf("got %v, %v; want a ping", h, err)
+	}
+	silent.wantClose(ws.StatusGoingAway)
+	if got := testutil.ToFloat64(n.counts.closes[closedPingTimeout]); got == 0 {
+		t.Error("the timeout is not counted")
+	}
+	fresh := connect(t, n.Addr(), "fresh")
+	fresh.send("by-stander", "1", "")
+	<-answering
+	eventually(t, "the silent ones left", func() bool { return n.x.members("silent") == 0 })
+}
+
+func TestConnectionThatBreaks(t *testing.T) {
+	n := start(t, nil)
+	by := n.bystanders()
+	c := connect(t, n.Addr(), "broken")
+	c.conn.(*net.TCPConn).SetLinger(0)
+	c.conn.Close()
+	eventually(t, "it left", func() bool { return n.x.members("broken") == 0 })
+	c = connect(t, n.Addr(), "half")
+	c.write(frame(ws.OpText, `{"type":"ping"}`)[:5])
+	c.conn.(*net.TCPConn).CloseWrite()
+	io.Copy(io.Discard, c.r)
+	eventually(t, "it left", func() bool { return n.x.members("half") == 0 })
+	if got := testutil.ToFloat64(n.counts.closes[closedNetwork]); got != 2 {
+		t.Errorf("%v closed by the network, want 2", got)
+	}
+	by.wantUndisturbed()
+}
+
+func TestEviction(t *testing.T) {
+	n := start(t, nil)
+	for reason, want := range map[error]struct {
+		bye  string
+		code ws.StatusCode
+	}{router.ErrReplaced: {"replaced", codeReplaced}, router.ErrLost: {"lease_lost", codeLeaseLost}} {
+		c := connect(t, n.Addr(), "victim")
+		n.x.mu.Lock() // as the router may hold its own lock
+		n.x.sessions["victim"][0].Evict(reason)
+		n.x.mu.Unlock()
+		c.want(ws.OpText, `{"type":"bye","reason":"`+want.bye+`"`)
+		c.wantClose(want.code)
+		eventually(t, "it left", func() bool { return n.x.members("victim") == 0 })
+	}
+}

@@ -1,0 +1,123 @@
+package node
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"unicode/utf8"
+)
+
+func FuzzHead(f *testing.F) {
+	f.Add([]byte(upgradeHead("/ws?client=a") + "rest"))
+	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
+	f.Add([]byte("GET / HTTP/1.1\n\nbody"))
+	f.Add([]byte("GET http://x/ws?client=%ff HTTP/1.0\r\nUpgrade:websocket\r\n\r\n"))
+	f.Add([]byte("\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		const limit = 512
+		whole, err := readHead(bytes.NewReader(b), make([]byte, limit))
+		slow, err2 := readHead(iotest.OneByteReader(bytes.NewReader(b)), make([]byte, limit))
+		if !errors.Is(err2, err) || !bytes.Equal(whole.raw, slow.raw) {
+			t.Fatalf("at once %q %v, bytewise %q %v", whole.raw, err, slow.raw, err2)
+		}
+		if err != nil {
+			return
+		}
+		if len(whole.raw) > limit || !bytes.HasPrefix(b, append(whole.raw, whole.rest...)) {
+			t.Fatalf("read %q and %q", whole.raw, whole.rest)
+		}
+		if whole.parse() != nil {
+			return
+		}
+		if response, r := upgrade(&whole, plain{}); r == nil && !bytes.HasPrefix(response, []byte("HTTP/1.1 101 ")) {
+			t.Fatalf("response %q", response)
+		}
+		if client, err := identifyByQuery(&whole); err == nil && (client == "" || !utf8.ValidString(client)) {
+			t.Fatalf("client %q", client)
+		}
+	})
+}
+
+func FuzzFrames(f *testing.F) {
+	for _, stream := range streams {
+		f.Add(stream, uint16(3), uint16(7))
+	}
+	f.Fuzz(func(t *testing.T, stream []byte, i, j uint16) {
+		const limit = 256
+		whole := reading(stream, limit)
+		if got := reading(stream, limit, int(i), int(j)); got != whole {
+			t.Fatalf("split at %d and %d: %s\nwhole: %s", i, j, got, whole)
+		}
+		if !utf8.ValidString(whole) {
+			t.Fatal("messages that are not UTF-8")
+		}
+	})
+}
+
+// plainJSON tells whether b is an object of at most maxDepth levels, as
+// encoding/json sees it.
+func plainJSON(b []byte) (valid, deep bool) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') || !json.Valid(b) {
+		return false, false
+	}
+	for depth := 1; ; {
+		t, err := d.Token()
+		switch {
+		case errors.Is(err, io.EOF):
+			return true, deep
+		case t == json.Delim('{') || t == json.Delim('['):
+			depth++
+			deep = deep || depth > maxDepth
+		case t == json.Delim('}') || t == json.Delim(']'):
+			depth--
+		case err != nil: // a number out of range
+			return true, deep
+		}
+	}
+}
+
+func FuzzJSON(f *testing.F) {
+	for _, text := range []string{
+		`{"type":"send","to":"bob","data":{"a":[1,2.5e-3,true,null]},"id":7}`, ` {} `, `{"a":1,"a":[[[]]]}`, `{"type":"\ud83d\ude00\ud800"}`,
+		`{"t\u006f":"\u0041\n","data":-0}`, `[1]`, `{"a":01}`, `{"a":1,}`, `{"a":"` + "\x01" + `"}`, `{"a":tru}`, `{"a":{"b":[{}]}`,
+		`{"to":` + strings.Repeat("[", 63) + strings.Repeat("]", 63) + `}`, `{"to":` + strings.Repeat("[", 64) + strings.Repeat("]", 64) + `}`,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var r request
+		err := r.parse(text)
+		valid, deep := plainJSON(text)
+		switch {
+		case !valid && err == nil:
+			t.Fatal("not an object of JSON, and taken")
+		case valid && deep != (err != nil):
+			t.Fatalf("an object of JSON, too deep: %v; got %v", deep, err)
+		case err != nil || !utf8.Valid(text):
+			return
+		}
+		var want map[string]json.RawMessage
+		if err := json.Unmarshal(text, &want); err != nil {
+			t.Skip(err)
+		}
+		for name, got := range map[string][]byte{"type": r.kind, "to": r.to, "data": r.data, "id": r.id} {
+			if !bytes.Equal(got, want[name]) {
+				t.Fatalf("%s is %q, want %q", name, got, want[name])
+			}
+			var text string
+			if isString(got) && (json.Unmarshal(got, &text) != nil || text != string(unquote(got))) {
+				t.Fatalf("%s means %q, want %q", got, unquote(got), text)
+			}
+		}
+		quoted := appendQuoted(nil, string(text))
+		var back string
+		if json.Unmarshal(quoted, &back) != nil || back != string(text) || len(quoted) != quotedSize(string(text)) {
+			t.Fatalf("%q quoted is %s", text, quoted)
+		}
+	})
+}

@@ -237,6 +237,7 @@ func TestCostOfAMessage(t *testing.T) {
 			if n := c.published() - published; n != messages {
 				t.Errorf("%v messages published, want %d", n, messages)
 			}
+			t.Logf("%d nodes, %d messages: %v envelopes published, %v wasted deliveries", nodes, messages, c.published()-published, c.wasted())
 		})
 	}
 }

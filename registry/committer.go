@@ -5,8 +5,6 @@ import (
 	"errors"
 	"sync"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 const (
@@ -23,13 +21,6 @@ var (
 	errMalformed = errors.New("script answered in an unknown form")
 )
 
-// The verdicts of claim.lua.
-const (
-	refused    = 0 // others own the address
-	written    = 1
-	superseded = 2 // a newer claim of this node owns the address
-)
-
 // committer sends claims and releases in groups: one pipeline is under way at a
 // time, and what arrives meanwhile is the next group. So an operation is never
 // overtaken by one that was queued after it: a release that follows a claim
@@ -43,23 +34,6 @@ type committer struct {
 	claims   []*claim
 	releases []release
 	notUntil time.Time // releases that failed are not sent before
-}
-
-// claim is one run of claim.lua.
-type claim struct {
-	ctx     context.Context
-	address string
-	token   string
-	rule    Duplicates
-	kind    string // new or again
-
-	// Set before done is closed.
-	done    chan struct{}
-	err     error
-	verdict int
-	others  []Owner
-	master  string // the tag of the address's master
-	epoch   string // in which the claim ran
 }
 
 type release struct{ address, token string }
@@ -82,16 +56,6 @@ func (c *committer) claim(ctx context.Context, l *Lease, rule Duplicates, kind s
 	c.claims = append(c.claims, cl)
 	c.nudge()
 	return cl, nil
-}
-
-// wait returns when the claim has run or ctx ends.
-func (cl *claim) wait(ctx context.Context) error {
-	select {
-	case <-cl.done:
-		return cl.err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // release queues the removal of an entry. At maxWaitingReleases, and after the
@@ -197,7 +161,7 @@ func (c *committer) commit(ctx context.Context, claims []*claim, releases []rele
 
 	calls := make([]*call, 0, len(claims)+len(releases)+1)
 	for _, cl := range claims {
-		calls = append(calls, c.claimCall(cl))
+		calls = append(calls, c.r.claimCall(cl))
 	}
 	epochs, err := c.epochCalls(ctx, claims)
 	if err != nil {
@@ -219,11 +183,6 @@ func (c *committer) commit(ctx context.Context, claims []*claim, releases []rele
 	c.finishReleases(releases, calls[len(calls)-len(releases):], began)
 }
 
-func (c *committer) claimCall(cl *claim) *call {
-	return newCall(claimScript, []string{c.r.keys.Address(cl.address)},
-		c.r.opts.NodeID, cl.token, c.r.timing.LeaseTTL().Milliseconds(), string(cl.rule), cl.kind)
-}
-
 // epochCalls returns a call for each master that the claims touch, by tag, and
 // notes the tag in each claim.
 func (c *committer) epochCalls(ctx context.Context, claims []*claim) (map[string]*call, error) {
@@ -236,13 +195,6 @@ func (c *committer) epochCalls(ctx context.Context, claims []*claim) (map[string
 		claims[i].master = tag
 	}
 	return calls, err
-}
-
-func answer(claims []*claim, err error) {
-	for _, cl := range claims {
-		cl.err = err
-		close(cl.done)
-	}
 }
 
 func (c *committer) finishClaims(claims []*claim, calls []*call, epochs map[string]*call, began time.Time) {
@@ -267,31 +219,6 @@ func (c *committer) finishClaims(claims []*claim, calls []*call, epochs map[stri
 	for _, cl := range claims {
 		close(cl.done)
 	}
-}
-
-// read takes over the answer of claim.lua.
-func (cl *claim) read(cmd *redis.Cmd) error {
-	reply, err := cmd.Slice()
-	if err != nil {
-		return err
-	}
-	if len(reply)%2 == 0 {
-		return errMalformed
-	}
-	verdict, ok := reply[0].(int64)
-	if !ok {
-		return errMalformed
-	}
-	cl.verdict = int(verdict)
-	for i := 1; i < len(reply); i += 2 {
-		id, ok1 := reply[i].(string)
-		token, ok2 := reply[i+1].(string)
-		if !ok1 || !ok2 {
-			return errMalformed
-		}
-		cl.others = append(cl.others, Owner{NodeID: id, Token: token})
-	}
-	return nil
 }
 
 // finishReleases puts those that failed back, to be sent again a little later.

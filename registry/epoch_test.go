@@ -40,8 +40,7 @@ func TestNodesThatStartTogetherSettleOnceAllHaveBeaten(t *testing.T) {
 func TestFlushUnsettlesUntilEveryNodeHasVerified(t *testing.T) {
 	onEachOwn(t, func(t *testing.T, s store) {
 		opts := Options{Heartbeat: 500 * time.Millisecond}
-		a, b := startNode(t, s, "a", opts), quietNode(t, s, "b", Options{Heartbeat: time.Minute})
-		b.beat()
+		a, b := startNode(t, s, "a", opts), startNode(t, s, "b", opts)
 		a.eventuallySettled("alice")
 		atB := b.claim("alice")
 		s.flush(t)
@@ -55,7 +54,7 @@ func TestFlushUnsettlesUntilEveryNodeHasVerified(t *testing.T) {
 		_, err := a.claimFor(300*time.Millisecond, new(Lease), "bob")
 		wantError(t, err, ErrUnsettled)
 
-		b.beat() // b sees the new epoch
+		b.keepBeating() // b sees the new epoch
 		receive(t, b.reclaimed, "b claims alice again")
 		a.eventuallySettled("alice")
 		a.wantOwners("alice", b.owner(atB))

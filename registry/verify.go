@@ -9,6 +9,8 @@ const (
 	// verifyPause follows each batch of a verification: a node with 100,000
 	// leases spreads it over about two seconds.
 	verifyPause = 10 * time.Millisecond
+	// verifyRetry follows a verification that failed.
+	verifyRetry = time.Second
 	// settlePause is the first pause between two looks at an epoch that is
 	// not settled; it grows to a quarter of a heartbeat.
 	settlePause = 25 * time.Millisecond
@@ -54,7 +56,7 @@ func (f *refresher) verify(ctx context.Context) {
 	f.outage = err != nil
 	if err != nil {
 		f.due = true
-		f.notUntil = time.Now().Add(f.r.timing.Heartbeat / 4)
+		f.notUntil = time.Now().Add(min(verifyRetry, f.r.timing.Heartbeat/4))
 	} else {
 		f.notUntil = time.Now().Add(f.r.timing.Heartbeat)
 		for master, id := range seen {

@@ -18,8 +18,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// patience bounds every wait for a server.
-const patience = 20 * time.Second
+// patience bounds every wait for a server. A Sentinel on a busy machine rests for
+// half a minute.
+const patience = time.Minute
 
 // keeper runs a server and kills it, and removes its directory, when standard
 // input ends.

@@ -41,7 +41,6 @@ func TestSlowConsumerIsToldWhy(t *testing.T) {
 	n := start(t, nil)
 	by := n.bystanders()
 	slow := open(t, n.Addr(), "slow")
-	slow.conn.(*net.TCPConn).SetReadBuffer(4096)
 	data := `"` + strings.Repeat("x", 60000) + `"`
 	for n.x.members("slow") == 1 {
 		by.from.send("slow", data, "")
@@ -92,11 +91,6 @@ func TestFloodingClient(t *testing.T) {
 		t.Errorf("%d messages in flight, want at most %d", held, most)
 	}
 	n.x.release()
-	for range sends - n.x.holding() {
-		if n.x.holding() > 0 {
-			break
-		}
-	}
 	if err := <-written; err != nil {
 		t.Fatal(err)
 	}

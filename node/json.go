@@ -249,22 +249,33 @@ func (s *scanner) digits() bool {
 // str reads a string, from its first quote.
 func (s *scanner) str() *jsonError {
 	s.at++
-	for s.at < len(s.text) {
-		switch c := s.text[s.at]; {
+	for {
+		s.ordinary()
+		switch c := s.peek(); {
 		case c == '"':
 			s.at++
 			return nil
-		case c < ' ':
+		case s.at == len(s.text):
+			return s.wrong("a string without end")
+		case c != '\\':
 			return s.wrong("a control character in a string")
-		case c == '\\':
-			if err := s.escape(); err != nil {
-				return err
-			}
-		default:
-			s.at++
+		}
+		if err := s.escape(); err != nil {
+			return err
 		}
 	}
-	return s.wrong("a string without end")
+}
+
+// ordinary reads over what means itself in a string. Most bytes do.
+func (s *scanner) ordinary() {
+	rest := s.text[s.at:]
+	for i, c := range rest {
+		if c < ' ' || c == '"' || c == '\\' {
+			s.at += i
+			return
+		}
+	}
+	s.at = len(s.text)
 }
 
 func (s *scanner) escape() *jsonError {

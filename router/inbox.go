@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -178,7 +179,7 @@ func (in *inbox) handle(payload string) {
 		return
 	}
 	h, envelopes, err := readHeader(payload)
-	if err == errVersion {
+	if errors.Is(err, errVersion) {
 		in.dropped(dropVersion)
 		return
 	}

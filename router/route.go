@@ -115,7 +115,7 @@ func (rt *route) failed(r *Router, d time.Duration) {
 
 // take removes what the lookup covers, in the order sent.
 func (rt *route) take() []*pending {
-	all := append(rt.back, rt.waiting[:rt.covered]...)
+	all := slices.Concat(rt.back, rt.waiting[:rt.covered])
 	rt.waiting = slices.Delete(rt.waiting, 0, rt.covered)
 	rt.back, rt.covered = nil, 0
 	return all

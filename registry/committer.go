@@ -36,7 +36,12 @@ type committer struct {
 	notUntil time.Time // releases that failed are not sent before
 }
 
-type release struct{ address, token string }
+type release struct {
+	address, token string
+	// doubtful says that a claim of the entry may still be on its way: its
+	// answer never came. Once Redis has answered, the release is repeated.
+	doubtful bool
+}
 
 func newCommitter(r *Registry) *committer {
 	return &committer{r: r, wake: make(chan struct{}, 1)}
@@ -60,14 +65,14 @@ func (c *committer) claim(ctx context.Context, l *Lease, rule Duplicates, kind s
 
 // release queues the removal of an entry. At maxWaitingReleases, and after the
 // stop, it is dropped: the entry ends with its TTL.
-func (c *committer) release(address, token string) {
+func (c *committer) release(rel release) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.stopped || len(c.releases) >= maxWaitingReleases {
 		c.r.metrics.OperationErrors.WithLabelValues("release").Inc()
 		return
 	}
-	c.releases = append(c.releases, release{address, token})
+	c.releases = append(c.releases, rel)
 	c.nudge()
 }
 
@@ -232,6 +237,9 @@ func (c *committer) finishReleases(releases []release, calls []*call, began time
 		if err := calls[i].cmd.Err(); err != nil {
 			failed = err
 			again = append(again, rel)
+		} else if rel.doubtful {
+			rel.doubtful = false
+			time.AfterFunc(releaseRetry, func() { c.release(rel) })
 		}
 	}
 	c.r.observe("release", began, failed)

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 )
@@ -44,7 +45,8 @@ func (r *Registry) Claim(ctx context.Context, l *Lease, address string) (others 
 	l.address, l.number = address, r.tokens.Add(1)
 	others, err = r.claim(ctx, l)
 	if err != nil {
-		r.committer.release(address, l.Token())
+		answered := errors.Is(err, ErrHeld) || errors.Is(err, ErrUnsettled)
+		r.committer.release(release{address: address, token: l.Token(), doubtful: !answered})
 		return nil, fmt.Errorf("claim %q: %w", address, err)
 	}
 	return others, nil
@@ -123,7 +125,7 @@ func (r *Registry) Release(l *Lease) {
 	if r.forget(l) {
 		// Under mu, so that a claim of the same lease that the refresher
 		// queues is either before this or not made.
-		r.committer.release(l.address, l.Token())
+		r.committer.release(release{address: l.address, token: l.Token()})
 	}
 }
 

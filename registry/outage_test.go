@@ -32,6 +32,30 @@ func TestLeasesReturnAfterRedisWasAwayLongerThanTheirTTL(t *testing.T) {
 	}
 }
 
+func TestClaimWhoseAnswerNeverCameLeavesNoEntry(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartOwn(t)
+	s.AwaitUptime()
+	a := startNode(t, single(s), "a", Options{Heartbeat: 2 * time.Second})
+	s.Pause()
+	addresses := []string{"alice", "bob", "carol", "dave"}
+	for _, address := range addresses { // the committer gives up a claim after 3 s
+		if _, err := a.claimFor(50*time.Millisecond, new(Lease), address); err == nil {
+			t.Error("claimed without Redis")
+		}
+	}
+	eventually(t, func() bool { return value(t, a.metrics.OperationErrors.WithLabelValues("claim")) > 0 },
+		func() string { return "the claim does not time out" })
+	s.Resume()
+	for _, address := range addresses {
+		a.eventuallyOwners(address)
+	}
+	a.claim("erin")
+	for _, address := range addresses {
+		a.wantOwners(address)
+	}
+}
+
 func TestKilledRedisGivesErrorsAndLosesNoLease(t *testing.T) {
 	t.Parallel()
 	s := redistest.StartOwn(t)
@@ -119,7 +143,7 @@ func TestReleasesBeyondTheBoundAreLeftToTheTTL(t *testing.T) {
 	r, err := New(Options{Redis: redistest.Start(t).Client(t), NodeID: "a"})
 	must(t, err)
 	for range maxWaitingReleases + 3 {
-		r.committer.release("alice", "token")
+		r.committer.release(release{address: "alice", token: "token"})
 	}
 	if n := value(t, r.metrics.OperationErrors.WithLabelValues("release")); n != 3 {
 		t.Errorf("%v releases dropped, want 3", n)

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/registry/redistest"
+)
+
+// A sick Redis: newcomers are refused with a reason, those who are here keep what
+// needs no Redis, and all is well again when Redis is.
+func TestSickRedis(t *testing.T) {
+	for name, illness := range map[string]struct{ begin, end []any }{
+		"out of memory": {[]any{"config", "set", "maxmemory", "1"}, []any{"config", "set", "maxmemory", "0"}},
+		"read-only":     {[]any{"replicaof", "127.0.0.1", "1"}, []any{"replicaof", "no", "one"}},
+		"answers nothing": {
+			[]any{"client", "pause", "600000", "ALL"}, nil, // ended by Restart: CLIENT UNPAUSE would not be read either
+		},
+		"answers errors": {
+			[]any{"acl", "setuser", "default", "-evalsha", "-eval", "-hgetall"}, []any{"acl", "setuser", "default", "+@all"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) { checkSickRedis(t, illness.begin, illness.end) })
+	}
+}
+
+func checkSickRedis(t *testing.T, begin, end []any) {
+	server := redistest.StartOwn(t)
+	server.AwaitUptime()
+	n1 := startNode(t, server, "n1", "BEELINE_HANDSHAKE_TIMEOUT=500ms", "BEELINE_MESSAGE_TIMEOUT=500ms")
+	alice := n1.connect("alice")
+	c := server.Client(t)
+	do(t, c, begin)
+	if _, err := n1.tryConnect("bob"); err == nil || !strings.Contains(err.Error(), "503") {
+		t.Errorf("connecting: %v, want HTTP status 503", err)
+	}
+	alice.say("C4", `"anybody?"`)
+	if f := alice.want("receipt"); f.Outcome == "delivered" {
+		t.Error("a message to nobody was delivered")
+	}
+	if n1.status("/healthz") != http.StatusOK {
+		t.Error("liveness depends on Redis")
+	}
+	if end == nil {
+		server.Restart()
+	} else {
+		do(t, c, end)
+	}
+	n1.await("it is ready again", func() bool { return n1.status("/readyz") == http.StatusOK })
+	var bob *person
+	n1.await("bob is let in", func() (ok bool) {
+		p, err := n1.tryConnect("bob")
+		bob = p
+		return err == nil
+	})
+	n1.await("alice reaches bob", func() bool {
+		alice.say("bob", `"well again"`)
+		return alice.want("receipt").Outcome == "delivered"
+	})
+	bob.wantMessage("alice", `"well again"`)
+}
+
+func do(t *testing.T, c *redis.Client, command []any) {
+	t.Helper()
+	if err := c.Do(t.Context(), command...).Err(); err != nil {
+		t.Fatalf("%v: %v", command, err)
+	}
+}

@@ -34,7 +34,7 @@ func TestSubprotocol(t *testing.T) {
 		conn := dial(t, n.Addr())
 		io.WriteString(conn, upgradeHead("/ws?client=a", offered))
 		r, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil || r.StatusCode != 101 || r.Header.Get("Sec-WebSocket-Protocol") != want {
+		if err != nil || r.StatusCode != http.StatusSwitchingProtocols || r.Header.Get("Sec-WebSocket-Protocol") != want {
 			t.Errorf("%q: %v %v", offered, r, err)
 		}
 	}
@@ -108,7 +108,7 @@ func TestRefusedConnections(t *testing.T) {
 			if r.StatusCode != row.status || !strings.Contains(string(body), row.text) || strings.Count(string(body), "\n") != 1 {
 				t.Errorf("got %d %q, want %d %q", r.StatusCode, body, row.status, row.text)
 			}
-			if r.StatusCode == 426 && r.Header.Get("Sec-WebSocket-Version") != "13" {
+			if r.StatusCode == http.StatusUpgradeRequired && r.Header.Get("Sec-WebSocket-Version") != "13" {
 				t.Error("426 without the version that is allowed")
 			}
 			counted[row.result]++
@@ -135,7 +135,7 @@ func TestRefusedByTheCluster(t *testing.T) {
 	conn := dial(t, n.Addr())
 	io.WriteString(conn, upgradeHead("/ws?client=unavailable"))
 	r := (&client{t, conn, bufio.NewReader(conn), "unavailable"}).response()
-	if r.StatusCode != 503 || r.Header.Get("Retry-After") == "" {
+	if r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" {
 		t.Errorf("registry away: %v", r)
 	}
 	c := open(t, n.Addr(), "twice")
@@ -147,7 +147,7 @@ func TestRefusedByTheCluster(t *testing.T) {
 	connect(t, n.Addr(), "third")
 	conn = dial(t, n.Addr())
 	io.WriteString(conn, upgradeHead("/ws?client=fourth"))
-	if r := (&client{t, conn, bufio.NewReader(conn), "fourth"}).response(); r.StatusCode != 503 {
+	if r := (&client{t, conn, bufio.NewReader(conn), "fourth"}).response(); r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("full: %v", r)
 	}
 	n.wantCount(n.counts.connects, resultTooMany, 1)
@@ -210,7 +210,7 @@ func TestUpgradeAfterAnotherRequest(t *testing.T) {
 	io.WriteString(conn, "GET /node HTTP/1.1\r\nHost: x\r\n\r\n")
 	io.Copy(io.Discard, c.response().Body)
 	io.WriteString(conn, upgradeHead("/ws?client=later")+string(frame(ws.OpText, `{"type":"ping"}`)))
-	if r := c.response(); r.StatusCode != 101 {
+	if r := c.response(); r.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatalf("%v", r)
 	}
 	c.want(ws.OpText, `{"type":"welcome"`)

@@ -25,7 +25,7 @@ func TestDrain(t *testing.T) {
 	eventually(t, "it is accepted", func() bool {
 		n.handshakes.mu.Lock()
 		defer n.handshakes.mu.Unlock()
-		return len(n.handshakes.conns) == 1
+		return len(n.handshakes.heads) == 1
 	})
 	stopped := make(chan struct{})
 	go func() {

@@ -64,7 +64,7 @@ func (e *goroutines) sessions() []*session {
 // read is the session's reading goroutine.
 func (w *goWire) read(leftover []byte) {
 	if len(leftover) > 0 {
-		w.session.receive(leftover)
+		_ = w.session.receive(leftover) // an error closes the session; it is fed until it ended
 	}
 	buf := make([]byte, readSize)
 	for {
@@ -73,7 +73,7 @@ func (w *goWire) read(leftover []byte) {
 		}
 		n, err := w.conn.Read(buf)
 		if n > 0 {
-			w.session.receive(buf[:n])
+			_ = w.session.receive(buf[:n])
 		}
 		if err != nil {
 			w.session.disconnected()
@@ -127,7 +127,7 @@ func (w *goWire) finish(then after) {
 	switch then {
 	case afterEndOutput:
 		if half, ok := w.conn.(interface{ CloseWrite() error }); ok {
-			half.CloseWrite()
+			_ = half.CloseWrite()
 		}
 	case afterCut:
 		w.conn.Close()
@@ -144,7 +144,7 @@ func (w *goWire) resume() {
 
 func (w *goWire) cut(hard bool) {
 	if tcp, ok := w.conn.(*net.TCPConn); ok && hard {
-		tcp.SetLinger(0)
+		_ = tcp.SetLinger(0)
 	}
 	w.conn.Close()
 	w.resume()

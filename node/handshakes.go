@@ -16,13 +16,13 @@ type handshakes struct {
 	running sync.WaitGroup
 
 	mu    sync.Mutex
-	conns map[net.Conn]struct{} // whose head is awaited; nil once stopped
+	heads map[net.Conn]struct{} // whose head is awaited; nil once stopped
 }
 
 func (h *handshakes) init(limit int) {
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.slots = make(chan struct{}, limit)
-	h.conns = map[net.Conn]struct{}{}
+	h.heads = map[net.Conn]struct{}{}
 }
 
 // acquire waits for a slot, and returns false once stopped.
@@ -48,35 +48,39 @@ func (h *handshakes) rest(d time.Duration) {
 // start runs f in a goroutine of its own.
 func (h *handshakes) start(f func()) { h.running.Go(f) }
 
-// enter lets conn begin, with a deadline, unless the node stops.
+// enter lets a handshake begin, unless the node stops. Until headRead it is cut
+// short when the node stops.
 func (h *handshakes) enter(conn net.Conn, deadline time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.conns == nil {
+	if h.heads == nil {
 		return false
 	}
 	h.running.Add(1)
 	conn.SetDeadline(deadline)
-	h.conns[conn] = struct{}{}
+	h.heads[conn] = struct{}{}
 	return true
 }
 
-// leave is called once for each enter that returned true.
-func (h *handshakes) leave(conn net.Conn) {
+// headRead says that conn is not to be touched any more: it is on its way to a
+// session.
+func (h *handshakes) headRead(conn net.Conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.conns, conn)
-	h.running.Done()
+	delete(h.heads, conn)
 }
+
+// leave ends a handshake that entered.
+func (h *handshakes) leave() { h.running.Done() }
 
 // stop ends what is under way and waits for it. Whoever is waited for is refused.
 func (h *handshakes) stop(ctx context.Context) error {
 	h.cancel()
 	h.mu.Lock()
-	for conn := range h.conns {
+	for conn := range h.heads {
 		conn.SetReadDeadline(time.Now())
 	}
-	h.conns = nil
+	h.heads = nil
 	h.mu.Unlock()
 	return wait(ctx, &h.running)
 }

@@ -13,14 +13,14 @@ import (
 // listen opens both listeners. Clients are accepted later: until then they wait
 // in the kernel's queue.
 func (n *Node) listen() (err error) {
-	if n.admin, err = n.open1("admin", n.opts.AdminListen); err != nil {
+	if n.admin, err = n.openListener("admin", n.opts.AdminListen); err != nil {
 		return err
 	}
-	n.client, err = n.open1("clients", n.opts.Listen)
+	n.client, err = n.openListener("clients", n.opts.Listen)
 	return err
 }
 
-func (n *Node) open1(name, address string) (net.Listener, error) {
+func (n *Node) openListener(name, address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listen for %s: %w", name, err)
@@ -78,17 +78,18 @@ func (n *Node) serve(conn net.Conn, plain *handoff) {
 	buf := n.heads.Get().(*buffer)
 	defer n.heads.Put(buf)
 	h, err := readHead(conn, buf.b)
+	n.handshakes.headRead(conn)
 	if err == nil {
 		err = h.parse()
 	}
 	if err == nil && n.paths[h.path] == nil && !h.upgrade {
-		n.handshakes.leave(conn)
+		n.handshakes.leave()
 		n.counts.connects[resultHTTP].Inc()
 		plain.hand(conn, &h, n.handshakes.free)
 		return
 	}
 	defer n.handshakes.free()
-	defer n.handshakes.leave(conn)
+	defer n.handshakes.leave()
 	if err != nil {
 		n.refuseHead(conn, err)
 		return

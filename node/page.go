@@ -2,7 +2,6 @@ package node
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -32,7 +31,7 @@ func (n *Node) pageHandler() http.Handler {
 // self tells other nodes whether this process is still the one they mean.
 func (n *Node) self(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(map[string]string{"node": n.id})
+	fmt.Fprintf(w, `{"node":%q}`+"\n", n.id) // letters, digits, '.', '_' and '-'
 }
 
 // takeBack takes a connection back from the HTTP server: its second or later
@@ -51,7 +50,7 @@ func (n *Node) takeBack(w http.ResponseWriter, r *http.Request) {
 	}
 	var raw bytes.Buffer
 	fmt.Fprintf(&raw, "%s %s HTTP/%d.%d\r\nHost: %s\r\n", r.Method, r.RequestURI, r.ProtoMajor, r.ProtoMinor, r.Host)
-	r.Header.Write(&raw)
+	_ = r.Header.Write(&raw) // memory takes it
 	raw.WriteString("\r\n")
 	rest, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
 	conn, unread := unwrap(hijacked)
@@ -60,7 +59,8 @@ func (n *Node) takeBack(w http.ResponseWriter, r *http.Request) {
 		conn.Close()
 		return
 	}
-	defer n.handshakes.leave(conn)
+	defer n.handshakes.leave()
+	n.handshakes.headRead(conn)
 	if err := h.parse(); err != nil {
 		n.refuseHead(conn, err)
 		return

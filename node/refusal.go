@@ -62,6 +62,6 @@ func (r *refusal) answer(conn net.Conn) {
 		return
 	}
 	if half, ok := conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		io.CopyN(io.Discard, conn, lingerBytes)
+		_, _ = io.CopyN(io.Discard, conn, lingerBytes)
 	}
 }

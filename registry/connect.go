@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -28,46 +27,37 @@ const urlForms = "want redis://user:password@host:6379/0 (rediss:// for TLS), un
 // anything yet. The schemes are redis, rediss (TLS) and unix for one server,
 // redis+sentinel and rediss+sentinel for a master that Sentinels watch, and
 // redis+cluster and rediss+cluster for a Cluster; go-redis' own parameters
-// (pool_size, read_timeout, ...) may follow in the query. dialed, if not nil, is
-// called for each connection that is opened. Errors never repeat the URL, which
-// may hold a password.
-func Connect(rawURL string, dialed func()) (redis.UniversalClient, error) {
-	client, err := connect(rawURL, func(context.Context, *redis.Conn) error {
-		if dialed != nil {
-			dialed()
-		}
-		return nil
-	})
+// (pool_size, read_timeout, ...) may follow in the query. Errors never repeat the
+// URL, which may hold a password.
+func Connect(rawURL string) (redis.UniversalClient, error) {
+	client, err := connect(rawURL)
 	if err != nil {
 		return nil, fmt.Errorf("Redis URL: %w; %s", err, urlForms)
 	}
 	return client, nil
 }
 
-type onConnect = func(context.Context, *redis.Conn) error
-
-func connect(rawURL string, dialed onConnect) (redis.UniversalClient, error) {
+func connect(rawURL string) (redis.UniversalClient, error) {
 	scheme, rest, ok := strings.Cut(rawURL, "://")
 	if !ok {
 		return nil, errors.New("it has no scheme")
 	}
 	switch scheme {
 	case "redis", "rediss", "unix":
-		return connectSingle(rawURL, dialed)
+		return connectSingle(rawURL)
 	case "redis+sentinel", "rediss+sentinel":
-		return connectSentinel(strings.TrimSuffix(scheme, "+sentinel"), rest, dialed)
+		return connectSentinel(strings.TrimSuffix(scheme, "+sentinel"), rest)
 	case "redis+cluster", "rediss+cluster":
-		return connectCluster(strings.TrimSuffix(scheme, "+cluster"), rest, dialed)
+		return connectCluster(strings.TrimSuffix(scheme, "+cluster"), rest)
 	}
 	return nil, errors.New("its scheme is unknown")
 }
 
-func connectSingle(rawURL string, dialed onConnect) (redis.UniversalClient, error) {
+func connectSingle(rawURL string) (redis.UniversalClient, error) {
 	opts, err := redis.ParseURL(rawURL)
 	if err != nil {
 		return nil, withoutURL(err)
 	}
-	opts.OnConnect = dialed
 	opts.ContextTimeoutEnabled = true
 	opts.DisableIdentity = true
 	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
@@ -75,12 +65,11 @@ func connectSingle(rawURL string, dialed onConnect) (redis.UniversalClient, erro
 	return redis.NewClient(opts), nil
 }
 
-func connectSentinel(scheme, rest string, dialed onConnect) (redis.UniversalClient, error) {
+func connectSentinel(scheme, rest string) (redis.UniversalClient, error) {
 	opts, err := sentinelOptions(scheme, rest)
 	if err != nil {
 		return nil, err
 	}
-	opts.OnConnect = dialed
 	opts.ContextTimeoutEnabled = true
 	opts.DisableIdentity = true
 	timeouts(&opts.DialTimeout, &opts.ReadTimeout, &opts.WriteTimeout)
@@ -115,7 +104,7 @@ func sentinelOptions(scheme, rest string) (*redis.FailoverOptions, error) {
 	return opts, nil
 }
 
-func connectCluster(scheme, rest string, dialed onConnect) (redis.UniversalClient, error) {
+func connectCluster(scheme, rest string) (redis.UniversalClient, error) {
 	u, err := parseMany(scheme, rest, "6379")
 	if err != nil {
 		return nil, err
@@ -127,7 +116,6 @@ func connectCluster(scheme, rest string, dialed onConnect) (redis.UniversalClien
 	if err != nil {
 		return nil, withoutURL(err)
 	}
-	opts.OnConnect = dialed
 	opts.ContextTimeoutEnabled = true
 	opts.DisableIdentity = true
 	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}

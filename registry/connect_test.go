@@ -3,7 +3,6 @@ package registry
 import (
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -20,7 +19,7 @@ func TestConnectToOne(t *testing.T) {
 		"rediss://h:1":                          {Network: "tcp", Addr: "h:1"},
 		"unix://user:pass@/tmp/redis.sock?db=2": {Network: "unix", Addr: "/tmp/redis.sock", Username: "user", Password: "pass", DB: 2},
 	} {
-		client, err := Connect(rawURL, nil)
+		client, err := Connect(rawURL)
 		must(t, err)
 		got := client.(*redis.Client).Options()
 		if got.Network != want.Network || got.Addr != want.Addr || got.Username != want.Username ||
@@ -32,7 +31,7 @@ func TestConnectToOne(t *testing.T) {
 		}
 		must(t, client.Close())
 	}
-	client, err := Connect("redis://h?read_timeout=1s&pool_size=3", nil)
+	client, err := Connect("redis://h?read_timeout=1s&pool_size=3")
 	must(t, err)
 	if o := client.(*redis.Client).Options(); o.ReadTimeout != 1e9 || o.PoolSize != 3 {
 		t.Errorf("parameters: %v, %d", o.ReadTimeout, o.PoolSize)
@@ -60,7 +59,7 @@ func TestConnectToSentinels(t *testing.T) {
 
 func TestConnectToCluster(t *testing.T) {
 	t.Parallel()
-	client, err := Connect("rediss+cluster://user:pass@h1:7000,h2:7001,h3?pool_size=7", nil)
+	client, err := Connect("rediss+cluster://user:pass@h1:7000,h2:7001,h3?pool_size=7")
 	must(t, err)
 	got := client.(*redis.ClusterClient).Options()
 	if !slices.Equal(got.Addrs, []string{"h1:7000", "h2:7001", "h3:6379"}) {
@@ -84,7 +83,7 @@ func TestConnectErrorsKeepTheSecret(t *testing.T) {
 		"redis+sentinel://user:se%ret@h/m", "redis+sentinel://user:12/secret@h/m", "redis+sentinel://h/m/0?unknown=1",
 		"redis+cluster://user:secret@", "redis+cluster://user:secret@h/0", "redis+cluster://user:12/secret@h", "redis+cluster://h?unknown=1",
 	} {
-		client, err := Connect(rawURL, nil)
+		client, err := Connect(rawURL)
 		if err == nil {
 			t.Errorf("%s: no error", rawURL)
 			_ = client.Close()
@@ -101,14 +100,15 @@ func TestConnectErrorsKeepTheSecret(t *testing.T) {
 	}
 }
 
-func TestConnectCountsDials(t *testing.T) {
+func TestDialsAreCounted(t *testing.T) {
 	t.Parallel()
 	for name, rawURL := range map[string]string{"server": redistest.Start(t).URL(), "cluster": redistest.StartCluster(t).URL()} {
-		var dials atomic.Int32
-		client, err := Connect(rawURL, func() { dials.Add(1) })
+		client, err := Connect(rawURL)
+		must(t, err)
+		r, err := New(Options{Redis: client, NodeID: "n"})
 		must(t, err)
 		must(t, client.Ping(t.Context()).Err())
-		if dials.Load() == 0 {
+		if value(t, r.metrics.RedisDials) == 0 {
 			t.Errorf("%s: no dial counted", name)
 		}
 		must(t, client.Close())

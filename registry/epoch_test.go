@@ -202,7 +202,7 @@ func TestClusterTagsNameEachMaster(t *testing.T) {
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
 	s := redistest.StartSentinel(t)
-	client, err := Connect(s.URL(), nil)
+	client, err := Connect(s.URL())
 	must(t, err)
 	t.Cleanup(func() { _ = client.Close() })
 	if Sharded(client) {

@@ -159,7 +159,7 @@ func TestEmbeddedRedisWillDo(t *testing.T) {
 	t.Parallel()
 	m := miniredis.RunT(t)
 	s := store{"mini", func(t testing.TB) redis.UniversalClient {
-		c, err := Connect("redis://"+m.Addr(), nil)
+		c, err := Connect("redis://" + m.Addr())
 		must(t, err)
 		t.Cleanup(func() { _ = c.Close() })
 		return c

@@ -11,6 +11,15 @@ import (
 // dials counts the connections that a client opens.
 type dials struct{ prometheus.Counter }
 
+// countDials hooks d in. A Cluster's client dials through a client for each node.
+func countDials(client redis.UniversalClient, d dials) {
+	if cluster, ok := client.(*redis.ClusterClient); ok {
+		cluster.OnNewNode(func(node *redis.Client) { node.AddHook(d) })
+		return
+	}
+	client.AddHook(d)
+}
+
 // DialHook counts the attempts that succeed.
 func (d dials) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {

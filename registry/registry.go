@@ -146,7 +146,7 @@ func New(opts Options) (*Registry, error) {
 	r.refresher, r.wheel = newRefresher(r)
 	r.tokens.Store(rand.Uint64() >> 1)
 	r.preregister()
-	r.rdb.AddHook(dials{r.metrics.RedisDials})
+	countDials(r.rdb, dials{r.metrics.RedisDials})
 	return r, nil
 }
 

@@ -58,14 +58,14 @@ func TestSessionsOfOneClient(t *testing.T) {
 }
 
 func TestReplaceAndReject(t *testing.T) {
-	for rule, check := range map[registry.Duplicates]func(a, b *Node){
-		registry.Replace: func(a, b *Node) {
+	for rule, check := range map[registry.Duplicates]func(t *testing.T, a, b *Node){
+		registry.Replace: func(t *testing.T, a, b *Node) {
 			old := connect(t, a.Addr(), "bob")
 			connect(t, b.Addr(), "bob").say(`{"type":"ping"}`)
 			old.want(ws.OpText, `{"type":"bye","reason":"replaced"`)
 			old.wantClose(codeReplaced)
 		},
-		registry.Reject: func(a, b *Node) {
+		registry.Reject: func(t *testing.T, a, b *Node) {
 			first := connect(t, a.Addr(), "bob")
 			second := open(t, b.Addr(), "bob")
 			second.want(ws.OpText, `{"type":"bye","reason":"duplicate"`)
@@ -77,7 +77,7 @@ func TestReplaceAndReject(t *testing.T) {
 		t.Run(string(rule), func(t *testing.T) {
 			redis := redistest.Start(t)
 			change := func(o *Options) { o.Duplicates = rule }
-			check(startWhole(t, redis, "a", change), startWhole(t, redis, "b", change))
+			check(t, startWhole(t, redis, "a", change), startWhole(t, redis, "b", change))
 		})
 	}
 }

@@ -56,9 +56,10 @@ func readConfig(environ []string) (config, faults) {
 	var c config
 	vars := env.ToMap(environ)
 	found := parse(&c, vars)
-	found = append(found, checkRanges(&c, found)...)
+	found = append(found, checkRanges(&c, vars, found)...)
 	found = append(found, c.check(vars, found)...)
-	return c, append(found, unknownVariables(vars)...)
+	found = append(found, unknownVariables(vars)...)
+	return c, found.inOrder()
 }
 
 // check looks at what a tag can't say. A setting with a fault is left out.
@@ -88,9 +89,9 @@ func (c *config) check(vars map[string]string, found faults) faults {
 
 // checkRedisURL never repeats the URL, which may hold a password.
 func checkRedisURL(rawURL string) error {
-	client, err := registry.Connect(rawURL, nil)
+	client, err := registry.Connect(rawURL)
 	if err != nil {
-		return fmt.Errorf("can't be used: %w", err)
+		return fmt.Errorf("can't be used: %s", strings.TrimPrefix(err.Error(), "Redis URL: "))
 	}
 	return client.Close()
 }
@@ -115,7 +116,9 @@ func (c *config) checkListeners() error {
 
 func checkNodeName(name string) error {
 	bad := func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-", r))
+		letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+		digit := '0' <= r && r <= '9'
+		return !letter && !digit && !strings.ContainsRune("._-", r)
 	}
 	if len(name) > 128 || strings.ContainsFunc(name, bad) {
 		return fmt.Errorf("is %q; allowed: up to 128 letters, digits, '.', '_' and '-'", name)

@@ -83,7 +83,7 @@ func (c *cluster) start(ctx context.Context) error {
 
 // findKeys learns how the registry names its keys and channels.
 func (c *cluster) findKeys() error {
-	client, err := registry.Connect(c.server.url, nil)
+	client, err := registry.Connect(c.server.url)
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (c *cluster) addNode(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	client, err := registry.Connect(c.server.url, nil)
+	client, err := registry.Connect(c.server.url)
 	if err != nil {
 		return err
 	}

@@ -137,7 +137,7 @@ var versionLine = regexp.MustCompile(`(?m)^(?:valkey|redis)_version:(\S+)`)
 
 // awaitServer returns the server's version once it answers.
 func awaitServer(ctx context.Context, url string, exited <-chan struct{}) (string, error) {
-	client, err := registry.Connect(url, nil)
+	client, err := registry.Connect(url)
 	if err != nil {
 		return "", err
 	}

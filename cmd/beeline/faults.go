@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -27,6 +28,17 @@ func (f faults) of(names ...string) faults {
 		}
 	}
 	return some
+}
+
+// inOrder sorts the faults as the settings are listed, unknown ones last.
+func (f faults) inOrder() faults {
+	place := make(map[string]int)
+	list := settings()
+	for i, s := range list {
+		place[s.name] = i - len(list) // below the zero of a name that is not listed
+	}
+	slices.SortStableFunc(f, func(a, b fault) int { return cmp.Compare(place[a.name], place[b.name]) })
+	return f
 }
 
 // err returns all faults as one usage error, or nil.
@@ -77,16 +89,15 @@ func parseFault(err error, vars map[string]string) fault {
 
 // checkRanges holds the settings that could be read against their oneof, min
 // and max.
-func checkRanges(c *config, unread faults) faults {
+func checkRanges(c *config, vars map[string]string, unread faults) faults {
 	var found faults
 	values := reflect.ValueOf(c).Elem()
 	for _, s := range settings() {
 		if len(unread.of(s.name)) > 0 {
 			continue
 		}
-		value := values.Field(s.index).Interface()
-		if !s.within(value) {
-			found = append(found, fault{s.name, fmt.Sprintf("is %q; allowed: %s", fmt.Sprint(value), s.allowed())})
+		if !s.within(values.Field(s.index).Interface()) {
+			found = append(found, fault{s.name, fmt.Sprintf("is %q; allowed: %s", vars[s.name], s.allowed())})
 		}
 	}
 	return later(found)
@@ -140,18 +151,20 @@ func (s setting) allowed() string {
 // unknownVariables finds misspelled settings, which would otherwise be defaults
 // that somebody believes to have changed.
 func unknownVariables(vars map[string]string) faults {
+	const prefix = "BEELINE_"
 	var known []string
 	for _, s := range settings() {
-		known = append(known, s.name)
+		known = append(known, strings.TrimPrefix(s.name, prefix))
 	}
 	var found faults
 	for name, value := range vars {
-		if !strings.HasPrefix(name, "BEELINE_") || slices.Contains(known, name) || setByKubernetes(name, value) {
+		rest, ours := strings.CutPrefix(name, prefix)
+		if !ours || slices.Contains(known, rest) || setByKubernetes(name, value) {
 			continue
 		}
 		text := "is not a setting"
-		if near := nearest(name, known); near != "" {
-			text += "; did you mean " + near + "?"
+		if near := nearest(rest, known); near != "" {
+			text += "; did you mean " + prefix + near + "?"
 		}
 		found = append(found, fault{name, text})
 	}

@@ -1,11 +1,18 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/redis/go-redis/v9/logging"
 	"go.uber.org/goleak"
 )
 
@@ -18,18 +25,128 @@ func TestMain(m *testing.M) {
 		os.Unsetenv(mainVariable) // it is no setting
 		main()
 	}
+	logging.Disable() // as main does
 	code := m.Run()
 	http.DefaultClient.CloseIdleConnections()
-	if code == 0 {
-		code = leaked()
+	if err := goleak.Find(goleak.IgnoreAnyFunction(redialling)); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
 	}
 	os.Exit(code)
 }
 
-func leaked() int {
-	if err := goleak.Find(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+// redialling is where go-redis tries, once a second, whether a server is back; it
+// sees that its client was closed only at the next try.
+const redialling = "github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"
+
+// result is what a command left.
+type result struct {
+	code     int
+	out, err string
+}
+
+// beeline runs a command to its end.
+func beeline(env []string, args ...string) result {
+	return beelineWith(strings.NewReader(""), env, args...)
+}
+
+func beelineWith(stdin io.Reader, env []string, args ...string) result {
+	var out, err bytes.Buffer
+	code := run(args, env, stdin, &out, &err)
+	return result{code, out.String(), err.String()}
+}
+
+func (r result) want(t *testing.T, code exitCode) result {
+	t.Helper()
+	if r.code != int(code) {
+		t.Fatalf("exit code %d, want %d\noutput: %s\nerrors: %s", r.code, code, r.out, r.err)
 	}
-	return 0
+	if strings.Contains(r.err, "goroutine ") {
+		t.Errorf("a stack trace: %s", r.err)
+	}
+	return r
+}
+
+func wantContains(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q is missing in:\n%s", part, text)
+		}
+	}
+}
+
+// background is a command that stays.
+type background struct {
+	t      *testing.T
+	stop   context.CancelFunc
+	ended  chan struct{}
+	code   int
+	output *tail
+	errors *tail
+}
+
+// stays starts a command that is stopped at the test's end, if not before.
+func stays(t *testing.T, env []string, args ...string) *background {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	b := &background{t: t, stop: cancel, ended: make(chan struct{}), output: newTail(), errors: newTail()}
+	go func() {
+		defer close(b.ended)
+		b.code = runContext(ctx, args, env, strings.NewReader(""), b.output, b.errors)
+	}()
+	t.Cleanup(func() { b.end() })
+	return b
+}
+
+// end stops the command as an interrupt does, and returns its exit code.
+func (b *background) end() int {
+	b.stop()
+	<-b.ended
+	return b.code
+}
+
+// await returns what was written to w so far, once it contains part.
+func (b *background) await(w *tail, part string) string {
+	b.t.Helper()
+	timeout := time.After(time.Minute)
+	for {
+		text, more := w.read()
+		if strings.Contains(text, part) {
+			return text
+		}
+		select {
+		case <-more:
+		case <-b.ended:
+			if text, _ := w.read(); strings.Contains(text, part) {
+				return text
+			}
+			b.t.Fatalf("ended with %d before it wrote %q\n%s", b.code, part, text)
+		case <-timeout:
+			b.t.Fatalf("never wrote %q\n%s", part, text)
+		}
+	}
+}
+
+// tail keeps what is written and tells when there is more.
+type tail struct {
+	mu   sync.Mutex
+	text strings.Builder
+	more chan struct{}
+}
+
+func newTail() *tail { return &tail{more: make(chan struct{})} }
+
+func (w *tail) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.more)
+	w.more = make(chan struct{})
+	return w.text.Write(p)
+}
+
+func (w *tail) read() (string, <-chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.String(), w.more
 }

@@ -1,9 +1,9 @@
 package main
 
-// nearest returns the candidate that is most like word, or "" if none is within
-// a third of its length.
+// nearest returns the candidate that is most like word, or "" if more than about
+// a third of it would have to change.
 func nearest(word string, candidates []string) string {
-	best, least := "", len(word)/3+1
+	best, least := "", (len(word)+2)/3+1
 	for _, c := range candidates {
 		if d := editDistance(word, c); d < least {
 			best, least = c, d

@@ -34,7 +34,7 @@ func (a *app) serve(ctx context.Context) error {
 	if err := wrong.err(); err != nil {
 		return err
 	}
-	client, err := registry.Connect(c.RedisURL, nil)
+	client, err := registry.Connect(c.RedisURL)
 	if err != nil {
 		return err
 	}

@@ -140,7 +140,7 @@ func (a *app) openRegistry() (*registry.Registry, func(), error) {
 	if err := wrong.of("BEELINE_REDIS_URL", "BEELINE_KEY_PREFIX", "BEELINE_HEARTBEAT").err(); err != nil {
 		return nil, nil, err
 	}
-	client, err := registry.Connect(c.RedisURL, nil)
+	client, err := registry.Connect(c.RedisURL)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/beeline-ws/beeline/node"
+	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router"
+)
+
+func mustRead(t *testing.T, env ...string) config {
+	t.Helper()
+	c, wrong := readConfig(env)
+	if err := wrong.err(); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestDefaults(t *testing.T) {
+	c := mustRead(t, "BEELINE_LISTEN=", "PATH=/bin")
+	if c.Listen != ":8080" || c.Admin != "127.0.0.1:9090" || c.Delivery != router.Targeted ||
+		c.Duplicates != registry.Allow || c.Auth != "none" || c.Prefix != "beeline" ||
+		c.Heartbeat != 2*time.Second || c.MaxMessage != 64<<10 || c.MaxQueueTotal != 256<<20 {
+		t.Errorf("defaults: %+v", c)
+	}
+}
+
+func TestSettingsAreTaken(t *testing.T) {
+	c := mustRead(t, "BEELINE_REDIS_URL=rediss://user:secret@redis.example:6380/2", "BEELINE_LISTEN=0.0.0.0:80",
+		"BEELINE_NODE_NAME=n-1", "BEELINE_ADVERTISE=http://10.0.0.1:80", "BEELINE_DELIVERY=broadcast",
+		"BEELINE_DUPLICATES=replace", "BEELINE_MAX_MESSAGE=1MiB", "BEELINE_MAX_QUEUE=2097152",
+		"BEELINE_DRAIN_PERIOD=0s", "BEELINE_MAX_SESSIONS=1000")
+	o := c.nodeOptions()
+	if o.Listen != "0.0.0.0:80" || o.Name != "n-1" || o.Advertise != "http://10.0.0.1:80" ||
+		o.Delivery != router.Broadcast || o.Duplicates != registry.Replace || o.MaxMessage != 1<<20 ||
+		o.MaxQueue != 2<<20 || o.MaxSessions != 1000 {
+		t.Errorf("options: %+v", o)
+	}
+	if o.DrainPeriod >= 0 { // a node's zero is its default
+		t.Errorf("drain period %v, want none", o.DrainPeriod)
+	}
+}
+
+// A node must agree with what the settings allow.
+func TestDefaultsMakeANode(t *testing.T) {
+	c := mustRead(t)
+	client, err := registry.Connect(c.RedisURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	o := c.nodeOptions()
+	o.Redis = client
+	if _, err := node.New(o); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEveryFaultAtOnce(t *testing.T) {
+	faulty := map[string]string{
+		"BEELINE_REDIS_URL":         "redis.example:6379",
+		"BEELINE_LISTEN":            "80",
+		"BEELINE_ADMIN_LISTEN":      "host:99999",
+		"BEELINE_NODE_NAME":         "my node",
+		"BEELINE_ADVERTISE":         "10.0.0.1:80",
+		"BEELINE_DELIVERY":          "boardcast",
+		"BEELINE_DUPLICATES":        "Replace",
+		"BEELINE_AUTH":              "jwt",
+		"BEELINE_KEY_PREFIX":        "a{b}",
+		"BEELINE_HEARTBEAT":         "2",
+		"BEELINE_MESSAGE_TIMEOUT":   "soon",
+		"BEELINE_HANDSHAKE_TIMEOUT": "1ms",
+		"BEELINE_PING_INTERVAL":     "-1s",
+		"BEELINE_PONG_TIMEOUT":      "1d",
+		"BEELINE_DRAIN_PERIOD":      "48h",
+		"BEELINE_MAX_MESSAGE":       "much",
+		"BEELINE_MAX_SESSIONS":      "-1",
+		"BEELINE_MAX_QUEUE":         "1KiB",
+		"BEELINE_MAX_QUEUE_TOTAL":   "9999999GiB",
+		"BEELINE_MAX_PENDING":       "64 k",
+		"BEELINE_LOG_LEVEL":         "verbose",
+		"BEELINE_LOG_FORMAT":        "xml",
+	}
+	env := []string{"BEELINE_HEARTBEET=2s"}
+	for name, value := range faulty {
+		env = append(env, name+"="+value)
+	}
+	for _, s := range settings() {
+		if _, ok := faulty[s.name]; !ok {
+			t.Errorf("%s has no faulty value in this test", s.name)
+		}
+	}
+	r := beeline(env, "serve").want(t, exitUsage)
+	lines := strings.Split(strings.TrimSpace(r.err), "\n")
+	if want := "beeline: 23 settings are wrong:"; lines[0] != want || len(lines) != 24 {
+		t.Fatalf("%d lines:\n%s\nwant 23 faults below %q", len(lines), r.err, want)
+	}
+	for i, s := range settings() {
+		line := lines[1+i]
+		wantContains(t, line, s.name+" ")
+		if s.name != "BEELINE_REDIS_URL" {
+			wantContains(t, line, `"`+faulty[s.name]+`"`, "allowed: ")
+		}
+	}
+	wantContains(t, lines[23], "BEELINE_HEARTBEET is not a setting; did you mean BEELINE_HEARTBEAT?")
+}
+
+func TestFaultSays(t *testing.T) {
+	for env, want := range map[string]string{
+		"BEELINE_AUTH=webhook":          `BEELINE_AUTH is "webhook", which is not available yet; allowed: none`,
+		"BEELINE_AUTH=basic":            `BEELINE_AUTH is "basic"; allowed: none`,
+		"BEELINE_HEARTBEAT=1h":          "allowed: a duration with its unit (250ms, 2s, 1m) from 100ms to 1m",
+		"BEELINE_MAX_MESSAGE=100B":      "allowed: a size (65536, 64KiB, 1MiB) from 128 to 64MiB",
+		"BEELINE_MAX_MESSAGE=1MiB":      "BEELINE_MAX_QUEUE is 256KiB; allowed: at least BEELINE_MAX_MESSAGE and 4KiB more, which is 1028KiB",
+		"BEELINE_MAX_QUEUE=1GiB":        "BEELINE_MAX_QUEUE_TOTAL is 256MiB; allowed: at least BEELINE_MAX_QUEUE, which is 1GiB",
+		"BEELINE_MAX_PENDING=4KiB":      "allowed: at least BEELINE_MAX_MESSAGE, which is 64KiB",
+		"BEELINE_LISTEN=127.0.0.1:9090": "BEELINE_ADMIN_LISTEN is \"127.0.0.1:9090\", which is BEELINE_LISTEN as well",
+		"BEELINE_SOMETHING_ELSE=1":      "BEELINE_SOMETHING_ELSE is not a setting",
+		"BEELINE_PORT=8080":             "BEELINE_PORT is not a setting",
+	} {
+		_, wrong := readConfig([]string{env})
+		if err := wrong.err(); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v\nwant the one fault %q", env, err, want)
+		}
+	}
+}
+
+func TestPasswordStaysSecret(t *testing.T) {
+	for _, url := range []string{"http://user:secret@host", "redis://user:secret@host:port/x", "redis://user:se%zzcret@host", "user:secret@host"} {
+		_, wrong := readConfig([]string{"BEELINE_REDIS_URL=" + url})
+		err := wrong.err()
+		if err == nil || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "cret@") {
+			t.Errorf("fault of %s: %v", url, err)
+		}
+	}
+}
+
+// A Service named beeline puts variables into every pod of its namespace.
+func TestKubernetesServiceLinksAreNoFaults(t *testing.T) {
+	mustRead(t, "BEELINE_SERVICE_HOST=10.96.0.7", "BEELINE_SERVICE_PORT=8080", "BEELINE_SERVICE_PORT_CLIENTS=8080",
+		"BEELINE_PORT=tcp://10.96.0.7:8080", "BEELINE_PORT_8080_TCP=tcp://10.96.0.7:8080",
+		"BEELINE_PORT_8080_TCP_PROTO=tcp", "BEELINE_PORT_8080_TCP_PORT=8080", "BEELINE_PORT_8080_TCP_ADDR=10.96.0.7",
+		"BEELINE_ADMIN_SERVICE_HOST=10.96.0.8", "BEELINE_ADMIN_PORT=tcp://10.96.0.8:9090")
+}
+
+func TestSettingsAreDocumented(t *testing.T) {
+	help := beeline(nil, "serve", "--help").want(t, exitOK).out
+	table := beeline(nil, "settings").want(t, exitOK).out
+	for _, s := range settings() {
+		if s.name == "" || s.doc == "" || s.unit == "" || s.initial == "" && s.shown == "" {
+			t.Errorf("%s: a tag is missing: %+v", s.field, s)
+		}
+		wantContains(t, help, s.name, s.unit, "default: "+s.initial)
+		wantContains(t, table, "| `"+s.name+"` | "+s.doc+" | "+s.unit)
+	}
+	if table != settingsTable() {
+		t.Error("the command prints another table")
+	}
+}
+
+// The tags min and max are read where a fault could not be told.
+func TestLimitsCanBeRead(t *testing.T) {
+	for _, s := range settings() {
+		for _, limit := range []string{s.min, s.max} {
+			if limit == "" {
+				continue
+			}
+			_, wrong := readConfig([]string{s.name + "=" + limit})
+			for _, f := range wrong.of(s.name) {
+				if strings.Contains(f.text, s.allowed()) {
+					t.Errorf("%s does not allow its own limit %s: %s", s.name, limit, f.text)
+				}
+			}
+		}
+	}
+}
+
+func TestByteSize(t *testing.T) {
+	for text, want := range map[string]byteSize{
+		"0": 0, "128": 128, "64KiB": 64 << 10, "64kib": 64 << 10, "1 MiB": 1 << 20, "2GiB": 2 << 30, "5KB": 5000, "7B": 7,
+	} {
+		var b byteSize
+		if err := b.UnmarshalText([]byte(text)); err != nil || b != want {
+			t.Errorf("%q: %d, %v, want %d", text, b, err, want)
+		}
+	}
+	for _, text := range []string{"", "KiB", "-1", "1.5MiB", "1TiB", "9223372036854775807KiB", "ten"} {
+		var b byteSize
+		if err := b.UnmarshalText([]byte(text)); !errors.Is(err, errByteSize) {
+			t.Errorf("%q: %d, %v, want an error", text, b, err)
+		}
+	}
+	for size, want := range map[byteSize]string{0: "0", 100: "100", 68 << 10: "68KiB", 1 << 30: "1GiB"} {
+		if size.String() != want {
+			t.Errorf("%d is written as %s, want %s", int64(size), size, want)
+		}
+	}
+}
+
+func TestNearest(t *testing.T) {
+	candidates := []string{"BEELINE_LISTEN", "BEELINE_ADMIN_LISTEN", "BEELINE_DELIVERY"}
+	for word, want := range map[string]string{
+		"BEELINE_LISTENS": "BEELINE_LISTEN", "BEELINE_DELIVRY": "BEELINE_DELIVERY", "NOTHING": "", "": "",
+	} {
+		if got := nearest(word, candidates); got != want {
+			t.Errorf("nearest to %q: %q, want %q", word, got, want)
+		}
+	}
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// wantShow checks what a show with three nodes and targeted delivery tells.
+func wantShow(t *testing.T, out string) {
+	t.Helper()
+	wantContains(t, out, "C1 -> C3: delivered", "C1 -> C2: delivered", "C1 -> C4: offline", "nobody")
+	for _, line := range []string{
+		`n1  looks up who owns C3      HGETALL beeline:addr:\{C3\}  ->  n3-[0-9a-f]{8}\n`,
+		`n1  publishes it to n3 alone  PUBLISH beeline:ch:n3-[0-9a-f]{8}  \(\d+ bytes, heard by 1 node\)\n`,
+		`n3  acknowledges to n1 alone  PUBLISH beeline:ch:n1-[0-9a-f]{8} `,
+		`C3  receives it               \{"text":"Hello C3"\} over its WebSocket from n3\n`,
+		`C1  has its receipt           delivered\n`,
+		`n1  publishes it to n2 alone `,
+		`n1  looks up who owns C4  HGETALL beeline:addr:\{C4\}  ->  nobody\n`,
+		`C1  has its receipt       offline\n`,
+	} {
+		if !regexp.MustCompile(line).MatchString(out) {
+			t.Errorf("no line matches %s in:\n%s", line, out)
+		}
+	}
+	if strings.Contains(out, "\x1b") {
+		t.Error("colours, and it is no terminal")
+	}
+}
+
+func TestDemoOnRedis(t *testing.T) {
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Skip("no redis-server is installed")
+	}
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	r := beeline(nil, "demo", "--once").want(t, exitOK)
+	wantContains(t, r.out, "beeline demo: 3 nodes over redis-server ")
+	wantShow(t, r.out)
+	if r.err != "" {
+		t.Errorf("errors: %s", r.err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestDemoEmbedded(t *testing.T) {
+	r := beeline(nil, "demo", "--once", "--embedded").want(t, exitOK)
+	wantContains(t, r.out, "beeline demo: 3 nodes over an embedded Redis at ")
+	wantShow(t, r.out)
+}
+
+func TestDemoShowsTheBaselines(t *testing.T) {
+	r := beeline(nil, "demo", "--once", "--embedded", "--delivery", "broadcast").want(t, exitOK)
+	wantContains(t, r.out, "n1  publishes it to all nodes  PUBLISH beeline:all", "heard by 3 nodes")
+	r = beeline(nil, "demo", "--once", "--embedded", "--delivery", "subscribe").want(t, exitOK)
+	wantContains(t, r.out, "n1  publishes it to who subscribed C3  PUBLISH beeline:client:C3", "heard by 1 node")
+}
+
+// On one node nothing is published, and so nothing is shown.
+func TestDemoOnOneNode(t *testing.T) {
+	r := beeline(nil, "demo", "--once", "--embedded", "--nodes", "1").want(t, exitOK)
+	wantContains(t, r.out, "1 node over", "C1 -> C3: delivered")
+	if strings.Contains(r.out, "PUBLISH") {
+		t.Errorf("published:\n%s", r.out)
+	}
+}
+
+// A person opens the page, connects as it does, and is answered.
+func TestDemoStays(t *testing.T) {
+	demo := stays(t, nil, "demo", "--embedded")
+	out := demo.await(demo.output, "Ctrl-C ends the demo")
+	urls := regexp.MustCompile(`http://127\.0\.0\.1:\d+/`).FindAllString(out, 3)
+	page := fetchPage(t, urls[1])
+	wantContains(t, page, "<title>beeline demo</title>", `{"self":1,"nodes":[{"name":"n1","url":"`+urls[0]+`"}`, `{"name":"C3","node":"n3"}`)
+	if strings.Contains(page, string(pageMark)) {
+		t.Error("the page was not filled in")
+	}
+	ann, err := dialClient(t.Context(), urls[1], "ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ann.close()
+	receipt, err := ann.sendAndWait(t.Context(), "C3", []byte(`"hi"`))
+	if err != nil || receipt.Outcome != "delivered" {
+		t.Fatalf("receipt %+v, %v", receipt, err)
+	}
+	f, err := ann.next()
+	if err != nil || f.From != "C3" || string(f.Data) != `{"text":"C3 on n3 got your message"}` {
+		t.Errorf("answer %+v, %v", f, err)
+	}
+	demo.await(demo.output, `C3 on n3 receives from ann: "hi"`)
+	if code := demo.end(); code != int(exitOK) {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func fetchPage(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {
+		t.Fatalf("%s: %d, %s, %v", url, resp.StatusCode, resp.Header.Get("Content-Type"), err)
+	}
+	return string(body)
+}
+
+// The page must work without a network beside its node.
+func TestPageLoadsNothing(t *testing.T) {
+	for _, attribute := range []string{`src="`, `href="http`, "@import", "url(", "//cdn"} {
+		if strings.Contains(string(pageHTML), attribute) {
+			t.Errorf("the page has %q", attribute)
+		}
+	}
+}
+
+func TestDemoListensWhereTold(t *testing.T) {
+	f := demoFlags{nodes: 3, listenBase: "8081", delivery: "targeted"}
+	for base, want := range map[string]string{"8081": "127.0.0.1:8083", "0.0.0.0:9000": "0.0.0.0:9002", "": "127.0.0.1:0"} {
+		f.listenBase = base
+		if got, err := f.listen(2); err != nil || got != want {
+			t.Errorf("the third node of %q listens on %s, %v; want %s", base, got, err, want)
+		}
+	}
+}

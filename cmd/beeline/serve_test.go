@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/beeline-ws/beeline/registry/redistest"
+)
+
+// serving is one `beeline serve` in this process.
+type serving struct {
+	*background
+	env            []string // for tools that ask about it
+	clients, admin string   // host:port
+}
+
+// serve starts a node on free ports and waits until it serves.
+func serve(t *testing.T, server *redistest.Server, name string, settings ...string) *serving {
+	t.Helper()
+	env := []string{"BEELINE_REDIS_URL=" + server.URL(), "BEELINE_KEY_PREFIX=" + server.Prefix}
+	all := append([]string{
+		"BEELINE_NODE_NAME=" + name, "BEELINE_LISTEN=127.0.0.1:0", "BEELINE_ADMIN_LISTEN=127.0.0.1:0",
+		"BEELINE_DRAIN_PERIOD=0s", "BEELINE_LOG_FORMAT=json",
+	}, settings...)
+	s := &serving{background: stays(t, append(all, env...), "serve"), env: env}
+	s.clients, s.admin = servedAt(t, s.await(s.errors, "node serves"))
+	return s
+}
+
+// servedAt finds the addresses in a node's log.
+func servedAt(t *testing.T, log string) (clients, admin string) {
+	t.Helper()
+	for line := range strings.Lines(log) {
+		var entry struct{ Msg, Clients, Admin string }
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Fatalf("not a line of JSON: %s", line)
+		}
+		if entry.Msg == "node serves" {
+			return entry.Clients, entry.Admin
+		}
+	}
+	t.Fatalf("no addresses in:\n%s", log)
+	return "", ""
+}
+
+func TestServeUntilSignal(t *testing.T) {
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		s := serve(t, redistest.Start(t), "n1")
+		if err := syscall.Kill(os.Getpid(), signal); err != nil {
+			t.Fatal(err)
+		}
+		<-s.ended
+		if s.code != int(exitOK) {
+			text, _ := s.errors.read()
+			t.Errorf("exit code %d after %v\n%s", s.code, signal, text)
+		}
+	}
+}
+
+func TestServeWaitsForRedisAndStopsMeanwhile(t *testing.T) {
+	s := stays(t, []string{"BEELINE_REDIS_URL=redis://127.0.0.1:1", "BEELINE_LISTEN=127.0.0.1:0", "BEELINE_ADMIN_LISTEN=127.0.0.1:0"}, "serve")
+	s.await(s.errors, "refused")
+	if code := s.end(); code != int(exitOK) {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func TestServeSaysWhatItCannotListenOn(t *testing.T) {
+	server := redistest.Start(t)
+	s := serve(t, server, "n1")
+	env := append(s.env, "BEELINE_LISTEN="+s.clients, "BEELINE_ADMIN_LISTEN=127.0.0.1:0")
+	r := beeline(env, "serve").want(t, exitFailure)
+	wantContains(t, r.err, s.clients, "address already in use")
+}
+
+// The page belongs to the demo.
+func TestServeHasNoPage(t *testing.T) {
+	s := serve(t, redistest.Start(t), "n1")
+	if status, _, err := get(t.Context(), "http://"+s.clients+"/"); err != nil || status != 404 {
+		t.Errorf("GET / answers %d, %v; want 404", status, err)
+	}
+}
+
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	server := redistest.Start(t)
+	errors := newTail()
+	cmd := exec.Command(os.Args[0], "serve")
+	cmd.Env = []string{
+		mainVariable + "=1", "BEELINE_REDIS_URL=" + server.URL(), "BEELINE_KEY_PREFIX=" + server.Prefix,
+		"BEELINE_LISTEN=127.0.0.1:0", "BEELINE_ADMIN_LISTEN=127.0.0.1:0", "BEELINE_DRAIN_PERIOD=24h", "BEELINE_LOG_FORMAT=json",
+	}
+	cmd.Stderr = errors
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	b := &background{t: t, ended: make(chan struct{}), errors: errors}
+	go func() {
+		defer close(b.ended)
+		_ = cmd.Wait() // its exit code is looked at
+		b.code = cmd.ProcessState.ExitCode()
+	}()
+	t.Cleanup(func() { _ = cmd.Process.Kill(); <-b.ended })
+	address, admin := servedAt(t, b.await(errors, "node serves"))
+	for _, name := range []string{"ann", "bob", "cid"} { // their closing is spread over a day
+		c, err := dialClient(t.Context(), "ws://"+address, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.close()
+	}
+	b.signal(cmd)
+	awaitStatus(t, "http://"+admin+"/readyz", 503)
+	b.signal(cmd)
+	<-b.ended
+	text, _ := errors.read()
+	if b.code != int(exitFailure) || !strings.Contains(text, errStoppedAtOnce.Error()) {
+		t.Errorf("exit code %d\n%s", b.code, text)
+	}
+}
+
+func (b *background) signal(cmd *exec.Cmd) {
+	b.t.Helper()
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func awaitStatus(t *testing.T, url string, want int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for status := 0; status != want; {
+		var err error
+		if status, _, err = get(ctx, url); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/beeline-ws/beeline/registry/redistest"
+)
+
+// connectTo connects a client until the test's end.
+func connectTo(t *testing.T, s *serving, name string) *client {
+	t.Helper()
+	c, err := dialClient(t.Context(), "ws://"+s.clients, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.close)
+	return c
+}
+
+func TestSend(t *testing.T) {
+	server := redistest.Start(t)
+	n1, n2 := serve(t, server, "n1"), serve(t, server, "n2")
+	bob := connectTo(t, n2, "bob")
+	for _, test := range []struct{ typed, stdin, data string }{
+		{`{"n": 1}`, "", `{"n": 1}`},
+		{"hello bob", "", `"hello bob"`},
+		{"-", "[1, 2]\n", "[1, 2]"},
+		{"-", "two\nlines\n", `"two\nlines"`},
+	} {
+		r := beelineWith(strings.NewReader(test.stdin), nil, "send", "--url", "ws://"+n1.clients+"/ws", "--from", "ann", "bob", test.typed).want(t, exitOK)
+		if !strings.HasPrefix(r.out, "delivered (to bob, after ") {
+			t.Errorf("output %q", r.out)
+		}
+		f, err := bob.next()
+		if err != nil || f.Type != "message" || f.From != "ann" || f.To != "bob" {
+			t.Fatalf("bob got %+v, %v", f, err)
+		}
+		if string(f.Data) != test.data {
+			t.Errorf("bob got %s, want %s", f.Data, test.data)
+		}
+	}
+}
+
+func TestSendTellsWhatWasNotDelivered(t *testing.T) {
+	n := serve(t, redistest.Start(t), "n1")
+	r := beeline(nil, "send", "--url", "http://"+n.clients, "--from", "ann", "nobody", "hi").want(t, exitNo)
+	if !strings.HasPrefix(r.out, "offline (to nobody, ") || r.err != "" {
+		t.Errorf("output %q, errors %q", r.out, r.err)
+	}
+	r = beeline(nil, "send", "--url", "ws://"+n.clients+"/elsewhere", "--from", "ann", "nobody", "hi").want(t, exitFailure)
+	wantContains(t, r.err, "connection refused: HTTP status 404: ")
+	r = beeline(nil, "send", "--url", "ws://"+n.clients, "--from", "ann", "nobody", strings.Repeat("long ", 20_000)).want(t, exitFailure)
+	wantContains(t, r.err, "the node closed the connection: 1009")
+}
+
+func TestSendIsRefusedAsADuplicate(t *testing.T) {
+	n := serve(t, redistest.Start(t), "n1", "BEELINE_DUPLICATES=reject")
+	connectTo(t, n, "ann")
+	r := beeline(nil, "send", "--url", "ws://"+n.clients, "--from", "ann", "bob", "hi").want(t, exitFailure)
+	wantContains(t, r.err, "duplicate")
+}
+
+func TestWhois(t *testing.T) {
+	server := redistest.Start(t)
+	n1, n2 := serve(t, server, "n1"), serve(t, server, "n2")
+	c1, c2 := connectTo(t, n1, "bob"), connectTo(t, n2, "bob")
+	r := beeline(n1.env, "whois", "bob").want(t, exitOK)
+	wantContains(t, r.out, "NODE", c1.node, c2.node, "http://"+n1.clients, "http://"+n2.clients)
+	var found answer
+	r = beeline(n1.env, "whois", "bob", "--json").want(t, exitOK)
+	if err := json.Unmarshal([]byte(r.out), &found); err != nil {
+		t.Fatal(err)
+	}
+	if found.Address != "bob" || len(found.Owners) != 2 || found.Owners[0].ID != c1.node || found.Owners[1].ID != c2.node {
+		t.Errorf("whois --json: %s", r.out)
+	}
+	r = beeline(n1.env, "whois", "nobody").want(t, exitNo)
+	if r.out != "nobody owns nobody\n" || r.err != "" {
+		t.Errorf("output %q, errors %q", r.out, r.err)
+	}
+	r = beeline(n1.env, "whois", "nobody", "--json").want(t, exitNo)
+	wantContains(t, r.out, `"owners": []`)
+}
+
+// An entry of a node that died without a word is no owner.
+func TestWhoisPassesDeadNodes(t *testing.T) {
+	server := redistest.Start(t)
+	n := serve(t, server, "n1")
+	if err := server.Client(t).HSet(t.Context(), server.Prefix+":addr:{bob}", "n9-00000000", "token").Err(); err != nil {
+		t.Fatal(err)
+	}
+	beeline(n.env, "whois", "bob").want(t, exitNo)
+}
+
+func TestNodes(t *testing.T) {
+	server := redistest.Start(t)
+	env := []string{"BEELINE_REDIS_URL=" + server.URL(), "BEELINE_KEY_PREFIX=" + server.Prefix}
+	if r := beeline(env, "nodes").want(t, exitOK); r.out != "no live nodes\n" {
+		t.Errorf("output %q", r.out)
+	}
+	if r := beeline(env, "nodes", "--json").want(t, exitOK); r.out != "[]\n" {
+		t.Errorf("output %q", r.out)
+	}
+	n1, n2 := serve(t, server, "n1"), serve(t, server, "n2")
+	r := beeline(env, "nodes").want(t, exitOK)
+	wantContains(t, r.out, "NODE", "UP SINCE", "n1-", "n2-", "http://"+n1.clients, "http://"+n2.clients, "serving")
+	var nodes []nodeView
+	if err := json.Unmarshal([]byte(beeline(env, "nodes", "--json").want(t, exitOK).out), &nodes); err != nil {
+		t.Fatal(err)
+	}
+	if len(nodes) != 2 || nodes[0].URL != "http://"+n1.clients || nodes[0].Started.IsZero() || nodes[0].Version != versionString() {
+		t.Errorf("nodes --json: %+v", nodes)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	server := redistest.StartOwn(t)
+	n := serve(t, server, "n1", "BEELINE_HEARTBEAT=100ms")
+	env := []string{"BEELINE_ADMIN_LISTEN=" + n.admin}
+	if r := beeline(env, "health").want(t, exitOK); r.out != "ready\n" {
+		t.Errorf("output %q", r.out)
+	}
+	beeline(nil, "health", "--url", "http://"+n.admin+"/").want(t, exitOK)
+	server.Kill()
+	awaitStatus(t, "http://"+n.admin+"/readyz", 503)
+	r := beeline(env, "health").want(t, exitFailure)
+	wantContains(t, r.err, "answers 503: ")
+	beeline(env, "health", "--live").want(t, exitOK)
+}
+
+func TestHealthReachesItsOwnHost(t *testing.T) {
+	for listen, want := range map[string]string{
+		":9090": "127.0.0.1:9090", "0.0.0.0:9090": "127.0.0.1:9090", "[::]:9090": "127.0.0.1:9090",
+		"10.0.0.1:9090": "10.0.0.1:9090", "[::1]:9090": "[::1]:9090",
+	} {
+		if got := reachable(listen); got != want {
+			t.Errorf("%s is reached at %s, want %s", listen, got, want)
+		}
+	}
+}

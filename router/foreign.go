@@ -3,11 +3,13 @@ package router
 import (
 	"encoding/json"
 	"time"
+	"unicode/utf8"
 )
 
 // foreignMessage is the JSON envelope that anything with a Redis client may
 // publish to a node's private channel, after it has asked the registry who owns
-// the address. There is no receipt: see docs/redis.md.
+// the address. It must be UTF-8: a session passes data on as it came. There is no
+// receipt: see docs/redis.md.
 type foreignMessage struct {
 	To   string          `json:"to"`
 	From string          `json:"from"`
@@ -17,7 +19,7 @@ type foreignMessage struct {
 func (in *inbox) foreign(payload string) {
 	var f foreignMessage
 	err := json.Unmarshal([]byte(payload), &f)
-	if err != nil || CheckAddress(f.To) != nil || CheckClient(f.From) != nil || len(f.Data) == 0 {
+	if err != nil || !utf8.ValidString(payload) || CheckAddress(f.To) != nil || CheckClient(f.From) != nil || len(f.Data) == 0 {
 		in.dropped(dropForeign)
 		return
 	}

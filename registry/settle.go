@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"sync"
@@ -141,7 +142,7 @@ func (r *Registry) uptime(ctx context.Context, master string) (up time.Duration,
 		return 0, false, err
 	}
 	info, err := client.Info(ctx, "server").Result()
-	if _, refused := err.(redis.Error); refused {
+	if refused := redis.Error(nil); errors.As(err, &refused) {
 		return 0, false, nil
 	}
 	if err != nil {

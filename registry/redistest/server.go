@@ -45,9 +45,7 @@ func launchShared() (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p, p.await("it is up for a second", func(ctx context.Context, c *redis.Client) bool {
-		return upForASecond(ctx, c)
-	})
+	return p, p.await("it is up for a second", upForASecond)
 }
 
 func upForASecond(ctx context.Context, c *redis.Client) bool {

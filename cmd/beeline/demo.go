@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -80,11 +83,17 @@ func (a *app) demo(ctx context.Context, flags demoFlags) error {
 	if err := flags.check(); err != nil {
 		return err
 	}
-	server, err := startDemoRedis(ctx, flags.embedded)
+	starting, started := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer started()
+	server, err := startDemoRedis(starting, flags.embedded)
 	if err != nil {
-		return err
+		return unlessEnded(starting, err)
 	}
 	defer server.stop()
+	if starting.Err() != nil {
+		return nil
+	}
+	started() // from here on a second signal means more than the first
 	return untilSignal(ctx, func(ctx context.Context) error { return a.demoOn(ctx, server, flags) })
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"sync"
 	"time"
 
@@ -77,16 +76,17 @@ type watcher struct {
 	node     *demoNode
 }
 
-func (w *watcher) DialHook(next redis.DialHook) redis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
-}
+// DialHook leaves dialling alone.
+func (w *watcher) DialHook(next redis.DialHook) redis.DialHook { return next }
 
+// ProcessHook watches a command that is sent alone.
 func (w *watcher) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		return w.watch([]redis.Cmder{cmd}, func() error { return next(ctx, cmd) })
 	}
 }
 
+// ProcessPipelineHook watches commands that are sent together.
 func (w *watcher) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		return w.watch(cmds, func() error { return next(ctx, cmds) })

@@ -63,8 +63,15 @@ func (r *Registry) beat(ctx context.Context, info NodeInfo) error {
 		return err
 	}
 	r.beatMu.Lock()
+	late := !r.lastBeat.IsZero() && now.Sub(r.lastBeat) >= r.timing.NodeTTL()
 	r.last, r.lastBeat, r.announced = info, now, vouched
 	r.beatMu.Unlock()
+	if late { // others may have pruned what this node owns
+		r.mu.Lock()
+		r.refresher.due = true
+		r.mu.Unlock()
+		r.refresher.nudge()
+	}
 	return r.seeAll(byTag)
 }
 
@@ -194,6 +201,23 @@ func (r *Registry) Bury(ctx context.Context, id string) error {
 		return fmt.Errorf("bury node %s: %w", id, err)
 	}
 	return nil
+}
+
+// Dead tells whether a node's lease has ended for sure: it is missing, and Redis
+// did not just lose it with an earlier epoch.
+func (r *Registry) Dead(ctx context.Context, id string) (bool, error) {
+	live, sure, err := r.alive(ctx, []Owner{{NodeID: id}})
+	if err != nil || !sure || live[id] {
+		return false, err
+	}
+	tag, err := r.masters.tag(ctx, r.keys.Node(id))
+	if err != nil {
+		return false, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.epochs[tag]
+	return e != nil && (!e.renewed || time.Since(e.seen) >= r.timing.NodeTTL()), nil
 }
 
 // alive tells which of owners' nodes have a lease. It is sure only if the epoch

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"slices"
 
 	"github.com/beeline-ws/beeline/registry"
 )
@@ -32,9 +33,7 @@ func (w *broadcast) send(p *pending) {
 	w.r.published[kindMessage].Inc()
 	w.count++
 	w.r.track(p)
-	if p.done != nil {
-		w.asked = append(w.asked, p)
-	}
+	w.asked = append(w.asked, p)
 	if w.count == 1 || len(w.batch) > maxBatchBytes {
 		w.r.kick()
 	}
@@ -47,7 +46,7 @@ func (w *broadcast) gather() (post, bool) {
 	}
 	asked := w.asked
 	out := post{channel: w.r.keys.Broadcast(), payload: w.batch, envelopes: w.count, then: func(_ int64, err error) {
-		if err == nil {
+		if err == nil { // else unknown until the deadline
 			w.r.lookUpReceivers(asked)
 		}
 	}}
@@ -72,7 +71,9 @@ func (w subscribe) open(ctx context.Context, address string) error {
 }
 
 func (w subscribe) close(address string) {
-	w.r.run(func(ctx context.Context) { w.r.in.drop(ctx, w.r.keys.Client(address)) })
+	channel := w.r.keys.Client(address)
+	confirmed := w.r.in.confirmed(channel)
+	w.r.run(func(ctx context.Context) { w.r.in.drop(ctx, channel, confirmed) })
 }
 
 func (w subscribe) send(p *pending) {
@@ -83,26 +84,19 @@ func (w subscribe) send(p *pending) {
 	r.posts = append(r.posts, post{channel: r.keys.Client(p.To), payload: payload, envelopes: 1, then: func(n int64, err error) {
 		switch {
 		case err != nil: // unknown until the deadline
-		case r.sharded:
-			r.lookUpReceivers([]*pending{p})
-		case n == 0:
+		case n == 0 && !r.sharded:
 			p.conclude(r, Offline)
-		case p.done == nil:
-			p.conclude(r, Unconfirmed)
+		default:
+			r.lookUpReceivers([]*pending{p})
 		}
 	}})
 	r.kick()
 }
 
 // track waits for the receipt of a baseline's message, if somebody asked for it.
-// Otherwise its outcome is that nobody knows, once it is published.
 func (r *Router) track(p *pending) {
 	if p.done != nil {
 		r.receipts[p.ID] = p
-		return
-	}
-	if r.opts.Delivery == Broadcast || r.sharded {
-		p.conclude(r, Unconfirmed)
 	}
 }
 
@@ -146,12 +140,25 @@ func (*answer) kind() kind                       { return kindReceipt }
 
 func (a *answer) settle(*Router, registry.Owner, fate) {}
 
+// unconfirmed concludes the published messages that nobody waits for: nobody will
+// know what became of them. It returns the others that are still without a receipt.
+func (r *Router) unconfirmed(published []*pending) []*pending {
+	return slices.DeleteFunc(published, func(p *pending) bool {
+		if p.done == nil {
+			p.conclude(r, Unconfirmed)
+		}
+		return !p.listed
+	})
+}
+
 // lookUpReceivers finds out which of the published messages nobody can have got,
 // and concludes them. It is called with mu held.
 func (r *Router) lookUpReceivers(asked []*pending) {
+	asked = r.unconfirmed(asked)
 	if len(asked) == 0 {
 		return
 	}
+	began := r.now()
 	r.run(func(ctx context.Context) {
 		pipe := r.opts.Redis.Pipeline()
 		lookups := make([]registry.Lookup, len(asked))
@@ -163,7 +170,7 @@ func (r *Router) lookUpReceivers(asked []*pending) {
 			if owners, err := lookups[i].Owners(); err != nil || len(owners) > 0 {
 				continue
 			}
-			if settled, err := r.reg.Settled(ctx, p.To); err != nil || !settled {
+			if settled, err := r.settled(ctx, p.To, began); err != nil || !settled {
 				continue
 			}
 			r.mu.Lock()

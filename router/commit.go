@@ -89,6 +89,7 @@ func (r *Router) gather() *commit {
 func (r *Router) roundTrip(ctx context.Context, c *commit) {
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
+	began := r.now()
 	pipe := r.opts.Redis.Pipeline()
 	lookups := make([]registry.Lookup, len(c.routes))
 	for i, rt := range c.routes {
@@ -115,6 +116,7 @@ func (r *Router) roundTrip(ctx context.Context, c *commit) {
 		r.log.Debug("round trip failed", "error", err)
 	}
 
+	r.revive(ctx, lookups)
 	r.mu.Lock()
 	for i, p := range c.posts {
 		if p.then != nil {
@@ -124,7 +126,7 @@ func (r *Router) roundTrip(ctx context.Context, c *commit) {
 	empty := r.take(c.routes, lookups)
 	r.unlock()
 	if len(empty) > 0 {
-		r.prove(ctx, empty)
+		r.prove(ctx, empty, began)
 	}
 }
 
@@ -191,18 +193,18 @@ func (r *Router) living(address string, owners []registry.Owner) []registry.Owne
 
 // prove tells "nobody owns the address" apart from "Redis lost its data". Outside
 // a Cluster one question answers for all.
-func (r *Router) prove(ctx context.Context, routes []*route) {
+func (r *Router) prove(ctx context.Context, routes []*route, asked time.Time) {
 	if !r.sharded {
-		r.proved(ctx, routes)
+		r.proved(ctx, routes, asked)
 		return
 	}
-	for i := range routes {
-		r.proved(ctx, routes[i:i+1])
+	for i := range routes { // beside the committer: each has a master of its own
+		r.run(func(ctx context.Context) { r.proved(ctx, routes[i:i+1], asked) })
 	}
 }
 
-func (r *Router) proved(ctx context.Context, routes []*route) {
-	settled, err := r.reg.Settled(ctx, routes[0].address)
+func (r *Router) proved(ctx context.Context, routes []*route, asked time.Time) {
+	settled, err := r.settled(ctx, routes[0].address, asked)
 	r.mu.Lock()
 	defer r.unlock()
 	for _, rt := range routes {
@@ -217,14 +219,43 @@ func (r *Router) proved(ctx context.Context, routes []*route) {
 	}
 }
 
-// prune removes an owner's entry in the background, if it is still the same.
+// settled tells whether an empty answer to a lookup sent at asked proves that
+// nobody owned the address: what Settled says counts for half a heartbeat back.
+func (r *Router) settled(ctx context.Context, address string, asked time.Time) (bool, error) {
+	settled, err := r.reg.Settled(ctx, address)
+	return settled && r.now().Sub(asked) < r.reg.Timing().Heartbeat/2, err
+}
+
+// staleEntry is an entry of the registry that is to go, if it is still the same.
+type staleEntry struct {
+	address string
+	owner   registry.Owner
+}
+
+// maxPrunes bounds the entries that wait to be pruned. Beyond it they stay: the
+// next message that meets one prunes it.
+const maxPrunes = 1 << 10
+
+// prune has an owner's entry removed.
 func (r *Router) prune(address string, owner registry.Owner) {
 	if owner.Token == "" {
 		return
 	}
-	r.run(func(ctx context.Context) {
-		if err := r.reg.Prune(ctx, address, owner); err != nil {
-			r.log.Debug("pruning failed", "error", err)
+	select {
+	case r.prunes <- staleEntry{address, owner}:
+	default:
+	}
+}
+
+func (r *Router) runPruner(ctx context.Context) {
+	for {
+		select {
+		case e := <-r.prunes:
+			if err := r.reg.Prune(ctx, e.address, e.owner); err != nil {
+				r.log.Debug("pruning failed", "error", err)
+			}
+		case <-ctx.Done():
+			return
 		}
-	})
+	}
 }

@@ -42,12 +42,21 @@ func (r *Router) beat(ctx context.Context, patience time.Duration) error {
 		return err
 	}
 	before := r.now()
-	if err := r.reg.Beat(ctx, r.info()); err != nil {
+	if err := r.refreshLease(ctx); err != nil {
 		return err
+	}
+	if !r.leaseLives() { // while it had ended, claims did not wait for this node
+		r.holdings.disturbed()
 	}
 	r.leaseUntil.Store(before.Add(r.reg.Timing().NodeTTL()).UnixNano())
 	r.dropIdleLinks()
 	return nil
+}
+
+func (r *Router) refreshLease(ctx context.Context) error {
+	r.beating.Lock()
+	defer r.beating.Unlock()
+	return r.reg.Beat(ctx, r.info())
 }
 
 // minPatience keeps a short heartbeat from calling a busy machine deaf.

@@ -39,6 +39,12 @@ func newHoldings() *holdings { return &holdings{of: make(map[string]*holding), c
 // may the client be welcomed, though messages may be delivered before. An error
 // is ErrDuplicate, or wraps ErrUnavailable.
 func (r *Router) Join(ctx context.Context, address string, s Session) error {
+	if !r.hearing.Load() {
+		return fmt.Errorf("%w: %w", ErrUnavailable, errDeaf)
+	}
+	if !r.leaseLives() {
+		return fmt.Errorf("%w: %w", ErrUnavailable, errAway)
+	}
 	for {
 		h, first, evict, err := r.holdings.join(address, s, r.opts.Duplicates)
 		for _, old := range evict {
@@ -92,9 +98,6 @@ func (r *Router) claim(ctx context.Context, h *holding, address string, s Sessio
 }
 
 func (r *Router) claimAndTell(ctx context.Context, h *holding, address string) ([]registry.Owner, error) {
-	if !r.hearing.Load() {
-		return nil, fmt.Errorf("%w: the private channel is deaf", ErrUnavailable)
-	}
 	calm := r.holdings.calmNow()
 	others, err := r.reg.Claim(ctx, &h.lease, address)
 	if errors.Is(err, registry.ErrHeld) {
@@ -127,6 +130,7 @@ func (t *holdings) welcome(r *Router, address string, h *holding, s Session, alo
 	}
 	if h.evicted != nil {
 		delete(t.of, address)
+		r.way.close(address)
 		r.reg.Release(&h.lease)
 		return fmt.Errorf("%w: %w", ErrDuplicate, h.evicted)
 	}
@@ -214,10 +218,10 @@ func (t *holdings) deliverAlone(m *Message) (f fate, ok bool) {
 
 // onlyHere notes that a lookup found no other owner than this node, unless another
 // claim was heard of since.
-func (t *holdings) onlyHere(address string, notices uint64) {
+func (t *holdings) onlyHere(address, token string, notices uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if h := t.of[address]; h != nil && !h.joining && h.notices == notices {
+	if h := t.of[address]; h != nil && !h.joining && h.notices == notices && h.lease.Token() == token {
 		h.alone = t.calm
 	}
 }

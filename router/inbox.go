@@ -122,9 +122,14 @@ func (in *inbox) confirmed(channel string) <-chan struct{} {
 	return in.channels[channel]
 }
 
-func (in *inbox) drop(ctx context.Context, channel string) {
+// drop ends the subscription that confirmed stands for, unless a newer one of the
+// same channel has taken its place.
+func (in *inbox) drop(ctx context.Context, channel string, confirmed <-chan struct{}) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if c, ok := in.channels[channel]; !ok || c != confirmed {
+		return
+	}
 	delete(in.channels, channel)
 	if in.sub != nil {
 		_ = in.sub.Unsubscribe(ctx, channel)
@@ -289,7 +294,7 @@ func (in *inbox) message(h *header, from *inlink, a *arrival) refusal {
 		return refusedJoining // not "not here": the entry may be good
 	}
 	f := r.deliverHere(&a.Message, time.UnixMicro(a.accepted))
-	if f == fateDelivered || f == fateOverloaded {
+	if f == fateDelivered {
 		in.recent.add(a.ID)
 	}
 	if f == fateNotHere {

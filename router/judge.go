@@ -6,8 +6,11 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"syscall"
 	"time"
+
+	"github.com/beeline-ws/beeline/registry"
 )
 
 const (
@@ -50,10 +53,9 @@ func (r *Router) decide(ctx context.Context, l *link) {
 		}
 	}
 	r.mu.Lock()
-	l.judged = false
-	if len(l.window) > 0 {
-		r.dirty(l)
-	}
+	l.judged, l.progress = false, time.Time{}
+	r.dirty(l)
+	r.arm()
 	r.unlock()
 }
 
@@ -66,11 +68,7 @@ func (r *Router) waitsForNobody(l *link) bool {
 			return false
 		}
 	}
-	// Only void numbers are left: the link begins anew when it is needed.
-	if r.links[l.node] == l {
-		delete(r.links, l.node)
-	}
-	l.window = nil
+	l.restart() // only void numbers are left
 	return true
 }
 
@@ -95,7 +93,8 @@ func (r *Router) isDead(ctx context.Context, node string) bool {
 	case err != nil:
 		return false
 	case !ok:
-		return r.reg.Undisturbed()
+		dead, err := r.reg.Dead(ctx, node)
+		return err == nil && dead
 	case info.Draining:
 		return false
 	}
@@ -118,6 +117,35 @@ func (r *Router) goneFrom(ctx context.Context, url, node string) bool {
 	return err == nil && who.Node != "" && who.Node != node
 }
 
+// revive forgets the deaths of nodes that lookups have met and that have a lease
+// again: they were deaf or frozen for longer than their lease, and came back.
+func (r *Router) revive(ctx context.Context, lookups []registry.Lookup) {
+	for _, node := range r.deadAmong(lookups) {
+		if _, ok, err := r.reg.Node(ctx, node); ok || err != nil {
+			r.mu.Lock()
+			delete(r.dead, node)
+			r.unlock()
+		}
+	}
+}
+
+func (r *Router) deadAmong(lookups []registry.Lookup) (nodes []string) {
+	r.mu.Lock()
+	defer r.unlock()
+	if len(r.dead) == 0 {
+		return nil
+	}
+	for _, l := range lookups {
+		owners, _ := l.Owners() // an error is the route's to take
+		for _, o := range owners {
+			if _, dead := r.dead[o.NodeID]; dead && !slices.Contains(nodes, o.NodeID) {
+				nodes = append(nodes, o.NodeID)
+			}
+		}
+	}
+	return nodes
+}
+
 // bury remembers a dead node, removes its lease, and answers what waited for it.
 func (r *Router) bury(ctx context.Context, l *link) {
 	r.mu.Lock()
@@ -128,6 +156,9 @@ func (r *Router) bury(ctx context.Context, l *link) {
 	l.buried(r)
 	r.unlock()
 	r.log.Info("node is dead", "node", l.node)
+	if _, ok, err := r.reg.Node(ctx, l.node); err == nil && !ok {
+		return // its lease has ended; if it comes back, it has another
+	}
 	if err := r.reg.Bury(ctx, l.node); err != nil {
 		r.log.Debug("burying failed", "node", l.node, "error", err)
 	}

@@ -38,10 +38,18 @@ const (
 	fateUnknown         // the node died with it: it may have arrived
 )
 
-var fateOf = map[refusal]fate{
-	refusedNotHere:    fateNotHere,
-	refusedJoining:    fateJoining,
-	refusedOverloaded: fateOverloaded,
+// fate is what a refusal means for the sender. One of a newer node's, which is
+// not known here, tells nothing.
+func (c refusal) fate() fate {
+	switch c {
+	case refusedNotHere:
+		return fateNotHere
+	case refusedJoining:
+		return fateJoining
+	case refusedOverloaded:
+		return fateOverloaded
+	}
+	return fateUnknown
 }
 
 // cargo is what travels on a link: a message or a notice.
@@ -79,20 +87,25 @@ type link struct {
 	in inlink
 }
 
-// inlink is the receiving side of a link. The inbox's goroutine alone changes it.
+// inlink is the receiving side of a link. The inbox's goroutine alone changes it,
+// but for owed, which the committer clears.
 type inlink struct {
 	link       uint64 // the peer's name for its side
 	expected   uint64 // the next number to take
 	exceptions []exception
-	refused    map[string]time.Time // addresses refused and not yet begun anew
-	owed       time.Time            // since when an acknowledgement is owed; zero: none
+	owed       time.Time // since when an acknowledgement is owed; zero: none
+
+	// Addresses refused and not yet begun anew, in two generations.
+	young, old map[string]struct{}
+	turned     time.Time // when old was young
 }
 
 // linkTo returns the link to a node.
 func (r *Router) linkTo(node string) *link {
 	l := r.links[node]
 	if l == nil {
-		l = &link{node: node, id: rand.Uint64() | 1, base: 1, next: 1, high: 1, resend: firstResend}
+		l = &link{node: node}
+		l.restart()
 		r.links[node] = l
 	}
 	l.used = r.now()
@@ -120,6 +133,13 @@ func (r *Router) dirty(l *link) {
 	l.queued = true
 	r.outgoing = append(r.outgoing, l)
 	r.kick()
+}
+
+// restart forgets what was sent. The peer sees a new link and takes its numbers
+// from the start; what was received stays.
+func (l *link) restart() {
+	l.id, l.base, l.next, l.high = rand.Uint64()|1, 1, 1, 1
+	l.window, l.progress, l.resend = nil, time.Time{}, firstResend
 }
 
 // batch is one PUBLISH of a link.
@@ -185,7 +205,7 @@ func (l *link) acknowledged(r *Router, a ack) {
 		f := fateDelivered
 		for len(exceptions) > 0 && exceptions[0].seq <= l.base {
 			if exceptions[0].seq == l.base {
-				f = fateOf[exceptions[0].code]
+				f = exceptions[0].code.fate()
 			}
 			exceptions = exceptions[1:]
 		}
@@ -230,6 +250,9 @@ func (l *link) watch(r *Router, now time.Time) (again bool) {
 	}
 	if !l.progress.IsZero() && len(l.window) > 0 && now.Sub(l.progress) >= l.resend {
 		l.next, l.progress = l.base, time.Time{}
+		if l.resend > firstResend { // Redis finds a listener, but nobody answers
+			r.judge(l)
+		}
 		l.resend = min(2*l.resend, lastResend)
 		r.dirty(l)
 	}
@@ -251,8 +274,11 @@ func (l *link) owe(r *Router, hurry bool) {
 // takes decides which of a batch's n envelopes are new: all but the first skip.
 // A gap means that an earlier batch was lost; the sender will come back to it.
 func (in *inlink) takes(h *header, n int) (skip int, ok bool) {
+	if h.base > h.first || h.first-h.base+uint64(n) > maxWindow+1 {
+		return 0, false // no link of ours has such a window
+	}
 	if in.link != h.link {
-		in.link, in.expected, in.exceptions, in.refused = h.link, min(h.base, h.first), nil, nil
+		*in = inlink{link: h.link, expected: h.base, owed: in.owed}
 	}
 	for len(in.exceptions) > 0 && in.exceptions[0].seq < h.base {
 		in.exceptions = in.exceptions[1:]
@@ -266,29 +292,25 @@ func (in *inlink) takes(h *header, n int) (skip int, ok bool) {
 // admits tells whether a message may be delivered: not if an earlier one for the
 // address was refused and this one might overtake it.
 func (in *inlink) admits(a *arrival) bool {
-	if len(in.refused) == 0 {
+	if len(in.young)+len(in.old) == 0 {
 		return true
 	}
 	if a.flags&flagFirst != 0 {
-		delete(in.refused, a.To)
+		delete(in.young, a.To)
+		delete(in.old, a.To)
 		return true
 	}
-	_, refused := in.refused[a.To]
-	return !refused
+	_, young := in.young[a.To]
+	_, old := in.old[a.To]
+	return !young && !old
 }
 
-// refuse remembers that a message for address was refused. Beyond maxRefused the
-// ones that no message in flight can follow any more are forgotten first.
+// refuse remembers that a message for address was refused, for as long as one sent
+// before may follow, which is no longer than a message lives. Beyond maxRefused
+// the older half is forgotten.
 func (in *inlink) refuse(address string, now time.Time, life time.Duration) {
-	if in.refused == nil {
-		in.refused = make(map[string]time.Time)
+	if in.young == nil || now.Sub(in.turned) > life || len(in.young) >= maxRefused {
+		in.old, in.young, in.turned = in.young, make(map[string]struct{}), now
 	}
-	if len(in.refused) >= maxRefused {
-		for a, at := range in.refused {
-			if now.Sub(at) > life {
-				delete(in.refused, a)
-			}
-		}
-	}
-	in.refused[address] = now
+	in.young[address] = struct{}{}
 }

@@ -69,7 +69,9 @@ func (r *Router) notify(address string, others []registry.Owner, told chan<- str
 		if r.opts.Duplicates == registry.Replace {
 			n.token = o.Token
 		}
-		r.linkTo(o.NodeID).push(r, item{cargo: n, owner: o})
+		if !r.linkTo(o.NodeID).push(r, item{cargo: n, owner: o}) && told == nil {
+			r.after(restUnsettled, func() { r.notify(address, []registry.Owner{o}, nil) })
+		}
 	}
 	r.arm()
 }

@@ -52,7 +52,12 @@ func (p *pending) encode(b []byte, first bool) []byte {
 	return appendMessage(b, &p.Message, flags, p.hops, p.accepted.UnixMicro())
 }
 
-func (*pending) kind() kind { return kindMessage }
+func (p *pending) kind() kind {
+	if !p.listed {
+		return kindVoid
+	}
+	return kindMessage
+}
 
 // settle takes an owner's answer: 0 for delivered.
 func (p *pending) settle(r *Router, owner registry.Owner, f fate) {
@@ -125,4 +130,5 @@ func (d *deadlines) remove(p *pending) {
 	p.older, p.newer = nil, nil
 	d.count--
 	d.bytes -= len(p.Data)
+	p.Data = nil // a link may hold on to p, as a void number
 }

@@ -93,7 +93,7 @@ func (rt *route) found(r *Router, owners []registry.Owner) {
 		rt.idle(r)
 	}
 	if r.soleOwner(owners) {
-		r.holdings.onlyHere(rt.address, rt.notices)
+		r.holdings.onlyHere(rt.address, owners[0].Token, rt.notices)
 	}
 	rt.ask(r) // what came after the lookup was sent
 }
@@ -102,7 +102,14 @@ func (rt *route) found(r *Router, owners []registry.Owner) {
 func (rt *route) nobody(r *Router) {
 	rt.asking = false
 	for _, p := range rt.take() {
-		p.conclude(r, Offline)
+		switch { // it may have been at an owner before
+		case p.full:
+			p.conclude(r, Overloaded)
+		case p.unknown:
+			p.conclude(r, Timeout)
+		default:
+			p.conclude(r, Offline)
+		}
 	}
 	rt.ask(r)
 }
@@ -199,16 +206,26 @@ func (rt *route) forget(r *Router, p *pending) {
 		rt.landed(r, p)
 		return
 	}
-	if i := slices.Index(rt.waiting, p); i >= 0 {
-		rt.waiting = slices.Delete(rt.waiting, i, i+1)
-		if i < rt.covered {
-			rt.covered--
-		}
+	var i int
+	if rt.waiting, i = without(rt.waiting, p); i >= 0 && i < rt.covered {
+		rt.covered--
 	}
-	if i := slices.Index(rt.back, p); i >= 0 {
-		rt.back = slices.Delete(rt.back, i, i+1)
-	}
+	rt.back, _ = without(rt.back, p)
 	rt.ask(r)
+}
+
+// without removes p, which is mostly the first: those behind it are not moved then.
+func without(list []*pending, p *pending) ([]*pending, int) {
+	i := slices.Index(list, p)
+	switch {
+	case i < 0:
+	case i == 0:
+		list[0] = nil
+		list = list[1:]
+	default:
+		list = slices.Delete(list, i, i+1)
+	}
+	return list, i
 }
 
 // conclude ends p with o, unless it was answered already.

@@ -31,6 +31,7 @@ const (
 
 var (
 	errDeaf    = errors.New("this node does not hear its private channel")
+	errAway    = errors.New("the node's lease has ended: Redis does not answer")
 	errStopped = errors.New("the router is stopping")
 )
 
@@ -83,10 +84,12 @@ type Router struct {
 	leaseUntil atomic.Int64 // Unix ns; this node's lease can't have ended before
 
 	probes  atomic.Uint64
+	beating sync.Mutex // orders what the node lease says
 	probed  chan uint64
 	beatNow chan struct{}
 	work    chan struct{} // wakes the committer
 	sweep   chan struct{} // wakes the sweeper
+	prunes  chan staleEntry
 
 	mu       sync.Mutex
 	routes   map[string]*route
@@ -149,6 +152,7 @@ func New(opts Options) (*Router, error) {
 		holdings: newHoldings(),
 		probed:   make(chan uint64, 1), beatNow: make(chan struct{}, 1),
 		work: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
+		prunes: make(chan staleEntry, maxPrunes),
 		routes: make(map[string]*route), links: make(map[string]*link),
 		dead: make(map[string]struct{}), receipts: make(map[MessageID]*pending),
 	}
@@ -207,6 +211,7 @@ func (r *Router) Start(ctx context.Context) error {
 	r.run(r.in.run)
 	r.run(r.runCommitter)
 	r.run(r.runSweeper)
+	r.run(r.runPruner)
 	if err := r.firstBeat(ctx); err != nil {
 		return fmt.Errorf("router: %w", err)
 	}
@@ -267,7 +272,7 @@ func (t *tasks) wait() {
 // connection no longer proves that it is dead.
 func (r *Router) SetDraining(ctx context.Context) error {
 	r.draining.Store(true)
-	return r.reg.Beat(ctx, r.info())
+	return r.refreshLease(ctx)
 }
 
 // Stop ends the router's goroutines, acknowledges what has arrived, answers what
@@ -287,6 +292,7 @@ func (r *Router) Stop(ctx context.Context) error {
 			r.dirty(l)
 		}
 	}
+	r.lookups, r.posts = nil, nil // what they were for has its outcome
 	last := r.gather()
 	r.unlock()
 	if len(last.posts) > 0 {
@@ -306,7 +312,7 @@ func (r *Router) Health() error {
 	case !r.hearing.Load():
 		return errDeaf
 	case !r.leaseLives():
-		return errors.New("the node's lease has ended: Redis does not answer")
+		return errAway
 	}
 	return nil
 }

@@ -1,0 +1,144 @@
+package router
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+// deafen keeps a node from subscribing until the result is called, as a partition
+// or a frozen process would.
+func (n *testNode) deafen() (hear func()) {
+	n.in.reset()
+	n.in.mu.Lock()
+	if n.in.sub != nil {
+		_ = n.in.sub.Close()
+		n.in.sub = nil
+	}
+	return n.in.mu.Unlock
+}
+
+func (n *testNode) buried() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.dead)
+}
+
+// A node that was taken for dead and comes back is reached again.
+func TestReturnedNodeIsReachable(t *testing.T) {
+	c := newCluster(t, 2, nil)
+	bob := c.node(1).connect("bob")
+	c.node(0).wantOutcome("bob", "1", Delivered)
+	hear := c.node(1).deafen()
+	until(t, "the node is buried", func() bool {
+		<-c.node(0).sendTo("bob", "x")
+		return c.node(0).buried() > 0
+	})
+	hear()
+	until(t, "it is healthy again", func() bool { return c.node(1).Health() == nil })
+	carol := c.node(1).connect("carol")
+	c.node(0).wantOutcome("carol", "hi", Delivered)
+	carol.wantGot("hi")
+	until(t, "its earlier client is back", func() bool { return <-c.node(0).sendTo("bob", "late") == Delivered })
+	bob.await("got the last", func() bool { return bob.got[len(bob.got)-1] == "late" })
+}
+
+// While a node's lease had ended, claims did not wait for it: it must not go on
+// believing that nobody else owns its addresses.
+func TestReturnedNodeIsNotAlone(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	here := c.node(1).connect("bob")
+	hear := c.node(1).deafen()
+	until(t, "its lease has ended", func() bool {
+		_, ok, err := c.node(2).reg.Node(context.Background(), "n1")
+		return err == nil && !ok
+	})
+	there := c.node(2).connect("bob")
+	hear()
+	until(t, "it is healthy again", func() bool { return c.node(1).Health() == nil })
+	c.node(1).wantOutcome("bob", "both", Delivered)
+	here.wantGot("both")
+	there.wantGot("both")
+}
+
+// A host that vanished leaves a subscriber at Redis for minutes: PUBLISH finds a
+// listener, but nobody answers. Its node lease ends, and that decides.
+func TestVanishedHostBlocksNobody(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	c.node(1).connect("bob")
+	ghost := c.client.Subscribe(context.Background(), c.node(1).keys.Channel("n1"))
+	defer ghost.Close()
+	if _, err := ghost.Receive(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	c.node(1).die()
+	bob := c.node(2).connect("bob")
+	c.node(0).wantOutcome("bob", "moved", Delivered)
+	bob.wantGot("moved")
+}
+
+// Redis loses its data while a node is deaf for a moment: its missing lease proves
+// nothing then.
+func TestFlushWhileDeafKillsNobody(t *testing.T) {
+	c := newOwnCluster(t, 2, func(o *Options) { o.MessageTimeout = patience })
+	bob := c.node(1).connect("bob")
+	c.node(0).wantOutcome("bob", "1", Delivered)
+	hear := c.node(1).deafen()
+	out := c.node(0).sendTo("bob", "2")
+	until(t, "the node is judged", func() bool {
+		c.node(0).mu.Lock()
+		defer c.node(0).mu.Unlock()
+		return c.node(0).links["n1"].judged
+	})
+	c.client.FlushAll(context.Background())
+	time.Sleep(lastTry) // the judge must look at the emptied Redis
+	hear()
+	c.node(0).want(out, Delivered)
+	bob.wantGot("1", "2")
+	if c.node(0).buried() > 0 {
+		t.Error("a living node was buried")
+	}
+}
+
+// What has met its deadline leaves its number on the link, and no payload.
+func TestExpiredMessagesKeepNoMemory(t *testing.T) {
+	c := newCluster(t, 2, func(o *Options) { o.MessageTimeout = 100 * time.Millisecond })
+	c.node(1).connect("bob")
+	n := c.node(0)
+	c.node(1).mu.Lock() // the receiver does not acknowledge
+	var outs []<-chan Outcome
+	for range 50 {
+		outs = append(outs, n.sendTo("bob", string(make([]byte, 1<<10))))
+	}
+	for _, out := range outs {
+		n.want(out, Timeout)
+	}
+	n.mu.Lock()
+	for _, it := range n.links["n1"].window {
+		if p, ok := it.cargo.(*pending); ok && p.Data != nil {
+			t.Errorf("%d bytes are kept", len(p.Data))
+		}
+	}
+	n.mu.Unlock()
+	c.node(1).mu.Unlock()
+}
+
+func TestRefusalsAreBounded(t *testing.T) {
+	var in inlink
+	for i := range 10 * maxRefused {
+		in.refuse(MessageID{1, uint64(i)}.String(), time.Now(), time.Minute)
+	}
+	if n := len(in.young) + len(in.old); n > 2*maxRefused {
+		t.Errorf("%d refusals are remembered, want at most %d", n, 2*maxRefused)
+	}
+	if last := (MessageID{1, 10*maxRefused - 1}).String(); in.admits(&arrival{Message: Message{To: last}}) {
+		t.Error("the last refusal is forgotten")
+	}
+}
+
+// A refusal of a newer node's that is not known here says nothing.
+func TestUnknownRefusalIsNotDelivered(t *testing.T) {
+	if f := refusal(99).fate(); f != fateUnknown {
+		t.Errorf("fate %d, want %d", f, fateUnknown)
+	}
+}

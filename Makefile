@@ -24,6 +24,7 @@ test:
 	.ci/coverage bin/cover.out 85 registry router
 
 lint:
+	go mod tidy -diff
 	$(GOTOOL) golangci-lint run ./...
 
 bench:

@@ -142,13 +142,18 @@ func (w *watcher) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 	}
 }
 
-// TestRefreshesAreSpread lets half an hour pass for 10,000 leases that were
-// claimed at once, some of which end on the way.
+// TestRefreshesAreSpread lets half an hour pass for a node with 10,000 leases that
+// were claimed at once, some of which end on the way, and for two nodes beside it.
 func TestRefreshesAreSpread(t *testing.T) {
 	t.Parallel()
-	a := startNode(t, single(redistest.Start(t)), "a", Options{})
+	s := single(redistest.Start(t))
+	a := startNode(t, s, "a", Options{})
+	beside := []*testNode{startNode(t, s, "b", Options{}), startNode(t, s, "c", Options{})}
 	const leases, intervals = 10_000, 60
 	held := claimMany(a, leases)
+	for _, n := range beside {
+		claimMany(n, leases/10)
+	}
 	a.refreshAllNow() // loads the script
 	w := &watcher{refreshes: make(map[string]int)}
 	a.rdb.AddHook(w)
@@ -159,6 +164,9 @@ func TestRefreshesAreSpread(t *testing.T) {
 		for range a.wheel.slots {
 			before := len(w.refreshes)
 			a.refresher.tick(t.Context())
+			for _, n := range beside {
+				n.refresher.tick(t.Context())
+			}
 			most = max(most, len(w.refreshes)-before)
 		}
 		if len(w.refreshes) != len(held) {
@@ -177,8 +185,10 @@ func TestRefreshesAreSpread(t *testing.T) {
 		}
 		held = append(held[50:], claimMany(a, 20)...)
 	}
-	if len(a.taken)+len(a.reclaimed) > 0 {
-		t.Errorf("%d leases taken, %d missing", len(a.taken), len(a.reclaimed))
+	for _, n := range append(beside, a) {
+		if len(n.taken)+len(n.reclaimed) > 0 {
+			t.Errorf("%d leases taken, %d missing", len(n.taken), len(n.reclaimed))
+		}
 	}
 	if n := value(t, a.metrics.Leases); int(n) != len(held) {
 		t.Errorf("%v leases, want %d", n, len(held))

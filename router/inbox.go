@@ -143,9 +143,7 @@ func (in *inbox) receive(ctx context.Context, sub *redis.PubSub) (heard bool) {
 	for {
 		event, err := sub.Receive(ctx)
 		if err != nil {
-			if ctx.Err() == nil {
-				in.r.log.Warn("private channel lost", "error", err)
-			}
+			in.lost(ctx, err)
 			return heard
 		}
 		switch event := event.(type) {
@@ -162,6 +160,18 @@ func (in *inbox) receive(ctx context.Context, sub *redis.PubSub) (heard bool) {
 		case *redis.Message:
 			in.handle(event.Payload)
 		}
+	}
+}
+
+// lost logs once that the node has become deaf; what fails until it hears again is
+// for those who look closer.
+func (in *inbox) lost(ctx context.Context, err error) {
+	switch {
+	case ctx.Err() != nil:
+	case in.r.hearing.Load():
+		in.r.log.Warn("private channel lost", "error", err)
+	default:
+		in.r.log.Debug("private channel not subscribed", "error", err)
 	}
 }
 

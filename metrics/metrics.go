@@ -97,6 +97,8 @@ type Router struct {
 	BatchEnvelopes      prometheus.Histogram
 	CommitCommands      prometheus.Histogram
 	WastedDeliveries    prometheus.Counter
+	Lookups             prometheus.Counter
+	OwnerCacheHits      prometheus.Counter
 	StaleOwners         *prometheus.CounterVec // reason
 	DroppedEnvelopes    *prometheus.CounterVec // reason
 	LinkResends         prometheus.Counter
@@ -140,13 +142,21 @@ func newRouter(f promauto.Factory) *Router {
 			Name: "beeline_commit_commands", Buckets: sizeBuckets,
 			Help: "Redis commands that shared one round trip of the router.",
 		}),
+		Lookups: f.NewCounter(prometheus.CounterOpts{
+			Name: "beeline_lookups_total",
+			Help: "Lookups of an address's owners in the registry, each for all messages that waited for it.",
+		}),
+		OwnerCacheHits: f.NewCounter(prometheus.CounterOpts{
+			Name: "beeline_owner_cache_hits_total",
+			Help: "Messages that went to cached owners without a lookup.",
+		}),
 		WastedDeliveries: f.NewCounter(prometheus.CounterOpts{
 			Name: "beeline_wasted_deliveries_total",
 			Help: "Messages that reached this node although it does not hold their receiver.",
 		}),
 		StaleOwners: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "beeline_stale_owners_total",
-			Help: "Owners found in the registry that were not the owner any more, by reason.",
+			Help: "Owners that could not take a message, by reason (cached: they were not looked up for it).",
 		}, []string{"reason"}),
 		DroppedEnvelopes: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "beeline_dropped_envelopes_total",

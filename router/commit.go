@@ -158,9 +158,10 @@ func (r *Router) publish(ctx context.Context, to redis.Cmdable, p *post) *redis.
 // address nobody seems to own.
 func (r *Router) take(routes []*route, lookups []registry.Lookup) (empty []*route) {
 	for i, rt := range routes {
-		owners, err := lookups[i].Owners()
+		found, err := lookups[i].Owners()
+		owners := found
 		if err == nil {
-			owners = r.living(rt.address, owners)
+			owners = r.living(rt.address, found)
 		}
 		switch {
 		case err != nil:
@@ -168,7 +169,7 @@ func (r *Router) take(routes []*route, lookups []registry.Lookup) (empty []*rout
 		case len(owners) == 0 && rt.out == 0:
 			empty = append(empty, rt)
 		default:
-			rt.found(r, owners)
+			rt.found(r, owners, len(owners) == len(found))
 		}
 	}
 	return empty

@@ -19,11 +19,12 @@ const (
 	staleMoved staleReason = iota
 	staleJoining
 	staleDead
+	staleCached
 
 	staleReasons = iota
 )
 
-var staleNames = [staleReasons]string{"moved", "joining", "dead"}
+var staleNames = [staleReasons]string{"moved", "joining", "dead", "cached"}
 
 // countFromZero looks every counter of a closed set up, so that it is exported
 // before it first counts.

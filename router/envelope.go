@@ -13,7 +13,7 @@ import (
 //	ack      = ackLink:8 uvarint(upTo) uvarint(n) { uvarint(sequence) code:1 }*n
 //	envelope = uvarint(len) kind:1 body
 //	message  = flags:1 hops:1 origin:8 uvarint(count) uvarint(accepted)
-//	           str(from) str(to) str(data) extension*
+//	           believed:8 str(from) str(to) str(data) extension*
 //	claimed  = str(address) more*
 //	replaced = str(address) str(token) more*
 //	receipt  = origin:8 uvarint(count) outcome:1 more*
@@ -25,7 +25,8 @@ import (
 // this life of the link, 0 for envelopes that are not numbered (probes, and the
 // baselines' channels). first is the sequence of the batch's first envelope, base
 // the lowest that the sender has no acknowledgement for. accepted is in Unix
-// microseconds. What a reader does not know it skips: bytes behind the known
+// microseconds. believed is the set of owners that the sender's node has cached,
+// 0 after a lookup (owners.go). What a reader does not know it skips: bytes behind the known
 // fields of a header or body, extensions, envelopes of an unknown kind. Another
 // version is not read at all. A payload that begins with '{' is JSON instead
 // (foreign.go).
@@ -63,6 +64,7 @@ const (
 	refusedNotHere    refusal = 1 + iota // it does not hold the address
 	refusedJoining                       // it is just claiming it: try again soon
 	refusedOverloaded                    // every session's queue was full
+	refusedStale                         // it may not know all owners that there are
 )
 
 // exception is one number of an acknowledgement that was not delivered.
@@ -127,14 +129,15 @@ func uvarintLen(n uint64) int {
 func strLen(n int) int { return uvarintLen(uint64(n)) + n }
 
 // appendMessage appends m as an envelope.
-func appendMessage(b []byte, m *Message, flags, hops byte, accepted int64) []byte {
-	size := 1 + 2 + 8 + uvarintLen(m.ID.Count) + uvarintLen(uint64(accepted)) +
+func appendMessage(b []byte, m *Message, flags, hops byte, accepted int64, believed ownerSet) []byte {
+	size := 1 + 2 + 8 + uvarintLen(m.ID.Count) + uvarintLen(uint64(accepted)) + 8 +
 		strLen(len(m.From)) + strLen(len(m.To)) + strLen(len(m.Data))
 	b = binary.AppendUvarint(b, uint64(size))
 	b = append(b, byte(kindMessage), flags, hops)
 	b = binary.LittleEndian.AppendUint64(b, m.ID.Origin)
 	b = binary.AppendUvarint(b, m.ID.Count)
 	b = binary.AppendUvarint(b, uint64(accepted))
+	b = binary.LittleEndian.AppendUint64(b, uint64(believed))
 	b = appendStr(b, m.From)
 	b = appendStr(b, m.To)
 	return appendStr(b, m.Data)
@@ -290,6 +293,7 @@ type arrival struct {
 	flags    byte
 	hops     byte
 	accepted int64 // Unix µs
+	believed ownerSet
 }
 
 // message reads a message's body. Its strings and data are parts of the body.
@@ -298,6 +302,7 @@ func (e envelope) message() (a arrival, ok bool) {
 	a.flags, a.hops = r.byte(), r.byte()
 	a.ID = MessageID{Origin: r.uint64(), Count: r.uvarint()}
 	a.accepted = int64(r.uvarint())
+	a.believed = ownerSet(r.uint64())
 	a.From, a.To = r.str(), r.str()
 	a.Data = bytesOf(r.str())
 	for r.rest != "" { // extensions: none is known yet

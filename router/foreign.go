@@ -24,7 +24,7 @@ func (in *inbox) foreign(payload string) {
 		return
 	}
 	m := Message{ID: in.r.newID(), From: f.From, To: f.To, Data: f.Data}
-	if in.r.deliverHere(&m, time.Now()) == fateNotHere {
+	if in.r.deliverHere(&m, lookedUp, time.Now()) == fateNotHere {
 		in.r.m.WastedDeliveries.Inc()
 		in.dropped(dropNotHere)
 	}

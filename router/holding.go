@@ -21,18 +21,23 @@ type holding struct {
 	stolen  []string      // tokens that others have replaced meanwhile
 
 	sessions []Session
-	alone    uint64 // the calm in which no other node owned it; 0: others may
-	notices  uint64 // claims by other nodes heard of
+	owners   ownerSet // all nodes that own it, this one included
+	certain  uint64   // the calm in which owners is right; 0: it is not known
+	notices  uint64   // claims by other nodes heard of
 }
 
 // holdings is the table of the addresses that this node holds.
 type holdings struct {
+	self ownerSet // this node alone
+
 	mu   sync.RWMutex
 	of   map[string]*holding
 	calm uint64 // grows when what is known about other owners no longer counts
 }
 
-func newHoldings() *holdings { return &holdings{of: make(map[string]*holding), calm: 1} }
+func newHoldings(nodeID string) *holdings {
+	return &holdings{self: lookedUp.with([]registry.Owner{{NodeID: nodeID}}), of: make(map[string]*holding), calm: 1}
+}
 
 // Join adds a session to address. The first session of an address claims it,
 // and every earlier owner knows of the claim before Join returns nil; only then
@@ -99,16 +104,16 @@ func (t *holdings) join(address string, s Session, rule registry.Duplicates) (h 
 // claim makes this node an owner of address for its first session here.
 func (r *Router) claim(ctx context.Context, h *holding, address string, s Session) error {
 	defer close(h.ready)
+	calm := r.holdings.calmNow()
 	others, err := r.claimAndTell(ctx, h, address)
 	if err != nil {
 		r.holdings.drop(address, h)
 		return err
 	}
-	return r.holdings.welcome(r, address, h, s, len(others) == 0)
+	return r.holdings.welcome(r, address, h, s, r.holdings.self.with(others), calm)
 }
 
 func (r *Router) claimAndTell(ctx context.Context, h *holding, address string) ([]registry.Owner, error) {
-	calm := r.holdings.calmNow()
 	others, err := r.reg.Claim(ctx, &h.lease, address)
 	if errors.Is(err, registry.ErrHeld) {
 		return nil, ErrDuplicate
@@ -119,9 +124,6 @@ func (r *Router) claimAndTell(ctx context.Context, h *holding, address string) (
 	if err = r.way.open(ctx, address); err == nil {
 		err = r.tell(ctx, address, others)
 	}
-	if err == nil && calm != r.holdings.calmNow() {
-		others = []registry.Owner{{}} // disturbed meanwhile: others may own it
-	}
 	if err != nil {
 		r.way.close(address)
 		r.reg.Release(&h.lease)
@@ -130,8 +132,9 @@ func (r *Router) claimAndTell(ctx context.Context, h *holding, address string) (
 	return others, nil
 }
 
-// welcome ends the claim well, unless the lease was taken meanwhile.
-func (t *holdings) welcome(r *Router, address string, h *holding, s Session, alone bool) error {
+// welcome ends the claim well, unless the lease was taken meanwhile. The claim
+// found owners, in that calm.
+func (t *holdings) welcome(r *Router, address string, h *holding, s Session, owners ownerSet, calm uint64) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	h.joining = false
@@ -145,8 +148,8 @@ func (t *holdings) welcome(r *Router, address string, h *holding, s Session, alo
 		return fmt.Errorf("%w: %w", ErrDuplicate, h.evicted)
 	}
 	h.sessions = append(h.sessions, s)
-	if alone && h.notices == 0 {
-		h.alone = t.calm
+	if h.notices == 0 {
+		h.owners, h.certain = owners, calm
 	}
 	return nil
 }
@@ -182,13 +185,19 @@ func (r *Router) Leave(address string, s Session) {
 	}
 }
 
-// deliver puts m into the queues of its receiver's sessions here.
-func (t *holdings) deliver(m *Message) fate {
+// deliver puts m into the queues of its receiver's sessions here. believed is
+// whom a sender that did not look up takes for all owners; if this node does not
+// know for sure that they are, the sender shall look up.
+func (t *holdings) deliver(m *Message, believed ownerSet) fate {
 	t.mu.RLock()
 	h := t.of[m.To]
-	if h == nil {
+	switch {
+	case h == nil:
 		t.mu.RUnlock()
 		return fateNotHere
+	case believed != lookedUp && !h.joining && (h.certain != t.calm || h.owners != believed):
+		t.mu.RUnlock()
+		return fateStale
 	}
 	sessions := h.sessions
 	t.mu.RUnlock()
@@ -216,7 +225,7 @@ func deliverTo(sessions []Session, m *Message) fate {
 func (t *holdings) deliverAlone(m *Message) (f fate, ok bool) {
 	t.mu.RLock()
 	h := t.of[m.To]
-	if h == nil || h.joining || h.alone != t.calm {
+	if h == nil || h.joining || h.certain != t.calm || h.owners != t.self {
 		t.mu.RUnlock()
 		return 0, false
 	}
@@ -226,23 +235,28 @@ func (t *holdings) deliverAlone(m *Message) (f fate, ok bool) {
 	return f, f != fateJoining
 }
 
-// onlyHere notes that a lookup found no other owner than this node, unless another
-// claim was heard of since.
-func (t *holdings) onlyHere(address, token string, notices uint64) {
+// learn notes that a lookup found owners, among them this node with that token,
+// unless another claim was heard of since, or the calm has ended.
+func (t *holdings) learn(address, token string, owners ownerSet, asked seen) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if h := t.of[address]; h != nil && !h.joining && h.notices == notices && h.lease.Token() == token {
-		h.alone = t.calm
+	h := t.of[address]
+	if h != nil && !h.joining && h.notices == asked.notices && t.calm == asked.calm && h.lease.Token() == token {
+		h.owners, h.certain = owners, t.calm
 	}
 }
 
-func (t *holdings) noticesOf(address string) uint64 {
+// seen is what had been heard about other owners of an address when it was looked
+// up.
+type seen struct{ notices, calm uint64 }
+
+func (t *holdings) seen(address string) seen {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if h := t.of[address]; h != nil {
-		return h.notices
+		return seen{h.notices, t.calm}
 	}
-	return 0
+	return seen{calm: t.calm}
 }
 
 // claimed notes that another node owns address too.
@@ -251,7 +265,7 @@ func (t *holdings) claimed(address string) {
 	defer t.mu.Unlock()
 	if h := t.of[address]; h != nil {
 		h.notices++
-		h.alone = 0
+		h.certain = 0
 	}
 }
 
@@ -310,8 +324,13 @@ func (t *holdings) sessions() (n int) {
 }
 
 // deliverHere delivers m to this node's sessions and measures how long it took.
-func (r *Router) deliverHere(m *Message, accepted time.Time) fate {
-	f := r.holdings.deliver(m)
+// See holdings.deliver for believed; what is known about other owners counts only
+// while the node's lease lives.
+func (r *Router) deliverHere(m *Message, believed ownerSet, accepted time.Time) fate {
+	if believed != lookedUp && !r.leaseLives() {
+		return fateStale
+	}
+	f := r.holdings.deliver(m, believed)
 	if f == fateDelivered {
 		r.delivery[pathRemote].Observe(r.now().Sub(accepted).Seconds())
 	}

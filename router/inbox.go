@@ -315,25 +315,42 @@ func (in *inbox) message(h *header, from *inlink, a *arrival) refusal {
 	case from != nil && !from.admits(a):
 		return refusedJoining // not "not here": the entry may be good
 	}
-	f := r.deliverHere(&a.Message, time.UnixMicro(a.accepted))
-	if f == fateDelivered {
+	f := r.deliverHere(&a.Message, a.believed, time.UnixMicro(a.accepted))
+	switch f {
+	case fateDelivered:
 		in.recent.add(a.ID)
-	}
-	if f == fateNotHere {
+	case fateNotHere:
 		r.m.WastedDeliveries.Inc()
+	case fateStale:
+		r.learn(strings.Clone(a.To))
 	}
 	if from == nil {
 		r.reply(h.from, a, f)
 		return 0
 	}
-	if f == fateNotHere || f == fateJoining {
+	if f == fateNotHere || f == fateJoining || f == fateStale {
 		from.refuse(strings.Clone(a.To), r.now(), r.opts.MessageTimeout)
 	}
 	return refusalOf[f]
 }
 
+// learn looks up who else owns an address that this node holds, unless Redis may
+// have lost data: then no answer would count.
+func (r *Router) learn(address string) {
+	if !r.reg.Undisturbed() {
+		return
+	}
+	r.mu.Lock()
+	defer r.unlock()
+	rt := r.routeTo(address)
+	rt.learning = true
+	r.quiet.remove(rt)
+	rt.ask(r)
+}
+
 var refusalOf = map[fate]refusal{
 	fateNotHere:    refusedNotHere,
+	fateStale:      refusedStale,
 	fateJoining:    refusedJoining,
 	fateOverloaded: refusedOverloaded,
 }

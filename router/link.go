@@ -35,6 +35,7 @@ const (
 	fateDelivered  fate = iota
 	fateOverloaded      // its receiver's queues were full
 	fateNotHere         // the node does not hold the address
+	fateStale           // it does, but maybe not with the others that the sender believes in
 	fateJoining         // the node is just claiming the address
 	fateDead            // the node died before the envelope was published
 	fateUnknown         // the node died with it: it may have arrived
@@ -46,6 +47,8 @@ func (c refusal) fate() fate {
 	switch c {
 	case refusedNotHere:
 		return fateNotHere
+	case refusedStale:
+		return fateStale
 	case refusedJoining:
 		return fateJoining
 	case refusedOverloaded:

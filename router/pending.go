@@ -15,6 +15,7 @@ type pending struct {
 	deadline time.Time
 	route    *route
 
+	believed ownerSet // whom it was last sent to without a lookup; see ownerSet
 	hops     byte
 	out      int      // owners that have not answered
 	reached  []string // nodes that need not get it again
@@ -49,7 +50,7 @@ func (p *pending) encode(b []byte, first bool) []byte {
 	if p.done != nil {
 		flags |= flagReceipt
 	}
-	return appendMessage(b, &p.Message, flags, p.hops, p.accepted.UnixMicro())
+	return appendMessage(b, &p.Message, flags, p.hops, p.accepted.UnixMicro(), p.believed)
 }
 
 func (p *pending) kind() kind {
@@ -75,8 +76,16 @@ func (p *pending) settle(r *Router, owner registry.Owner, f fate) {
 	case fateJoining:
 		p.again, p.joining = true, true
 		r.stale[staleJoining].Inc()
+	case fateStale:
+		p.again = true
+		p.route.fresh = r.now().Add(restStale)
+		r.stale[staleCached].Inc()
 	case fateNotHere:
 		p.again = true
+		if p.believed != lookedUp { // the entry has most likely gone with the session
+			r.stale[staleCached].Inc()
+			break
+		}
 		r.stale[staleMoved].Inc()
 		r.prune(p.To, owner)
 	case fateDead:
@@ -85,7 +94,7 @@ func (p *pending) settle(r *Router, owner registry.Owner, f fate) {
 		r.prune(p.To, owner)
 	}
 	if p.again {
-		p.route.mending = true
+		p.route.mending, p.route.cached = true, lookedUp
 	}
 	if p.out == 0 {
 		p.route.returned(r, p)

@@ -8,27 +8,37 @@ import (
 	"github.com/beeline-ws/beeline/registry"
 )
 
-// Waits before a route looks up again what was not settled, or just moving.
 const (
+	// restUnsettled and restMoving are the waits before a route looks up again what
+	// was not settled, or just moving.
 	restUnsettled = 50 * time.Millisecond
 	restMoving    = 5 * time.Millisecond
+	// restStale is how long a route looks up every message after a cached answer
+	// was refused: the owners may not know each other for sure.
+	restStale = time.Second
 )
 
-// route is the router's state for an address it sends to: what waits for its
-// owners to be known, and what was sent to them. It lives while either is there.
-// Router.mu guards it.
+// route is the router's state for an address it sends to: its owners, what waits
+// for them to be known, and what was sent to them. When nothing waits it lives on
+// for as long as its owners are cached. Router.mu guards it.
 type route struct {
-	address string
-	asking  bool // a lookup is queued or under way
-	resting bool // a lookup will be queued after a rest
+	address  string
+	asking   bool // a lookup is queued or under way
+	resting  bool // a lookup will be queued after a rest
+	learning bool // the lookup is for this node as an owner
+	mending  bool // an owner refused one in flight: later ones must not pass it
+	quiet    bool // in the list of quiet routes
 
 	waiting []*pending       // in the order sent; the lookup under way covers the first `covered`
 	covered int              //
 	back    []*pending       // sent, answered, to be sent again: in the order sent
-	mending bool             // an owner refused one in flight: later ones must not pass it
 	out     int              // messages that owners have not answered
 	owners  []registry.Owner // whom the last messages went to
-	notices uint64           // the holding's notices when the lookup was sent
+	cached  ownerSet         // owners, if messages may go there without a lookup; else 0
+	fresh   time.Time        // nothing is cached before
+	before  seen             // what this node had heard when the lookup was sent
+
+	newer, older *route // in the list of quiet routes
 }
 
 // routeTo returns the route to an address.
@@ -41,20 +51,63 @@ func (r *Router) routeTo(address string) *route {
 	return rt
 }
 
+// send sends p to the cached owners, or has it wait for a lookup.
+func (rt *route) send(r *Router, p *pending) {
+	r.quiet.remove(rt)
+	p.route = rt
+	if rt.knows(r) {
+		r.m.OwnerCacheHits.Inc()
+		rt.dispatch(r, rt.cached, p)
+		return
+	}
+	rt.waiting = append(rt.waiting, p)
+	rt.ask(r)
+}
+
+// knows tells whether a message may go to the cached owners now: nothing is to be
+// sent before it, and none of them is known to be dead.
+func (rt *route) knows(r *Router) bool {
+	if rt.cached == lookedUp || rt.mending || rt.asking || len(rt.waiting)+len(rt.back) > 0 {
+		return false
+	}
+	return len(r.dead) == 0 || !slices.ContainsFunc(rt.owners, func(o registry.Owner) bool {
+		_, dead := r.dead[o.NodeID]
+		return dead
+	})
+}
+
+// idles tells whether nothing waits on the route and nothing is in flight.
+func (rt *route) idles() bool {
+	return rt.out == 0 && !rt.asking && !rt.resting && len(rt.waiting)+len(rt.back) == 0
+}
+
 // ask queues a lookup if something waits for one. While something is to be sent
 // again, it waits until everything sent was answered, so that nothing overtakes.
 func (rt *route) ask(r *Router) {
 	switch {
 	case rt.asking || rt.resting:
-	case len(rt.back) == 0 && len(rt.waiting) == 0:
+	case len(rt.back) == 0 && len(rt.waiting) == 0 && !rt.learning:
 		if rt.out == 0 {
-			delete(r.routes, rt.address)
+			rt.settle(r)
 		}
 	case len(rt.back) > 0 && rt.out > 0:
 	default:
 		rt.asking = true
 		r.lookups = append(r.lookups, rt)
 		r.kick()
+	}
+}
+
+// settle keeps a route that nothing waits for while its owners are cached.
+func (rt *route) settle(r *Router) {
+	switch {
+	case rt.quiet:
+	case rt.cached == lookedUp && r.now().After(rt.fresh):
+		delete(r.routes, rt.address)
+	default:
+		if last := r.quiet.add(rt); last != nil {
+			delete(r.routes, last.address)
+		}
 	}
 }
 
@@ -73,34 +126,58 @@ func (rt *route) rest(r *Router, d time.Duration) {
 // asked is called as the lookup goes out: it answers for what waits by now.
 func (rt *route) asked(r *Router) {
 	rt.covered = len(rt.waiting)
-	rt.notices = r.holdings.noticesOf(rt.address)
+	rt.before = r.holdings.seen(rt.address)
+	r.m.Lookups.Inc()
 }
 
-// found takes the owners that the lookup named and sends what it covers.
-func (rt *route) found(r *Router, owners []registry.Owner) {
-	rt.asking = false
+// found takes the owners that the lookup named and sends what it covers. Those of
+// them that are dead are not among owners any more, and all says that there were
+// none.
+func (rt *route) found(r *Router, owners []registry.Owner, all bool) {
+	if all {
+		rt.learn(r, owners)
+	}
+	rt.asking, rt.learning = false, false
 	if rt.out > 0 && (len(rt.back) > 0 || !slices.Equal(owners, rt.owners)) {
 		rt.covered = 0
+		rt.cached = lookedUp
 		return // the last answer will ask again
 	}
-	rt.owners = owners
+	rt.owners, rt.cached = owners, lookedUp
+	if all && r.quiet.limit > 0 && r.now().After(rt.fresh) {
+		rt.cached = lookedUp.with(owners)
+	}
+	rt.dispatch(r, lookedUp, rt.take()...)
+	rt.ask(r) // what came after the lookup was sent
+}
+
+// dispatch sends messages to the route's owners.
+func (rt *route) dispatch(r *Router, believed ownerSet, messages ...*pending) {
 	rt.out++ // held: a local answer to the first must not let the route go on before the last
-	for _, p := range rt.take() {
-		p.send(r, owners)
+	for _, p := range messages {
+		p.send(r, rt.owners, believed)
 	}
 	rt.out--
 	if rt.out == 0 {
 		rt.idle(r)
 	}
-	if r.soleOwner(owners) {
-		r.holdings.onlyHere(rt.address, owners[0].Token, rt.notices)
+}
+
+// learn notes what a lookup says about an address that this node owns.
+func (rt *route) learn(r *Router, owners []registry.Owner) {
+	if !r.reg.Undisturbed() {
+		return
 	}
-	rt.ask(r) // what came after the lookup was sent
+	for _, o := range owners {
+		if o.NodeID == r.opts.NodeID {
+			r.holdings.learn(rt.address, o.Token, lookedUp.with(owners), rt.before)
+		}
+	}
 }
 
 // nobody takes the proof that no node owned the address.
 func (rt *route) nobody(r *Router) {
-	rt.asking = false
+	rt.asking, rt.learning, rt.cached = false, false, lookedUp
 	for _, p := range rt.take() {
 		switch { // it may have been at an owner before
 		case p.full:
@@ -116,7 +193,7 @@ func (rt *route) nobody(r *Router) {
 
 // failed takes a lookup that Redis did not answer, or not for sure.
 func (rt *route) failed(r *Router, d time.Duration) {
-	rt.asking, rt.covered = false, 0
+	rt.asking, rt.learning, rt.covered = false, false, 0
 	rt.rest(r, d)
 }
 
@@ -128,18 +205,21 @@ func (rt *route) take() []*pending {
 	return all
 }
 
-// send puts p onto the links to those owners that have not got it yet.
-func (p *pending) send(r *Router, owners []registry.Owner) {
-	if p.joining { // the owner was found: it only was not ready
+// send puts p onto the links to those owners that have not got it yet. believed is
+// lookedUp, or what the owners are to vouch for; that costs no hop.
+func (p *pending) send(r *Router, owners []registry.Owner, believed ownerSet) {
+	if p.joining && p.believed == lookedUp { // the owner was found: it only was not ready
 		p.hops--
 	}
-	p.again, p.joining = false, false
+	p.again, p.joining, p.believed = false, false, believed
 	if p.hops == maxHops {
 		p.conclude(r, Timeout)
 		return
 	}
-	p.hops++
-	first := p.route.out == 1 // only held by found
+	if believed == lookedUp {
+		p.hops++
+	}
+	first := p.route.out == 1 // only held by dispatch
 	p.route.out++
 	p.inFlight = true
 	p.out++ // held until all are sent, or a local answer would end it early
@@ -152,7 +232,7 @@ func (p *pending) send(r *Router, owners []registry.Owner) {
 		case o.NodeID == r.opts.NodeID && p.route.mending:
 			p.settle(r, o, fateJoining)
 		case o.NodeID == r.opts.NodeID:
-			p.settle(r, o, r.deliverHere(&p.Message, p.accepted))
+			p.settle(r, o, r.deliverHere(&p.Message, believed, p.accepted))
 		case !r.linkTo(o.NodeID).push(r, item{p, o, first}):
 			p.settle(r, o, fateOverloaded)
 		}
@@ -192,7 +272,7 @@ func (rt *route) landed(r *Router, p *pending) {
 // idle lets the route go on when nothing is in flight any more.
 func (rt *route) idle(r *Router) {
 	rt.mending = false
-	if len(rt.back) > 0 && (rt.back[0].joining || rt.back[0].hops > 1) {
+	if len(rt.back) > 0 && rt.back[0].believed == lookedUp && (rt.back[0].joining || rt.back[0].hops > 1) {
 		rt.rest(r, restMoving*time.Duration(rt.back[0].hops))
 		return
 	}

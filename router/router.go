@@ -49,6 +49,7 @@ type Options struct {
 	Duplicates      registry.Duplicates // default registry.Allow
 	MessageTimeout  time.Duration       // a message's deadline; default 5 s
 	MaxPendingBytes int                 // payload bytes without outcome; default 64 MiB
+	OwnerCache      int                 // addresses whose owners are cached; default 65,536; negative: none
 	Metrics         *metrics.Router     // required
 	Logger          *slog.Logger        // default: discard
 }
@@ -93,6 +94,7 @@ type Router struct {
 
 	mu       sync.Mutex
 	routes   map[string]*route
+	quiet    quiet
 	links    map[string]*link
 	dead     map[string]struct{}
 	pending  deadlines
@@ -116,6 +118,7 @@ func New(opts Options) (*Router, error) {
 	opts.Duplicates = cmp.Or(opts.Duplicates, registry.Allow)
 	opts.MessageTimeout = cmp.Or(opts.MessageTimeout, 5*time.Second)
 	opts.MaxPendingBytes = cmp.Or(opts.MaxPendingBytes, 64<<20)
+	opts.OwnerCache = cmp.Or(opts.OwnerCache, 1<<16)
 	opts.Logger = cmp.Or(opts.Logger, slog.New(slog.DiscardHandler))
 	if opts.NodeID == "" || opts.Redis == nil || opts.Registry == nil || opts.Metrics == nil {
 		return nil, errors.New("router: NodeID, Redis, Registry and Metrics are required")
@@ -124,7 +127,7 @@ func New(opts Options) (*Router, error) {
 		opts: opts, keys: opts.Registry.Keys(), reg: opts.Registry, m: opts.Metrics, log: opts.Logger,
 		peers:  &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}},
 		origin: rand.Uint64(), started: time.Now(),
-		holdings: newHoldings(),
+		holdings: newHoldings(opts.NodeID), quiet: quiet{limit: opts.OwnerCache},
 		probed:   make(chan uint64, 1), beatNow: make(chan struct{}, 1),
 		work: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
 		prunes: make(chan staleEntry, maxPrunes),
@@ -308,7 +311,10 @@ func (r *Router) sendNow(m *Message, accepted time.Time) (o Outcome, p path, now
 		return Timeout, pathLocal, true
 	case r.pending.count >= maxPending || r.pending.bytes+len(m.Data) > r.opts.MaxPendingBytes:
 		return Overloaded, pathRemote, true
-	case r.opts.Delivery != Targeted || r.routes[m.To] != nil || !r.leaseLives():
+	case r.opts.Delivery != Targeted || !r.leaseLives():
+		return 0, 0, false
+	}
+	if rt := r.routes[m.To]; rt != nil && !rt.idles() {
 		return 0, 0, false
 	}
 	f, ok := r.holdings.deliverAlone(m)
@@ -350,9 +356,4 @@ func (r *Router) unlock() {
 	for _, call := range calls {
 		call()
 	}
-}
-
-// soleOwner tells whether owners is this node alone, for sure.
-func (r *Router) soleOwner(owners []registry.Owner) bool {
-	return len(owners) == 1 && owners[0].NodeID == r.opts.NodeID && r.reg.Undisturbed()
 }

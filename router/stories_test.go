@@ -211,28 +211,36 @@ func TestDeafNodeClaimsNothing(t *testing.T) {
 	}
 }
 
-// In targeted mode a message is one lookup and one PUBLISH, and reaches no other
-// node; a broadcast wastes all deliveries but one.
+// In targeted mode a message is one PUBLISH and reaches no other node; its owner is
+// looked up once, or for each message if nothing is cached. A broadcast wastes all
+// deliveries but one.
 func TestCostOfAMessage(t *testing.T) {
 	const nodes, messages = 8, 50
-	for d, wantWasted := range map[Delivery]float64{Targeted: 0, Subscribe: 0, Broadcast: (nodes - 1) * messages} {
-		t.Run(string(d), func(t *testing.T) {
-			c := newCluster(t, nodes, func(o *Options) { o.Delivery = d })
+	for _, arm := range []struct {
+		name    string
+		change  Options
+		wasted  float64
+		lookups int
+	}{
+		{"targeted", Options{Delivery: Targeted}, 0, 1},
+		{"targeted without a cache", Options{Delivery: Targeted, OwnerCache: -1}, 0, messages},
+		{"subscribe", Options{Delivery: Subscribe}, 0, 0},
+		{"broadcast", Options{Delivery: Broadcast}, (nodes - 1) * messages, 0},
+	} {
+		t.Run(arm.name, func(t *testing.T) {
+			c := newCluster(t, nodes, func(o *Options) { o.Delivery, o.OwnerCache = arm.change.Delivery, arm.change.OwnerCache })
 			bob := c.node(1).connect("bob")
 			lookups, published := c.redis.CommandCount(t, "hgetall")["hgetall"], c.published()
 			for i := range messages {
 				c.node(0).Send(Message{From: "a", To: "bob", Data: []byte("x")}, nil)
 				bob.await("got it", func() bool { return len(bob.got) == i+1 })
 			}
-			until(t, "every node has seen what reached it", func() bool { return c.wasted() >= wantWasted })
-			if w := c.wasted(); w != wantWasted {
-				t.Errorf("%v wasted deliveries, want %v", w, wantWasted)
+			until(t, "every node has seen what reached it", func() bool { return c.wasted() >= arm.wasted })
+			if w := c.wasted(); w != arm.wasted {
+				t.Errorf("%v wasted deliveries, want %v", w, arm.wasted)
 			}
-			if d == Targeted {
-				n := c.redis.CommandCount(t, "hgetall")["hgetall"] - lookups
-				if n != messages {
-					t.Errorf("%d lookups for %d messages", n, messages)
-				}
+			if n := c.redis.CommandCount(t, "hgetall")["hgetall"] - lookups; n != arm.lookups {
+				t.Errorf("%d lookups for %d messages, want %d", n, messages, arm.lookups)
 			}
 			if n := c.published() - published; n != messages {
 				t.Errorf("%v messages published, want %d", n, messages)
@@ -246,8 +254,11 @@ func TestCostOfAMessage(t *testing.T) {
 // that a connected client is offline, what is called delivered has arrived, once,
 // and in order.
 func TestMovingClientsAreAlwaysReached(t *testing.T) {
-	t.Run("one Redis", func(t *testing.T) { checkMovers(newCluster(t, 3, nil)) })
-	t.Run("cluster", func(t *testing.T) { checkMovers(newShardedCluster(t, 3, nil)) })
+	for name, entries := range map[string]int{"cached": 0, "looked up": -1} {
+		change := func(o *Options) { o.OwnerCache = entries }
+		t.Run(name+"/one Redis", func(t *testing.T) { checkMovers(newCluster(t, 3, change)) })
+		t.Run(name+"/cluster", func(t *testing.T) { checkMovers(newShardedCluster(t, 3, change)) })
+	}
 }
 
 func checkMovers(c *cluster) {

@@ -22,7 +22,5 @@ func (targeted) open(context.Context, string) error { return nil }
 func (targeted) close(string)                       {}
 
 func (w targeted) send(p *pending) {
-	p.route = w.r.routeTo(p.To)
-	p.route.waiting = append(p.route.waiting, p)
-	p.route.ask(w.r)
+	w.r.routeTo(p.To).send(w.r, p)
 }

@@ -1,0 +1,79 @@
+package router
+
+import (
+	"hash/fnv"
+
+	"github.com/beeline-ws/beeline/registry"
+)
+
+// The owner cache. A route keeps the owners that its last lookup found, and later
+// messages go to them without another lookup. That is never wrong, because the
+// owners vouch for it: each knows its co-owners, since every claim tells the
+// earlier owners before its client is welcomed. A message that was not looked up
+// says whom its sender takes for all owners, and an owner that knows better, or
+// does not know for sure, refuses it as stale. Then the sender's node looks up
+// and goes on in order, as it does when an owner has gone.
+
+// ownerSet stands for a set of nodes: the sum of their names' hashes.
+type ownerSet uint64
+
+// lookedUp is no set: the owners come from a lookup made for this message.
+const lookedUp ownerSet = 0
+
+// with returns the set with more owners, which are not in it.
+func (s ownerSet) with(owners []registry.Owner) ownerSet {
+	for _, o := range owners {
+		h := fnv.New64a()
+		h.Write([]byte(o.NodeID))
+		s += ownerSet(h.Sum64())
+	}
+	if s == lookedUp {
+		s = 1
+	}
+	return s
+}
+
+// quiet is the list of the cached routes that nothing waits for, the one used last
+// first. What is more than the limit is forgotten.
+type quiet struct {
+	newest, oldest *route
+	count, limit   int
+}
+
+// add puts rt in front and returns the route that is to be forgotten, if any.
+func (q *quiet) add(rt *route) (forgotten *route) {
+	rt.quiet = true
+	rt.older = q.newest
+	if q.newest != nil {
+		q.newest.newer = rt
+	} else {
+		q.oldest = rt
+	}
+	q.newest = rt
+	q.count++
+	if q.count <= q.limit {
+		return nil
+	}
+	last := q.oldest
+	q.remove(last)
+	return last
+}
+
+func (q *quiet) remove(rt *route) {
+	if !rt.quiet {
+		return
+	}
+	rt.quiet = false
+	if rt.newer != nil {
+		rt.newer.older = rt.older
+	} else {
+		q.newest = rt.older
+	}
+	if rt.older != nil {
+		rt.older.newer = rt.newer
+	} else {
+		q.oldest = rt.newer
+	}
+	rt.newer, rt.older = nil, nil
+	q.count--
+}

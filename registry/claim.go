@@ -2,6 +2,10 @@ package registry
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -13,68 +17,91 @@ const (
 	superseded = 2 // a newer claim of this node owns the address
 )
 
-// claim is one run of claim.lua.
+// claim is a claim on its way. It is in one hand at a time: the committer's while
+// it is queued and sent, then that of whoever deals with the answer.
 type claim struct {
-	ctx     context.Context
-	address string
-	token   string
-	rule    Duplicates
-	kind    string // new or again
+	// Static once it is queued.
+	lease    *Lease
+	address  string
+	number   uint64 // the token
+	rule     Duplicates
+	again    bool      // restores an entry
+	deadline time.Time // it is not sent after; zero: none
+	gone     <-chan struct{}
+	answered func(*Registry, *claim) // called by the committer; must not block
+	claimed  func([]Owner, error)    // of ClaimAsync
 
-	// Set before done is closed.
-	done    chan struct{}
+	// over is set by whoever ends the claim: with an answer, or, under
+	// committer.mu, because nobody waits for one any more.
+	over      atomic.Bool
+	unsettled atomic.Bool // it met an epoch that was not settled
+	sent      bool        // guarded by committer.mu
+
+	// The answer.
 	err     error
 	verdict int
 	others  []Owner
 	master  string // the tag of the address's master
 	epoch   string // in which the claim ran
+	wrote   bool   // some run of it did, or may have done
 }
 
-// wait returns when the claim has run or ctx ends.
-func (cl *claim) wait(ctx context.Context) error {
-	select {
-	case <-cl.done:
-		return cl.err
-	case <-ctx.Done():
-		return ctx.Err()
+// sameKind tells whether one call can make both claims.
+func (cl *claim) sameKind(other *claim) bool { return cl.rule == other.rule && cl.again == other.again }
+
+// kind is what claim.lua calls it.
+func (cl *claim) kind() string {
+	if cl.again {
+		return "again"
 	}
+	return "new"
 }
 
-// claimCall is the script call of a claim.
-func (r *Registry) claimCall(cl *claim) *call {
-	return newCall(claimScript, []string{r.keys.Address(cl.address)},
-		r.opts.NodeID, cl.token, r.timing.LeaseTTL().Milliseconds(), string(cl.rule), cl.kind)
+// failure says why the claim failed.
+func (cl *claim) failure(err error) error {
+	ended := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+	if ended && cl.unsettled.Load() && !errors.Is(err, ErrUnsettled) {
+		err = fmt.Errorf("%w: %w", ErrUnsettled, err)
+	}
+	return fmt.Errorf("claim %q: %w", cl.address, err)
 }
 
-// read takes over the answer of claim.lua.
-func (cl *claim) read(cmd *redis.Cmd) error {
+// readClaims takes over what claim.lua answered about claims.
+func readClaims(claims []*claim, cmd *redis.Cmd) error {
 	reply, err := cmd.Slice()
 	if err != nil {
 		return err
 	}
-	if len(reply)%2 == 0 {
+	for _, cl := range claims {
+		cl.verdict, cl.others = written, nil
+	}
+	for _, exception := range reply {
+		if err := readException(claims, exception); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func readException(claims []*claim, exception any) error {
+	fields, ok := exception.([]any)
+	if !ok || len(fields) < 2 || len(fields)%2 != 0 {
 		return errMalformed
 	}
-	verdict, ok := reply[0].(int64)
-	if !ok {
+	i, ok1 := fields[0].(int64)
+	verdict, ok2 := fields[1].(int64)
+	if !ok1 || !ok2 || i < 1 || int(i) > len(claims) {
 		return errMalformed
 	}
+	cl := claims[i-1]
 	cl.verdict = int(verdict)
-	for i := 1; i < len(reply); i += 2 {
-		id, ok1 := reply[i].(string)
-		token, ok2 := reply[i+1].(string)
+	for ; len(fields) > 2; fields = fields[2:] {
+		id, ok1 := fields[2].(string)
+		token, ok2 := fields[3].(string)
 		if !ok1 || !ok2 {
 			return errMalformed
 		}
 		cl.others = append(cl.others, Owner{NodeID: id, Token: token})
 	}
 	return nil
-}
-
-// answer ends claims that could not be sent.
-func answer(claims []*claim, err error) {
-	for _, cl := range claims {
-		cl.err = err
-		close(cl.done)
-	}
 }

@@ -17,6 +17,7 @@ const (
 var (
 	errStopped   = errors.New("registry is stopped")
 	errBusy      = errors.New("too many claims are waiting")
+	errGivenUp   = errors.New("claim was given up")
 	errNoMaster  = errors.New("no Redis master is known for the key")
 	errMalformed = errors.New("script answered in an unknown form")
 )
@@ -34,33 +35,51 @@ type committer struct {
 	claims   []*claim
 	releases []release
 	notUntil time.Time // releases that failed are not sent before
+
+	group group // owned by the loop
 }
 
 type release struct {
-	address, token string
+	address string
+	number  uint64 // the token
 	// doubtful says that a claim of the entry may still be on its way: its
 	// answer never came. Once Redis has answered, the release is repeated.
 	doubtful bool
 }
 
 func newCommitter(r *Registry) *committer {
-	return &committer{r: r, wake: make(chan struct{}, 1)}
+	return &committer{r: r, wake: make(chan struct{}, 1), group: group{epochs: make(map[string]*call)}}
 }
 
-// claim queues a claim of l. At maxWaitingClaims it is refused.
-func (c *committer) claim(ctx context.Context, l *Lease, rule Duplicates, kind string) (*claim, error) {
-	cl := &claim{ctx: ctx, address: l.address, token: l.Token(), rule: rule, kind: kind, done: make(chan struct{})}
+// claim queues a claim. At maxWaitingClaims it is refused.
+func (c *committer) claim(cl *claim) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.stopped:
-		return nil, errStopped
+		return errStopped
+	case cl.over.Load():
+		return errGivenUp
 	case len(c.claims) >= maxWaitingClaims:
-		return nil, errBusy
+		return errBusy
 	}
 	c.claims = append(c.claims, cl)
 	c.nudge()
-	return cl, nil
+	return nil
+}
+
+// giveUp ends a claim whose answer nobody waits for any more, unless it has
+// ended. If it was sent, what it may have written is released.
+func (c *committer) giveUp(cl *claim) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !cl.over.CompareAndSwap(false, true) {
+		return false
+	}
+	if cl.sent {
+		c.queueRelease(release{address: cl.address, number: cl.number, doubtful: true})
+	}
+	return true
 }
 
 // release queues the removal of an entry. At maxWaitingReleases, and after the
@@ -68,6 +87,11 @@ func (c *committer) claim(ctx context.Context, l *Lease, rule Duplicates, kind s
 func (c *committer) release(rel release) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.queueRelease(rel)
+}
+
+// queueRelease is release for who holds mu.
+func (c *committer) queueRelease(rel release) {
 	if c.stopped || len(c.releases) >= maxWaitingReleases {
 		c.r.metrics.OperationErrors.WithLabelValues("release").Inc()
 		return
@@ -87,9 +111,10 @@ func (c *committer) nudge() {
 // stop.
 func (c *committer) loop(ctx context.Context) {
 	for ctx.Err() == nil {
-		claims, releases, stopped := c.take()
-		if len(claims)+len(releases) > 0 {
-			c.commit(ctx, claims, releases)
+		g, expired, stopped := c.take()
+		c.answer(expired, context.DeadlineExceeded)
+		if len(g.claims)+len(g.releases) > 0 {
+			c.commit(ctx, g)
 			continue
 		}
 		if stopped {
@@ -114,37 +139,40 @@ func (c *committer) stop() {
 // abort answers the claims that were not sent.
 func (c *committer) abort() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.stopped = true
-	for _, cl := range c.claims {
-		cl.err = errStopped
-		close(cl.done)
-	}
+	claims := c.claims
 	c.r.metrics.OperationErrors.WithLabelValues("release").Add(float64(len(c.releases)))
 	c.claims, c.releases = nil, nil
+	c.mu.Unlock()
+	c.answer(claims, errStopped)
 }
 
-// take returns the next group. Claims that nobody waits for any more are
-// answered instead.
-func (c *committer) take() (claims []*claim, releases []release, stopped bool) {
+// take returns the next group, and the claims whose deadline passed while they
+// waited. Claims that were given up are dropped.
+func (c *committer) take() (g *group, expired []*claim, stopped bool) {
+	g = &c.group
+	g.reset()
+	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var n int
-	for ; n < len(c.claims) && len(claims) < maxGroup; n++ {
+	for ; n < len(c.claims) && len(g.claims) < maxGroup; n++ {
 		cl := c.claims[n]
-		if err := cl.ctx.Err(); err != nil {
-			cl.err = err
-			close(cl.done)
-			continue
+		switch {
+		case cl.over.Load():
+		case !cl.deadline.IsZero() && now.After(cl.deadline):
+			expired = append(expired, cl)
+		default:
+			cl.sent = true
+			g.claims = append(g.claims, cl)
 		}
-		claims = append(claims, cl)
 	}
 	c.claims = dropFirst(c.claims, n)
-	if n = min(maxGroup, len(c.releases)); n > 0 && !time.Now().Before(c.notUntil) {
-		releases = append(releases, c.releases[:n]...)
+	if n = min(maxGroup, len(c.releases)); n > 0 && !now.Before(c.notUntil) {
+		g.releases = append(g.releases, c.releases[:n]...)
 		c.releases = dropFirst(c.releases, n)
 	}
-	return claims, releases, c.stopped && len(c.claims) == 0 && len(c.releases) == 0
+	return g, expired, c.stopped && len(c.claims) == 0 && len(c.releases) == 0
 }
 
 // dropFirst removes n elements and does not keep what they point to alive.
@@ -160,88 +188,51 @@ func dropFirst[T any](queue []T, n int) []T {
 // commit runs one group: the claims, then the epochs of the masters they touch,
 // then the releases. A claim counts only together with the epoch that was read
 // behind it.
-func (c *committer) commit(ctx context.Context, claims []*claim, releases []release) {
-	ctx, cancel := context.WithTimeout(ctx, c.r.timing.operation())
+func (c *committer) commit(ctx context.Context, g *group) {
+	timed, cancel := context.WithTimeout(ctx, c.r.timing.operation())
 	defer cancel()
-
-	calls := make([]*call, 0, len(claims)+len(releases)+1)
-	for _, cl := range claims {
-		calls = append(calls, c.r.claimCall(cl))
-	}
-	epochs, err := c.epochCalls(ctx, claims)
-	if err != nil {
+	if err := g.write(timed, c.r); err != nil {
 		c.r.metrics.OperationErrors.WithLabelValues("claim").Inc()
-		answer(claims, err)
-		claims, calls, epochs = nil, nil, nil
+		c.answer(g.claims, err)
+		g.claims = g.claims[:0]
 	}
-	for _, e := range epochs {
-		calls = append(calls, e)
-	}
-	for _, rel := range releases {
-		calls = append(calls, newCall(releaseScript,
-			[]string{c.r.keys.Address(rel.address)}, c.r.opts.NodeID, rel.token))
-	}
-
 	began := time.Now()
-	_ = c.r.run(ctx, calls, nil)
-	c.finishClaims(claims, calls[:len(claims)], epochs, began)
-	c.finishReleases(releases, calls[len(calls)-len(releases):], began)
+	_ = c.r.run(timed, g.calls.list, nil)
+	c.finishClaims(g, began)
+	c.finishReleases(g, began)
 }
 
-// epochCalls returns a call for each master that the claims touch, by tag, and
-// notes the tag in each claim.
-func (c *committer) epochCalls(ctx context.Context, claims []*claim) (map[string]*call, error) {
-	keys := make([]string, len(claims))
-	for i, cl := range claims {
-		keys[i] = c.r.keys.Address(cl.address)
-	}
-	calls, tags, err := c.r.epochCalls(ctx, keys)
-	for i, tag := range tags {
-		claims[i].master = tag
-	}
-	return calls, err
-}
-
-func (c *committer) finishClaims(claims []*claim, calls []*call, epochs map[string]*call, began time.Time) {
-	if len(claims) == 0 {
+func (c *committer) finishClaims(g *group, began time.Time) {
+	if len(g.claims) == 0 {
 		return
 	}
-	var failed error
-	for i, cl := range claims {
-		epoch, err := epochs[cl.master].cmd.Text()
-		if err == nil {
-			cl.epoch = epoch
-			err = cl.read(calls[i].cmd)
-		}
-		if err != nil {
-			cl.err, failed = err, err
-		}
-	}
-	if err := c.r.seeAll(epochs); err != nil {
+	failed := g.readClaims()
+	if err := c.r.seeAll(g.epochs); err != nil {
 		failed = err
 	}
 	c.r.observe("claim", began, failed)
+	for _, cl := range g.claims {
+		cl.answered(c.r, cl)
+	}
+}
+
+// answer ends claims that were not sent.
+func (c *committer) answer(claims []*claim, err error) {
 	for _, cl := range claims {
-		close(cl.done)
+		cl.err = err
+		cl.answered(c.r, cl)
 	}
 }
 
 // finishReleases puts those that failed back, to be sent again a little later.
-func (c *committer) finishReleases(releases []release, calls []*call, began time.Time) {
-	if len(releases) == 0 {
+func (c *committer) finishReleases(g *group, began time.Time) {
+	if len(g.releases) == 0 {
 		return
 	}
-	var failed error
-	var again []release
-	for i, rel := range releases {
-		if err := calls[i].cmd.Err(); err != nil {
-			failed = err
-			again = append(again, rel)
-		} else if rel.doubtful {
-			rel.doubtful = false
-			time.AfterFunc(releaseRetry, func() { c.release(rel) })
-		}
-	}
+	again, failed := g.readReleases(func(rel release) {
+		rel.doubtful = false
+		time.AfterFunc(releaseRetry, func() { c.release(rel) })
+	})
 	c.r.observe("release", began, failed)
 	if failed == nil {
 		return

@@ -72,11 +72,11 @@ func (r *Registry) stillSettled(c *claim) bool {
 	return r.settledIn(c.master, c.epoch)
 }
 
-// awaitSettled returns when the last seen epoch of master is settled.
-func (r *Registry) awaitSettled(ctx context.Context, master string) error {
+// awaitSettled returns when the last seen epoch of a claim's master is settled.
+func (r *Registry) awaitSettled(ctx context.Context, cl *claim) error {
 	for {
 		r.mu.Lock()
-		e, changed := r.epochs[master], r.epochsChanged
+		e, changed := r.epochs[cl.master], r.epochsChanged
 		settled := e != nil && !e.settled.IsZero()
 		r.mu.Unlock()
 		if settled {
@@ -84,10 +84,10 @@ func (r *Registry) awaitSettled(ctx context.Context, master string) error {
 		}
 		select {
 		case <-changed:
-		case <-r.stopping:
-			return errStopped
+		case <-cl.gone:
+			return errGivenUp
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", ErrUnsettled, ctx.Err())
+			return fmt.Errorf("%w: %w", ErrUnsettled, context.Cause(ctx))
 		}
 	}
 }

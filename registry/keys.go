@@ -7,7 +7,19 @@ import "strings"
 type Keys struct{ prefix string }
 
 // Address is the hash of an address's owners: nodeID -> token.
-func (k Keys) Address(address string) string { return k.prefix + ":addr:{" + address + "}" }
+func (k Keys) Address(address string) string {
+	var b strings.Builder
+	b.Grow(len(k.prefix) + len(address) + len(":addr:{}"))
+	k.writeAddress(&b, address)
+	return b.String()
+}
+
+func (k Keys) writeAddress(b *strings.Builder, address string) {
+	b.WriteString(k.prefix)
+	b.WriteString(":addr:{")
+	b.WriteString(address)
+	b.WriteByte('}')
+}
 
 // Node is the hash that holds a node's lease.
 func (k Keys) Node(nodeID string) string { return k.prefix + ":node:{" + nodeID + "}" }

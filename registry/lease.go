@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 )
 
 // Lease is this node's claim of an address, from Claim until Release. It is
@@ -26,7 +27,9 @@ type Lease struct {
 func (l *Lease) Address() string { return l.address }
 
 // Token returns the claim's token, unique for each claim of the node.
-func (l *Lease) Token() string { return strconv.FormatUint(l.number, 16) }
+func (l *Lease) Token() string { return strconv.FormatUint(l.number, tokenBase) }
+
+const tokenBase = 16
 
 // Owner is one node's entry for an address.
 type Owner struct {
@@ -42,43 +45,105 @@ type Owner struct {
 // no owner is missed; if ctx ends before, the error wraps ErrUnsettled. On any
 // error the entry, if it was written, is released.
 func (r *Registry) Claim(ctx context.Context, l *Lease, address string) (others []Owner, err error) {
-	l.address, l.number = address, r.tokens.Add(1)
-	others, err = r.claim(ctx, l)
-	if err != nil {
-		answered := errors.Is(err, ErrHeld) || errors.Is(err, ErrUnsettled)
-		r.committer.release(release{address: address, token: l.Token(), doubtful: !answered})
-		return nil, fmt.Errorf("claim %q: %w", address, err)
+	type answer struct {
+		others []Owner
+		err    error
 	}
-	return others, nil
+	answers := make(chan answer, 1)
+	deadline, _ := ctx.Deadline()
+	cl := &claim{deadline: deadline, gone: ctx.Done(), claimed: func(others []Owner, err error) { answers <- answer{others, err} }}
+	r.beginClaim(cl, l, address)
+	select {
+	case a := <-answers:
+		return a.others, a.err
+	case <-ctx.Done():
+		if r.committer.giveUp(cl) {
+			return nil, cl.failure(ctx.Err())
+		}
+		a := <-answers // on its way
+		return a.others, a.err
+	}
 }
 
-// claim claims until the claim was made in a settled epoch, because only then
-// did it see every other owner.
-func (r *Registry) claim(ctx context.Context, l *Lease) ([]Owner, error) {
-	for {
-		c, err := r.committer.claim(ctx, l, r.opts.Duplicates, "new")
-		if err != nil {
-			return nil, err
-		}
-		if err := c.wait(ctx); err != nil {
-			return nil, err
-		}
-		if c.verdict == written && r.admit(l, c.master, c.epoch) {
-			return c.others, nil
-		}
-		if !r.stillSettled(c) {
-			if err := r.awaitSettled(ctx, c.master); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if c.verdict != refused {
-			continue // settled meanwhile
-		}
-		if err := r.pruneDead(ctx, l.address, c.others); err != nil {
-			return nil, err
-		}
+// ClaimAsync begins a claim and returns at once. claimed is called exactly once,
+// with what Claim would have returned, from a goroutine of the registry or before
+// ClaimAsync returns; it must not block. A claim that can't be sent, or must be
+// repeated, before the deadline fails; one that is under way then has its answer
+// still, in the time that a round trip may take. A zero deadline is none.
+func (r *Registry) ClaimAsync(deadline time.Time, l *Lease, address string, claimed func(others []Owner, err error)) {
+	r.beginClaim(&claim{deadline: deadline, claimed: claimed}, l, address)
+}
+
+func (r *Registry) beginClaim(cl *claim, l *Lease, address string) {
+	l.address, l.number = address, r.tokens.Add(1)
+	cl.lease, cl.address, cl.number = l, address, l.number
+	cl.rule, cl.answered = r.opts.Duplicates, (*Registry).claimAnswered
+	if err := r.committer.claim(cl); err != nil {
+		r.failClaim(cl, err)
 	}
+}
+
+// claimAnswered ends a claim, or begins what has to happen before it is made
+// again.
+func (r *Registry) claimAnswered(cl *claim) {
+	switch {
+	case cl.err != nil:
+		r.failClaim(cl, cl.err)
+	case cl.verdict == written && r.admit(cl):
+		cl.claimed(cl.others, nil)
+	case !cl.over.Load():
+		r.repeatClaim(cl)
+	}
+}
+
+// failClaim ends a claim with an error and releases what it wrote.
+func (r *Registry) failClaim(cl *claim, err error) {
+	if errors.Is(err, errGivenUp) || !cl.over.CompareAndSwap(false, true) {
+		return // Claim itself ends it
+	}
+	if cl.wrote {
+		r.committer.release(release{address: cl.address, number: cl.number, doubtful: cl.err != nil})
+	}
+	cl.claimed(nil, cl.failure(err))
+}
+
+// repeatClaim makes a claim once more when what was in its way is gone, because
+// only a claim that was made in a settled epoch saw every other owner. It waits
+// for that in a goroutine; at maxWaitingClaims of them the claim fails.
+func (r *Registry) repeatClaim(cl *claim) {
+	if r.repeating.Add(1) > maxWaitingClaims {
+		r.repeating.Add(-1)
+		r.failClaim(cl, errBusy)
+		return
+	}
+	r.ended.Go(func() {
+		defer r.repeating.Add(-1)
+		err := r.clearWay(cl)
+		if err == nil {
+			err = r.committer.claim(cl)
+		}
+		if err != nil {
+			r.failClaim(cl, err)
+		}
+	})
+}
+
+// clearWay waits until the epoch is settled, or else removes the dead owners
+// that a claim was refused for.
+func (r *Registry) clearWay(cl *claim) error {
+	ctx, cancel := r.stopping, context.CancelFunc(func() {})
+	if !cl.deadline.IsZero() {
+		ctx, cancel = context.WithDeadline(ctx, cl.deadline)
+	}
+	defer cancel()
+	switch {
+	case !r.stillSettled(cl):
+		cl.unsettled.Store(true)
+		return r.awaitSettled(ctx, cl)
+	case cl.verdict == refused:
+		return r.pruneDead(ctx, cl.address, cl.others)
+	}
+	return nil // settled meanwhile
 }
 
 // pruneDead removes the owners whose nodes are dead. The error is ErrHeld if one
@@ -100,17 +165,18 @@ func (r *Registry) pruneDead(ctx context.Context, address string, owners []Owner
 	return r.Prune(ctx, address, owners...)
 }
 
-// admit begins to refresh l, if the epoch that its claim was made in is settled
-// and still the last one seen. Else the entry may be lost already, and the
-// verification that follows would not know of it.
-func (r *Registry) admit(l *Lease, master, epoch string) bool {
+// admit begins to refresh the lease of a claim, if the epoch that the claim was
+// made in is settled and still the last one seen. Else the entry may be lost
+// already, and the verification that follows would not know of it. It ends the
+// claim, unless it was given up.
+func (r *Registry) admit(cl *claim) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.settledIn(master, epoch) {
+	if !r.settledIn(cl.master, cl.epoch) || !cl.over.CompareAndSwap(false, true) {
 		return false
 	}
-	r.wheel.add(l)
-	l.held = true
+	r.wheel.add(cl.lease)
+	cl.lease.held = true
 	r.metrics.Leases.Inc()
 	return true
 }
@@ -125,7 +191,7 @@ func (r *Registry) Release(l *Lease) {
 	if r.forget(l) {
 		// Under mu, so that a claim of the same lease that the refresher
 		// queues is either before this or not made.
-		r.committer.release(release{address: l.address, token: l.Token()})
+		r.committer.release(release{address: l.address, number: l.number})
 	}
 }
 
@@ -149,11 +215,12 @@ func (r *Registry) Prune(ctx context.Context, address string, owners ...Owner) e
 }
 
 func (r *Registry) pruneCall(address string, owners []Owner) *call {
-	pairs := make([]any, 0, 2*len(owners))
+	keys, pairs := make([]string, 0, len(owners)), make([]any, 0, 2*len(owners))
 	for _, o := range owners {
+		keys = append(keys, r.keys.Address(address))
 		pairs = append(pairs, o.NodeID, o.Token)
 	}
-	return newCall(releaseScript, []string{r.keys.Address(address)}, pairs...)
+	return newCall(releaseScript, keys, pairs...)
 }
 
 func (r *Registry) pruneAll(ctx context.Context, calls []*call) error {

@@ -143,7 +143,7 @@ func TestReleasesBeyondTheBoundAreLeftToTheTTL(t *testing.T) {
 	r, err := New(Options{Redis: redistest.Start(t).Client(t), NodeID: "a"})
 	must(t, err)
 	for range maxWaitingReleases + 3 {
-		r.committer.release(release{address: "alice", token: "token"})
+		r.committer.release(release{address: "alice", number: 1})
 	}
 	if n := value(t, r.metrics.OperationErrors.WithLabelValues("release")); n != 3 {
 		t.Errorf("%v releases dropped, want 3", n)
@@ -151,6 +151,9 @@ func TestReleasesBeyondTheBoundAreLeftToTheTTL(t *testing.T) {
 	r.committer.claims = make([]*claim, maxWaitingClaims)
 	_, err = r.Claim(t.Context(), new(Lease), "alice")
 	wantError(t, err, errBusy)
+	if n := len(r.committer.releases); n != maxWaitingReleases {
+		t.Errorf("%d releases wait: a claim that was not sent is released", n)
+	}
 	r.committer.claims = nil
 	r.committer.abort()
 }

@@ -57,48 +57,65 @@ func (f *refresher) reclaim(ctx context.Context, leases []*Lease) error {
 // claimAgain claims all of waiting, in as few groups as the committer makes of
 // them, and returns those that were refused because others own the address.
 func (f *refresher) claimAgain(ctx context.Context, waiting []*lost) (others []*lost, failed error) {
-	var queued []*lost
+	answers := make(chan *lost, len(waiting))
+	queued := 0
 	for _, w := range waiting {
-		c, err := f.claimHeld(ctx, w.lease, w.rule)
+		claiming, err := f.claimHeld(w, answers)
 		if err != nil {
 			failed = err
 			break
 		}
-		if c != nil {
-			w.claim = c
-			queued = append(queued, w)
+		if claiming {
+			queued++
 		}
 	}
-	for _, w := range queued {
-		if err := w.claim.wait(ctx); err != nil {
-			failed = err
-			continue
-		}
-		switch w.claim.verdict {
-		case written:
-			f.r.metrics.LeasesLost.WithLabelValues("missing").Inc()
-			if f.holds(w.lease) {
-				f.r.events.Reclaimed(w.lease, w.claim.others)
+	for range queued {
+		select {
+		case w := <-answers:
+			switch {
+			case w.claim.err != nil:
+				failed = w.claim.err
+			case f.restored(w):
+			default:
+				others = append(others, w)
 			}
-		case superseded:
-			f.lose(w.lease)
-		default:
-			others = append(others, w)
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 	}
 	return others, failed
 }
 
-// claimHeld queues a claim of l unless l was released. Release takes the same
-// lock, so a release that comes later is committed later: no entry outlives its
-// session.
-func (f *refresher) claimHeld(ctx context.Context, l *Lease, rule Duplicates) (*claim, error) {
+// restored tells what became of a lease whose claim was answered; it is false if
+// others own the address.
+func (f *refresher) restored(w *lost) bool {
+	switch w.claim.verdict {
+	case written:
+		f.r.metrics.LeasesLost.WithLabelValues("missing").Inc()
+		if f.holds(w.lease) {
+			f.r.events.Reclaimed(w.lease, w.claim.others)
+		}
+	case superseded:
+		f.lose(w.lease)
+	default:
+		return false
+	}
+	return true
+}
+
+// claimHeld queues a claim of a lease unless it was released. Release takes the
+// same lock, so a release that comes later is committed later: no entry outlives
+// its session.
+func (f *refresher) claimHeld(w *lost, answers chan<- *lost) (bool, error) {
 	f.r.mu.Lock()
 	defer f.r.mu.Unlock()
+	l := w.lease
 	if !l.held {
-		return nil, nil
+		return false, nil
 	}
-	return f.r.committer.claim(ctx, l, rule, "again")
+	w.claim = &claim{lease: l, address: l.address, number: l.number, rule: w.rule, again: true,
+		answered: func(*Registry, *claim) { answers <- w }}
+	return true, f.r.committer.claim(w.claim)
 }
 
 func (f *refresher) holds(l *Lease) bool {

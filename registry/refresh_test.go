@@ -102,14 +102,18 @@ func TestReleaseDuringReclaimLeavesNoEntry(t *testing.T) {
 	l := a.claim("alice")
 	must(t, a.rdb.Del(t.Context(), a.keys.Address("alice")).Err())
 	s.Pause()
-	c, err := a.refresher.claimHeld(t.Context(), l, Allow)
+	w, answers := &lost{lease: l, rule: Allow}, make(chan *lost, 1)
+	claiming, err := a.refresher.claimHeld(w, answers)
 	must(t, err)
+	if !claiming {
+		t.Error("a held lease is not claimed again")
+	}
 	a.Release(l)
-	if c, _ := a.refresher.claimHeld(t.Context(), l, Allow); c != nil {
+	if claiming, _ := a.refresher.claimHeld(w, answers); claiming {
 		t.Error("a released lease is claimed again")
 	}
 	s.Resume()
-	must(t, c.wait(t.Context()))
+	must(t, receive(t, answers, "the claim is answered").claim.err)
 	a.committed()
 	a.wantOwners("alice")
 }
@@ -135,7 +139,7 @@ func (w *watcher) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 			}
 			w.calls++
 			for i := range args[2].(int) {
-				w.refreshes[args[3+i].(string)]++
+				w.refreshes[*args[3+i].(*string)]++
 			}
 		}
 		return next(ctx, cmds)

@@ -10,7 +10,6 @@ const (
 	maxSlots     = 300                   // ticks in a refresh interval
 	minTick      = 10 * time.Millisecond // so a short interval has fewer
 	maxCatchUp   = 4                     // slots refreshed at once when ticks came late
-	refreshKeys  = 128                   // leases that one script call extends
 	refreshBatch = 1024                  // leases that one pipeline extends
 )
 
@@ -175,24 +174,23 @@ func (f *refresher) refresh(ctx context.Context, leases []*Lease) error {
 
 // refreshCalls returns the calls that extend leases, and which leases each
 // extends: many outside Cluster, where keys of one call must share a slot.
-func (r *Registry) refreshCalls(leases []*Lease) (calls []*call, chunks [][]*Lease) {
-	size := refreshKeys
-	if r.masters.cluster != nil {
-		size = 1
-	}
+func (r *Registry) refreshCalls(leases []*Lease) (list []*call, chunks [][]*Lease) {
+	var c calls
 	for len(leases) > 0 {
-		n := min(len(leases), size)
-		keys, args := make([]string, n), make([]any, 2, n+2)
-		args[0], args[1] = r.opts.NodeID, r.timing.LeaseTTL().Milliseconds()
-		for i, l := range leases[:n] {
-			keys[i] = r.keys.Address(l.address)
-			args = append(args, l.Token())
+		n := min(len(leases), r.keysOfACall())
+		c.begin(refreshScript, n, 2+n)
+		for _, l := range leases[:n] {
+			c.key(r.keys, l.address)
 		}
-		calls = append(calls, newCall(refreshScript, keys, args...))
+		c.value(&r.opts.NodeID)
+		c.value(r.timing.LeaseTTL().Milliseconds())
+		for _, l := range leases[:n] {
+			c.token(l.number)
+		}
 		chunks = append(chunks, leases[:n])
 		leases = leases[n:]
 	}
-	return calls, chunks
+	return c.list, chunks
 }
 
 // lose stops refreshing a lease that another session took.

@@ -73,7 +73,8 @@ type Registry struct {
 	log       *slog.Logger
 	committer *committer
 	refresher *refresher
-	stopping  chan struct{} // closed by Stop
+	stopping  context.Context // ends when Stop begins
+	stop      context.CancelCauseFunc
 	settling  chan struct{} // holds a token while somebody looks at the peers
 
 	// Set by Start.
@@ -84,7 +85,7 @@ type Registry struct {
 
 	tokens      atomic.Uint64 // the last claim's
 	undisturbed atomic.Bool
-	stopOnce    sync.Once
+	repeating   atomic.Int64 // claims that repeatClaim waits for
 
 	mu            sync.Mutex // guards what follows, the leases, and parts of refresher
 	wheel         *wheel
@@ -136,11 +137,11 @@ func New(opts Options) (*Registry, error) {
 		metrics:       opts.Metrics,
 		log:           opts.Logger,
 		events:        noEvents{},
-		stopping:      make(chan struct{}),
 		settling:      make(chan struct{}, 1),
 		epochs:        make(map[string]*epoch),
 		epochsChanged: make(chan struct{}),
 	}
+	r.stopping, r.stop = context.WithCancelCause(context.Background())
 	r.masters = newMasters(r.keys, r.rdb)
 	r.committer = newCommitter(r)
 	r.refresher, r.wheel = newRefresher(r)
@@ -168,7 +169,7 @@ func (r *Registry) Start(events Events) {
 // node's lease, in the time that ctx allows. Leases that are still held stay in
 // Redis; without the node's lease they count no more.
 func (r *Registry) Stop(ctx context.Context) error {
-	r.stopOnce.Do(func() { close(r.stopping) })
+	r.stop(errStopped)
 	r.committer.stop()
 	if r.cancel != nil {
 		r.stopRefreshing()

@@ -26,23 +26,28 @@ var (
 
 type script struct {
 	*redis.Script
-	source string
+	sha any // the name that Redis knows it by, as an argument
 }
 
 func newScript(source string) *script {
-	return &script{Script: redis.NewScript(source), source: source}
+	s := redis.NewScript(source)
+	return &script{Script: s, sha: s.Hash()}
 }
 
 // call is one script call that travels in a pipeline. All keys lie in one slot.
 type call struct {
 	script *script
-	keys   []string
-	args   []any
+	args   []any      // of the command
 	cmd    *redis.Cmd // the answer, once run
 }
 
 func newCall(s *script, keys []string, args ...any) *call {
-	return &call{script: s, keys: keys, args: args}
+	all := make([]any, 0, 3+len(keys)+len(args))
+	all = append(all, "evalsha", s.sha, len(keys))
+	for i := range keys {
+		all = append(all, &keys[i])
+	}
+	return &call{script: s, args: append(all, args...)}
 }
 
 // numbers returns the call's answer as n numbers.
@@ -80,7 +85,9 @@ func (r *Registry) run(ctx context.Context, calls []*call, queue func(redis.Pipe
 func (r *Registry) send(ctx context.Context, calls []*call, queue func(redis.Pipeliner)) error {
 	pipe := r.rdb.Pipeline()
 	for _, c := range calls {
-		c.cmd = c.script.EvalSha(ctx, pipe, c.keys, c.args...)
+		c.cmd = redis.NewCmd(ctx, c.args...)
+		c.cmd.SetFirstKeyPos(3)
+		_ = pipe.Process(ctx, c.cmd)
 	}
 	if queue != nil {
 		queue(pipe)

@@ -1,44 +1,57 @@
--- Makes a node an owner of an address and tells who else owns it.
+-- Makes a node an owner of addresses and tells who else owns them.
 --
--- KEYS[1]  hash of the address's owners: nodeID -> token
--- ARGV[1]  the node's ID
--- ARGV[2]  the claim's token
--- ARGV[3]  TTL of the hash in milliseconds
--- ARGV[4]  what to do about other owners:
---            allow    own the address beside them
---            replace  delete their entries
---            reject   write nothing if there are any
--- ARGV[5]  new: overwrite an earlier claim of this node
---          again: restore an entry that was lost; an entry of this node that
---          holds another token is a newer claim and stays
+-- KEYS[i]    hash of an address's owners: nodeID -> token (in Cluster one key
+--            a call)
+-- ARGV[1]    the node's ID
+-- ARGV[2]    TTL of the hashes in milliseconds
+-- ARGV[3]    what to do about other owners:
+--              allow    own the address beside them
+--              replace  delete their entries
+--              reject   write nothing if there are any
+-- ARGV[4]    new: overwrite an earlier claim of this node
+--            again: restore an entry that was lost; an entry of this node that
+--            holds another token is a newer claim and stays
+-- ARGV[4+i]  the claim's token for KEYS[i]
 --
--- Returns {verdict, nodeID, token, nodeID, token, ...}: the other owners after
--- the verdict, which is
+-- Returns nothing about a key that was written and has no other owner, which is
+-- nearly every one; for each of the others
+-- {i, verdict, nodeID, token, nodeID, token, ...}: the other owners after the
+-- verdict, which is
 --   1  written
 --   0  not written, others own the address (reject)
 --   2  not written, a newer claim of this node owns the address (again)
-local node, token, ttl, rule, kind = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local call = redis.call
+local node, ttl, rule, again = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == 'again'
 
-local reply = {1}
-local owners = redis.call('HGETALL', KEYS[1])
-for i = 1, #owners, 2 do
-  if owners[i] ~= node then
-    reply[#reply + 1] = owners[i]
-    reply[#reply + 1] = owners[i + 1]
-  elseif kind == 'again' and owners[i + 1] ~= token then
-    return {2}
+local function claim(i, key, token)
+  local owners = call('HGETALL', key)
+  local others
+  for j = 1, #owners, 2 do
+    if owners[j] ~= node then
+      others = others or {i, 1}
+      others[#others + 1] = owners[j]
+      others[#others + 1] = owners[j + 1]
+    elseif again and owners[j + 1] ~= token then
+      return {i, 2}
+    end
   end
+
+  if others and rule == 'reject' then
+    others[2] = 0
+    return others
+  end
+  if others and rule == 'replace' then
+    for j = 3, #others, 2 do
+      call('HDEL', key, others[j])
+    end
+  end
+  call('HSET', key, node, token)
+  call('PEXPIRE', key, ttl)
+  return others
 end
 
-if #reply > 1 and rule == 'reject' then
-  reply[1] = 0
-  return reply
+local reply = {}
+for i, key in ipairs(KEYS) do
+  reply[#reply + 1] = claim(i, key, ARGV[4 + i])
 end
-if rule == 'replace' then
-  for i = 2, #reply, 2 do
-    redis.call('HDEL', KEYS[1], reply[i])
-  end
-end
-redis.call('HSET', KEYS[1], node, token)
-redis.call('PEXPIRE', KEYS[1], ttl)
 return reply

@@ -1,13 +1,16 @@
--- Deletes entries of an address that still hold the given tokens.
+-- Deletes entries that still hold the given tokens.
 --
--- KEYS[1]  hash of the address's owners: nodeID -> token
--- ARGV     nodeID, token, nodeID, token, ...
+-- KEYS[i]     hash of an address's owners: nodeID -> token (in Cluster all keys
+--             of a call are the same)
+-- ARGV[2i-1]  a node's ID
+-- ARGV[2i]    the token of its claim
 --
 -- Returns how many entries were deleted.
 local deleted = 0
-for i = 1, #ARGV, 2 do
-  if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then
-    deleted = deleted + redis.call('HDEL', KEYS[1], ARGV[i])
+for i, key in ipairs(KEYS) do
+  local node = ARGV[2 * i - 1]
+  if redis.call('HGET', key, node) == ARGV[2 * i] then
+    deleted = deleted + redis.call('HDEL', key, node)
   end
 end
 return deleted

@@ -1,0 +1,174 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/beeline-ws/beeline/registry/redistest"
+)
+
+// pending is a claim whose answer comes later.
+type pending struct {
+	lease   Lease
+	answers chan pendingAnswer
+}
+
+type pendingAnswer struct {
+	others []Owner
+	err    error
+}
+
+func (n *testNode) begin(deadline time.Time, address string) *pending {
+	p := &pending{answers: make(chan pendingAnswer, 2)}
+	n.ClaimAsync(deadline, &p.lease, address, func(others []Owner, err error) { p.answers <- pendingAnswer{others, err} })
+	return p
+}
+
+func (p *pending) answer(t testing.TB) pendingAnswer {
+	t.Helper()
+	return receive(t, p.answers, "the claim is answered")
+}
+
+func TestEveryClaimOfAGroupHasItsOwnAnswer(t *testing.T) {
+	onEach(t, func(t *testing.T, s store) {
+		a, b := startNode(t, s, "a", Options{Duplicates: Reject}), startNode(t, s, "b", Options{Duplicates: Reject})
+		const clients = 300
+		held := make(map[int]*Lease)
+		for i := 0; i < clients; i += 3 {
+			held[i] = a.claim(fmt.Sprint("client", i))
+		}
+		var claims []*pending
+		for i := range clients {
+			claims = append(claims, b.begin(time.Now().Add(time.Minute), fmt.Sprint("client", i)))
+		}
+		for i, p := range claims {
+			got, address := p.answer(t), fmt.Sprint("client", i)
+			if atA := held[i]; atA != nil {
+				wantError(t, got.err, ErrHeld)
+				b.wantOwners(address, a.owner(atA))
+				continue
+			}
+			must(t, got.err)
+			b.wantOwners(address, b.owner(&p.lease))
+			b.wantTTL(address)
+		}
+		for _, p := range claims {
+			if len(p.answers) > 0 {
+				t.Error("a claim is answered twice")
+			}
+		}
+	})
+}
+
+func TestLaterClaimOfAGroupWins(t *testing.T) {
+	onEachOwn(t, func(t *testing.T, s store) {
+		a, b := startNode(t, s, "a", Options{Duplicates: Replace}), startNode(t, s, "b", Options{Duplicates: Replace})
+		atB := b.claim("alice")
+		first, second := a.begin(time.Time{}, "alice"), a.begin(time.Time{}, "alice")
+		others := first.answer(t).others
+		if len(others) != 1 || others[0] != b.owner(atB) {
+			t.Errorf("others: %v, want b's", others)
+		}
+		must(t, second.answer(t).err)
+		a.wantOwners("alice", a.owner(&second.lease))
+	})
+}
+
+func TestClaimsPastTheirDeadlineAreNotSent(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartOwn(t)
+	s.AwaitUptime()
+	a := startNode(t, single(s), "a", Options{})
+	a.claim("warm")
+	s.Pause()
+	sent := a.begin(time.Time{}, "sent")
+	eventually(t, func() bool { return a.waiting() == 0 }, func() string { return "the first claim is not sent" })
+	soon := time.Now().Add(20 * time.Millisecond)
+	late, inTime := a.begin(soon, "late"), a.begin(soon.Add(time.Minute), "in time")
+	time.Sleep(time.Until(soon) + time.Millisecond) // what is tested: a deadline that passes
+	before := a.wantsReleased()
+	s.Resume()
+	must(t, sent.answer(t).err)
+	wantError(t, late.answer(t).err, context.DeadlineExceeded)
+	must(t, inTime.answer(t).err)
+	a.wantOwners("late")
+	if late.lease.held || a.wantsReleased() != before {
+		t.Error("a claim that was not sent is held or released")
+	}
+}
+
+// waiting returns how many claims are queued.
+func (n *testNode) waiting() int {
+	n.committer.mu.Lock()
+	defer n.committer.mu.Unlock()
+	return len(n.committer.claims)
+}
+
+// wantsReleased returns how many releases are queued.
+func (n *testNode) wantsReleased() int {
+	n.committer.mu.Lock()
+	defer n.committer.mu.Unlock()
+	return len(n.committer.releases)
+}
+
+func TestUnsettledClaimsEndAtTheirDeadlineOrTheStop(t *testing.T) {
+	onEachOwn(t, func(t *testing.T, s store) {
+		opts := Options{Heartbeat: time.Minute}
+		a := startNode(t, s, "a", opts)
+		quietNode(t, s, "mute", opts) // nobody settles without it
+		s.flush(t)
+		endless := a.begin(time.Time{}, "alice")
+		short := a.begin(time.Now().Add(200*time.Millisecond), "bob")
+		wantError(t, short.answer(t).err, ErrUnsettled)
+		ctx, cancel := context.WithCancel(t.Context())
+		givenUp := make(chan error, 1)
+		go func() {
+			_, err := a.Claim(ctx, new(Lease), "carol")
+			givenUp <- err
+		}()
+		eventually(t, func() bool { return a.repeating.Load() == 2 }, func() string { return "the claims do not wait" })
+		cancel()
+		wantError(t, receive(t, givenUp, "the claim is given up"), ErrUnsettled)
+		eventually(t, func() bool { return a.repeating.Load() == 1 }, func() string { return "a claim that was given up goes on" })
+		for _, address := range []string{"bob", "carol"} {
+			a.eventuallyOwners(address)
+		}
+
+		must(t, a.Stop(t.Context()))
+		if got := endless.answer(t); !errors.Is(got.err, errStopped) {
+			t.Errorf("after the stop: %v", got.err)
+		}
+		wantError(t, a.begin(time.Time{}, "dave").answer(t).err, errStopped)
+	})
+}
+
+func TestClaimsThatWaitForAnEpochAreBounded(t *testing.T) {
+	t.Parallel()
+	r, err := New(Options{Redis: redistest.Start(t).Client(t), NodeID: "a"})
+	must(t, err)
+	r.repeating.Store(maxWaitingClaims)
+	var got error
+	r.claimAnswered(&claim{address: "alice", claimed: func(_ []Owner, err error) { got = err }})
+	wantError(t, got, errBusy)
+	if n := r.repeating.Load(); n != maxWaitingClaims {
+		t.Errorf("%d wait", n)
+	}
+}
+
+func TestMalformedAnswersAreErrors(t *testing.T) {
+	t.Parallel()
+	claims := []*claim{{}, {}}
+	for _, exception := range []any{
+		"text", []any{}, []any{int64(1)}, []any{int64(0), int64(1)}, []any{int64(3), int64(1)},
+		[]any{int64(1), "written"}, []any{int64(1), int64(1), "a"}, []any{int64(1), int64(1), "a", nil},
+	} {
+		wantError(t, readException(claims, exception), errMalformed)
+	}
+	must(t, readException(claims, []any{int64(2), int64(refused), "a", "t"}))
+	if claims[1].verdict != refused || len(claims[1].others) != 1 {
+		t.Errorf("read: %+v", claims[1])
+	}
+}

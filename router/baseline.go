@@ -34,9 +34,7 @@ func (w *broadcast) send(p *pending) {
 	w.count++
 	w.r.track(p)
 	w.asked = append(w.asked, p)
-	if w.count == 1 || len(w.batch) > maxBatchBytes {
-		w.r.kick()
-	}
+	w.r.post()
 }
 
 // gather makes the post of what has gathered.
@@ -90,7 +88,7 @@ func (w subscribe) send(p *pending) {
 			r.lookUpReceivers([]*pending{p})
 		}
 	}})
-	r.kick()
+	r.post()
 }
 
 // track waits for the receipt of a baseline's message, if somebody asked for it.

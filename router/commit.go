@@ -1,6 +1,7 @@
 package router
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -15,13 +16,23 @@ const commitTimeout = 3 * time.Second
 // restFailed is how long the committer waits after a round trip that failed.
 const restFailed = 25 * time.Millisecond
 
-// post is one PUBLISH, and what to do with the number of its receivers.
+// post is one PUBLISH, and who takes the number of its receivers.
 type post struct {
 	channel   string
 	private   bool // a node's channel: sharded in a Cluster
 	payload   []byte
 	envelopes int
-	then      func(receivers int64, err error) // with mu held; may be nil
+	batch     batch                            // of a link; else
+	then      func(receivers int64, err error) // of a baseline, with mu held
+}
+
+// replied takes the reply, with mu held.
+func (p *post) replied(r *Router, receivers int64, err error) {
+	if p.then != nil {
+		p.then(receivers, err)
+		return
+	}
+	p.batch.link.published(r, &p.batch, receivers, err)
 }
 
 // commit is one round trip: what gathered while the last one was under way.
@@ -48,7 +59,7 @@ func (r *Router) runCommitter(ctx context.Context) {
 			return
 		}
 		r.mu.Lock()
-		c := r.gather()
+		c := r.nextCommit()
 		r.unlock()
 		if len(c.routes)+len(c.posts) > 0 {
 			r.roundTrip(ctx, c)
@@ -56,32 +67,70 @@ func (r *Router) runCommitter(ctx context.Context) {
 	}
 }
 
-// gather takes the routes to look up, the links' batches and the baselines'
-// posts.
-func (r *Router) gather() *commit {
-	c := &commit{routes: r.lookups, posts: r.posts}
-	r.lookups, r.posts = nil, nil
+// nextCommit takes the routes to look up and, where there is no publisher, what is
+// to be published.
+func (r *Router) nextCommit() *commit {
+	c := &commit{routes: r.lookups}
+	r.lookups = nil
 	for _, rt := range c.routes {
 		rt.asked(r)
 	}
+	if r.pub == nil {
+		r.gather(c.add)
+	}
+	return c
+}
+
+func (c *commit) add(p *post) {
+	p.payload = bytes.Clone(p.payload)
+	c.posts = append(c.posts, *p)
+}
+
+// hasPosts tells whether anything is to be published.
+func (r *Router) hasPosts() bool {
+	return len(r.outgoing) > 0 || len(r.posts) > 0 || r.cast != nil && r.cast.count > 0
+}
+
+// post says that there is something to publish: in a Cluster the committer does
+// it, else whoever releases mu.
+func (r *Router) post() {
+	if r.pub == nil {
+		r.kick()
+	}
+}
+
+// gather gives out the links' batches and the baselines' posts. Payloads are only
+// lent.
+func (r *Router) gather(publish func(*post)) {
+	for i := range r.posts {
+		r.countPost(r.posts[i].envelopes, len(r.posts[i].payload))
+		publish(&r.posts[i])
+	}
+	clear(r.posts)
+	r.posts = r.posts[:0]
 	for _, l := range r.outgoing {
 		l.queued = false
 		if l.judged || (l.next == l.end() && l.in.owed.IsZero()) {
 			continue
 		}
-		b := l.batch(r, nil)
-		c.posts = append(c.posts, post{
-			channel: r.keys.Channel(l.node), private: true, payload: b.bytes, envelopes: b.count,
-			then: func(n int64, err error) { l.published(r, &b, n, err) },
-		})
+		b := l.batch(r, r.scratch[:0])
+		r.scratch = b.bytes
+		r.countPost(b.count, len(b.bytes))
+		publish(&post{channel: l.channel, private: true, payload: b.bytes, envelopes: b.count, batch: b})
 	}
 	r.outgoing = r.outgoing[:0]
 	if r.cast != nil {
 		if p, ok := r.cast.gather(); ok {
-			c.posts = append(c.posts, p)
+			r.countPost(p.envelopes, len(p.payload))
+			publish(&p)
 		}
 	}
-	return c
+}
+
+func (r *Router) countPost(envelopes, size int) {
+	r.m.Publishes.Inc()
+	r.m.PublishedBytes.Add(float64(size))
+	r.m.BatchEnvelopes.Observe(float64(envelopes))
 }
 
 // roundTrip sends a commit and takes Redis' answers. Lookups go first: their
@@ -103,10 +152,7 @@ func (r *Router) roundTrip(ctx context.Context, c *commit) {
 			to = open
 		}
 		replies[i] = r.publish(ctx, to, &c.posts[i])
-		r.m.PublishedBytes.Add(float64(len(c.posts[i].payload)))
-		r.m.BatchEnvelopes.Observe(float64(c.posts[i].envelopes))
 	}
-	r.m.Publishes.Add(float64(len(c.posts)))
 	r.m.CommitCommands.Observe(float64(pipe.Len()))
 	_, err := pipe.Exec(ctx)
 	if open != pipe && open.Len() > 0 {
@@ -118,10 +164,9 @@ func (r *Router) roundTrip(ctx context.Context, c *commit) {
 
 	r.revive(ctx, lookups)
 	r.mu.Lock()
-	for i, p := range c.posts {
-		if p.then != nil {
-			p.then(replies[i].Result())
-		}
+	for i := range c.posts {
+		n, err := replies[i].Result()
+		c.posts[i].replied(r, n, err)
 	}
 	empty := r.take(c.routes, lookups)
 	r.unlock()

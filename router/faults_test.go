@@ -1,15 +1,18 @@
 package router
 
 import (
-	"context"
+	"bytes"
+	"errors"
+	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
 // A publish that returns before it is sent, into an unbounded slice, loses
@@ -52,47 +55,50 @@ func TestEverySendHasExactlyOneOutcome(t *testing.T) {
 	}
 }
 
-// faultyWire interferes with what a client publishes in pipelines.
+// faultyWire interferes with what a node publishes.
 type faultyWire struct {
-	on    atomic.Bool
-	fault func(next redis.ProcessPipelineHook, ctx context.Context, cmds []redis.Cmder) error
+	wire
+	on    *atomic.Bool
+	fault func(next func([]byte) (int, error), b []byte) (int, error)
 }
 
-func (f *faultyWire) DialHook(next redis.DialHook) redis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
+func (f faultyWire) TryWrite(b []byte) (int, error) {
+	if !f.on.Load() {
+		return f.wire.TryWrite(b)
+	}
+	return f.fault(f.wire.TryWrite, b)
 }
-func (f *faultyWire) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
-func (f *faultyWire) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if !f.on.Load() || !strings.Contains(names(cmds), "publish") {
-			return next(ctx, cmds)
+
+// withFaults starts two nodes, the first of which has a fault when on is set.
+func withFaults(t *testing.T, d Delivery, fault func(next func([]byte) (int, error), b []byte) (int, error)) (c *cluster, on *atomic.Bool) {
+	t.Helper()
+	on = new(atomic.Bool)
+	return newCluster(t, 2, func(o *Options) {
+		o.Delivery = d
+		if o.NodeID == "n0" {
+			o.intercept = func(w wire) wire { return faultyWire{w, on, fault} }
 		}
-		return f.fault(next, ctx, cmds)
-	}
+	}), on
 }
 
-func names(cmds []redis.Cmder) (all string) {
-	for _, c := range cmds {
-		all += c.Name() + " "
-	}
-	return all
-}
-
-func sendThrough(t *testing.T, fault func(next redis.ProcessPipelineHook, ctx context.Context, cmds []redis.Cmder) error) (c *cluster, bob *testSession) {
+func sendThrough(t *testing.T, fault func(next func([]byte) (int, error), b []byte) (int, error)) {
 	t.Helper()
 	const messages = 200
-	c = newCluster(t, 2, nil)
-	wire := &faultyWire{fault: fault}
-	c.node(0).client.(*redis.Client).AddHook(wire)
-	bob = c.node(1).connect("bob")
-	wire.on.Store(true)
+	c, on := withFaults(t, Targeted, fault)
+	nobody := c.client.Subscribe(t.Context(), c.node(0).keys.Channel("xx")) // Redis counts it as a receiver
+	defer nobody.Close()
+	if _, err := nobody.Receive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	bob := c.node(1).connect("bob")
+	on.Store(true)
 	var want []string
 	var outs []<-chan Outcome
 	for i := range messages {
 		want = append(want, strconv.Itoa(i))
 		outs = append(outs, c.node(0).sendTo("bob", want[i]))
 		if i%5 == 0 {
-			<-outs[i] // so that there are many commits
+			<-outs[i] // so that there are many writes
 		}
 	}
 	for i, out := range outs {
@@ -101,51 +107,82 @@ func sendThrough(t *testing.T, fault func(next redis.ProcessPipelineHook, ctx co
 		}
 	}
 	bob.wantGot(want...)
-	return c, bob
 }
 
-// A PUBLISH that go-redis tries again, after its reply was lost, arrives twice.
-func TestPublishedTwiceIsDeliveredOnce(t *testing.T) {
-	sendThrough(t, func(next redis.ProcessPipelineHook, ctx context.Context, cmds []redis.Cmder) error {
-		_ = next(ctx, cmds)
-		return next(ctx, cmds)
-	})
+// twice publishes all on a connection of its own, too.
+func twice(t *testing.T) func(next func([]byte) (int, error), b []byte) (int, error) {
+	second, err := net.Dial("tcp", redistest.Start(t).Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { second.Close() })
+	return func(next func([]byte) (int, error), b []byte) (int, error) {
+		if _, err := second.Write(b); err != nil {
+			return 0, err
+		}
+		return next(b)
+	}
 }
+
+func TestPublishedTwiceIsDeliveredOnce(t *testing.T) { sendThrough(t, twice(t)) }
 
 // Redis may forget what it has confirmed: the subscriber's connection was just
 // breaking. The link notices and sends it again, in order.
 func TestLostPublishIsSentAgain(t *testing.T) {
-	var n atomic.Int64
-	sendThrough(t, func(next redis.ProcessPipelineHook, ctx context.Context, cmds []redis.Cmder) error {
-		if n.Add(1)%4 != 0 { // never twice in a row: the waits in between double
-			return next(ctx, cmds)
+	var n int
+	sendThrough(t, func(next func([]byte) (int, error), b []byte) (int, error) {
+		if n++; n%4 == 0 { // never twice in a row: the waits in between double
+			b = bytes.ReplaceAll(b, []byte(":ch:n1"), []byte(":ch:xx"))
 		}
-		var rest []redis.Cmder
-		for _, cmd := range cmds {
-			if p, ok := cmd.(*redis.IntCmd); ok && cmd.Name() == "publish" {
-				p.SetVal(1)
-				continue
-			}
-			rest = append(rest, cmd)
-		}
-		if len(rest) == 0 {
-			return nil
-		}
-		return next(ctx, rest)
+		return next(b)
 	})
+}
+
+// A connection that breaks while replies are awaited loses nothing.
+func TestBrokenPublisherGoesOn(t *testing.T) {
+	var n int
+	sendThrough(t, func(next func([]byte) (int, error), b []byte) (int, error) {
+		if n++; n%16 == 0 {
+			_, _ = next(b)
+			return 0, errors.New("broken")
+		}
+		return next(b)
+	})
+}
+
+// What the kernel does not take at once is written all the same.
+func TestPublisherWritesTheRest(t *testing.T) {
+	sendThrough(t, func(next func([]byte) (int, error), b []byte) (int, error) { return next(b[:len(b)/2]) })
+}
+
+func TestRepliesAreReadInPieces(t *testing.T) {
+	var got []string
+	r := newCluster(t, 1, nil).node(0).Router
+	p := &publisher{r: r}
+	for range 3 {
+		p.sent = append(p.sent, post{then: func(n int64, err error) { got = append(got, fmt.Sprint(n, err)) }})
+	}
+	var rest []byte
+	var err error
+	for _, c := range []byte(":1\r\n-ERR no\r\n:0\r\n") {
+		if rest, err = p.take(append(rest, c)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{"1 <nil>", "0 ERR no", "0 <nil>"}; !slices.Equal(got, want) || len(rest) > 0 {
+		t.Errorf("got %q and %q left, want %q", got, rest, want)
+	}
+	if _, err := p.take([]byte(":1\r\n")); err == nil {
+		t.Error("a reply that nobody waits for was taken")
+	}
 }
 
 // A baseline has no links; there the window of message IDs drops duplicates.
 func TestBaselinesDropDuplicatesByID(t *testing.T) {
 	for _, d := range []Delivery{Broadcast, Subscribe} {
-		c := newCluster(t, 2, func(o *Options) { o.Delivery = d })
-		wire := &faultyWire{fault: func(next redis.ProcessPipelineHook, ctx context.Context, cmds []redis.Cmder) error {
-			_ = next(ctx, cmds)
-			return next(ctx, cmds)
-		}}
-		c.node(0).client.(*redis.Client).AddHook(wire)
+		c, on := withFaults(t, d, twice(t))
 		bob := c.node(1).connect("bob")
-		wire.on.Store(true)
+		on.Store(true)
 		c.node(0).wantOutcome("bob", "1", Delivered)
 		c.node(0).wantOutcome("bob", "2", Delivered)
 		bob.wantGot("1", "2")

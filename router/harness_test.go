@@ -204,6 +204,12 @@ func (n *testNode) tryConnect(client string) (*testSession, error) {
 	return s, n.Join(ctx, client, s)
 }
 
+// Send sends at once, as a node does that has nothing more to send.
+func (n *testNode) Send(m Message, done func(MessageID, Outcome)) {
+	n.Router.Send(m, done)
+	n.Flush()
+}
+
 // sendTo sends and returns where the outcome will be.
 func (n *testNode) sendTo(to, data string) <-chan Outcome {
 	out := make(chan Outcome, 2) // two, so that a second outcome would be seen

@@ -54,6 +54,9 @@ func (r *Router) decide(ctx context.Context, l *link) {
 	}
 	r.mu.Lock()
 	l.judged, l.progress = false, time.Time{}
+	if r.pub != nil {
+		r.pub.reset()
+	}
 	r.dirty(l)
 	r.arm()
 	r.unlock()

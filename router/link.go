@@ -72,8 +72,9 @@ type item struct {
 
 // link is the router's state for a node it talks with. Router.mu guards it.
 type link struct {
-	node string
-	used time.Time
+	node    string
+	channel string
+	used    time.Time
 
 	// What goes out: window[i] has the number base+i; those below next are
 	// published, those below high may have been received.
@@ -82,7 +83,8 @@ type link struct {
 	next   uint64
 	high   uint64
 	window []item
-	queued bool // the committer will look at it
+	room   []item // what window is a part of, from its start
+	queued bool   // it is among what is to be published
 
 	// What waits for the peer: an acknowledgement, or that it hears again.
 	progress time.Time // of the acknowledgements, while some are awaited
@@ -109,7 +111,7 @@ type inlink struct {
 func (r *Router) linkTo(node string) *link {
 	l := r.links[node]
 	if l == nil {
-		l = &link{node: node}
+		l = &link{node: node, channel: r.keys.Channel(node)}
 		l.restart()
 		r.links[node] = l
 	}
@@ -123,7 +125,11 @@ func (l *link) push(r *Router, it item) bool {
 	if len(l.window) >= maxWindow {
 		return false
 	}
+	full := len(l.window) == cap(l.window)
 	l.window = append(l.window, it)
+	if full {
+		l.room = l.window
+	}
 	r.dirty(l)
 	return true
 }
@@ -137,18 +143,19 @@ func (r *Router) dirty(l *link) {
 	}
 	l.queued = true
 	r.outgoing = append(r.outgoing, l)
-	r.kick()
+	r.post()
 }
 
 // restart forgets what was sent. The peer sees a new link and takes its numbers
 // from the start; what was received stays.
 func (l *link) restart() {
 	l.id, l.base, l.next, l.high = rand.Uint64()|1, 1, 1, 1
-	l.window, l.progress, l.resend = nil, time.Time{}, firstResend
+	l.window, l.room, l.progress, l.resend = nil, nil, time.Time{}, firstResend
 }
 
 // batch is one PUBLISH of a link.
 type batch struct {
+	link  *link
 	first uint64
 	high  uint64 // the link's, before this batch
 	bytes []byte
@@ -163,7 +170,7 @@ func (l *link) batch(r *Router, b []byte) batch {
 		h.ack = ack{link: l.in.link, upTo: l.in.expected - 1, exceptions: l.in.exceptions}
 		l.in.owed = time.Time{}
 	}
-	out := batch{first: l.next, high: l.high, bytes: appendHeader(b, &h)}
+	out := batch{link: l, first: l.next, high: l.high, bytes: appendHeader(b, &h)}
 	for l.next < l.end() && len(out.bytes) < maxBatchBytes {
 		it := &l.window[l.next-l.base]
 		out.bytes = it.cargo.encode(out.bytes, it.first)
@@ -215,6 +222,9 @@ func (l *link) acknowledged(r *Router, a ack) {
 			exceptions = exceptions[1:]
 		}
 		l.pop(r, f)
+	}
+	if len(l.window) == 0 {
+		l.window = l.room[:0]
 	}
 	l.next = max(l.next, l.base)
 	l.resend, l.progress = firstResend, time.Time{}

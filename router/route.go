@@ -324,7 +324,6 @@ func (r *Router) answer(p *pending, o Outcome) {
 	p.answered = true
 	r.outcomes[o][pathRemote].Inc()
 	if p.done != nil {
-		id, done := p.ID, p.done
-		r.calls = append(r.calls, func() { done(id, o) })
+		r.calls = append(r.calls, call{p.done, p.ID, o})
 	}
 }

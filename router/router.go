@@ -52,6 +52,8 @@ type Options struct {
 	OwnerCache      int                 // addresses whose owners are cached; default 65,536; negative: none
 	Metrics         *metrics.Router     // required
 	Logger          *slog.Logger        // default: discard
+
+	intercept func(wire) wire // tests put themselves between the publisher and Redis
 }
 
 // Router takes messages from this node's sessions to their receivers' nodes,
@@ -77,6 +79,7 @@ type Router struct {
 	holdings *holdings
 	in       *inbox
 	way      way
+	pub      *publisher // nil in a Cluster
 	cast     *broadcast // way, under Broadcast
 
 	count      atomic.Uint64 // of messages
@@ -104,7 +107,8 @@ type Router struct {
 	posts    []post                 // for the next commit
 	later    []later
 	sweeping bool
-	calls    []func() // senders' callbacks, run when mu is released
+	scratch  []byte
+	calls    []call // senders' callbacks, run when mu is released
 
 	ctx     context.Context // ends the goroutines
 	cancel  context.CancelFunc
@@ -128,13 +132,16 @@ func New(opts Options) (*Router, error) {
 		peers:  &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}},
 		origin: rand.Uint64(), started: time.Now(),
 		holdings: newHoldings(opts.NodeID), quiet: quiet{limit: opts.OwnerCache},
-		probed:   make(chan uint64, 1), beatNow: make(chan struct{}, 1),
+		probed: make(chan uint64, 1), beatNow: make(chan struct{}, 1),
 		work: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
 		prunes: make(chan staleEntry, maxPrunes),
 		routes: make(map[string]*route), links: make(map[string]*link),
 		dead: make(map[string]struct{}), receipts: make(map[MessageID]*pending),
 	}
 	_, r.sharded = opts.Redis.(*redis.ClusterClient)
+	if single, ok := opts.Redis.(*redis.Client); ok {
+		r.pub = newPublisher(r, single)
+	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.stopped = r.ctx.Done()
 	r.in = newInbox(r)
@@ -167,6 +174,9 @@ func (r *Router) Start(ctx context.Context) error {
 	r.reg.Start(r)
 	r.run(r.in.run)
 	r.run(r.runCommitter)
+	if r.pub != nil {
+		r.run(r.pub.run)
+	}
 	r.run(r.runSweeper)
 	r.run(r.runPruner)
 	if err := r.firstBeat(ctx); err != nil {
@@ -250,10 +260,11 @@ func (r *Router) Stop(ctx context.Context) error {
 		}
 	}
 	r.lookups, r.posts = nil, nil // what they were for has its outcome
-	last := r.gather()
+	var last commit
+	r.gather(last.add)
 	r.unlock()
 	if len(last.posts) > 0 {
-		r.roundTrip(ctx, last)
+		r.roundTrip(ctx, &last)
 	}
 	err := r.reg.Stop(ctx)
 	r.peers.CloseIdleConnections()
@@ -277,7 +288,8 @@ func (r *Router) Health() error {
 // Send takes m to the sessions of m.To. It does not block and keeps nothing of
 // m. Messages that one goroutine sends to one address arrive in that order.
 // done, if not nil, is called exactly once with the message's ID and outcome,
-// from a goroutine of the router or before Send returns, and must not block.
+// from a goroutine of the router or before Send returns, and must not block. What
+// Send queues leaves with the next Flush.
 //
 // A message is Overloaded at once if the messages without outcome would have
 // more than MaxPendingBytes, or be more than 262,144.
@@ -288,10 +300,10 @@ func (r *Router) Send(m Message, done func(MessageID, Outcome)) {
 	o, path, now := r.sendNow(&m, accepted)
 	if !now {
 		r.accept(m, done, accepted)
-		r.unlock()
+		r.release()
 		return
 	}
-	r.unlock()
+	r.release()
 	r.outcomes[o][path].Inc()
 	if done != nil {
 		done(m.ID, o)
@@ -300,7 +312,10 @@ func (r *Router) Send(m Message, done func(MessageID, Outcome)) {
 
 // Flush sends what Send has queued. Whoever calls Send calls it once after each
 // batch of messages; it does not block.
-func (r *Router) Flush() {}
+func (r *Router) Flush() {
+	r.mu.Lock()
+	r.unlock()
+}
 
 // sendNow ends a message that needs no Redis: refused, or for this node alone.
 func (r *Router) sendNow(m *Message, accepted time.Time) (o Outcome, p path, now bool) {
@@ -348,12 +363,35 @@ func (r *Router) gauge() {
 	r.m.PendingBytes.Set(float64(r.pending.bytes))
 }
 
-// unlock releases mu and then runs the callbacks that gathered under it.
+// unlock publishes what is due, releases mu and then runs the callbacks that
+// gathered under it.
 func (r *Router) unlock() {
+	if r.pub != nil {
+		r.pub.flush()
+	}
+	r.release()
+}
+
+// release is unlock for those who leave the publishing to others.
+func (r *Router) release() {
+	if len(r.calls) == 1 { // often, and then nothing need be allocated
+		c := r.calls[0]
+		r.calls = r.calls[:0]
+		r.mu.Unlock()
+		c.done(c.id, c.outcome)
+		return
+	}
 	calls := r.calls
 	r.calls = nil
 	r.mu.Unlock()
-	for _, call := range calls {
-		call()
+	for _, c := range calls {
+		c.done(c.id, c.outcome)
 	}
+}
+
+// call is a sender's callback that is due.
+type call struct {
+	done    func(MessageID, Outcome)
+	id      MessageID
+	outcome Outcome
 }

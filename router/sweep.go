@@ -51,6 +51,9 @@ func (r *Router) sweepOnce() (again bool) {
 	for p := r.pending.oldest; p != nil && now.After(p.deadline.Add(-2*sweepEvery)); p = r.pending.oldest {
 		r.expire(p)
 	}
+	if r.pub != nil {
+		r.pub.watch(now)
+	}
 	again = r.runDue(now) || r.pending.oldest != nil
 	for _, l := range r.links {
 		again = l.watch(r, now) || again

@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/beeline-ws/beeline/registry"
 )
@@ -45,7 +46,7 @@ func (w *broadcast) gather() (post, bool) {
 	asked := w.asked
 	out := post{channel: w.r.keys.Broadcast(), payload: w.batch, envelopes: w.count, then: func(_ int64, err error) {
 		if err == nil { // else unknown until the deadline
-			w.r.lookUpReceivers(asked)
+			w.r.awaitReceipts(asked...)
 		}
 	}}
 	w.batch, w.count, w.asked = nil, 0, nil
@@ -85,7 +86,7 @@ func (w subscribe) send(p *pending) {
 		case n == 0 && !r.sharded:
 			p.conclude(r, Offline)
 		default:
-			r.lookUpReceivers([]*pending{p})
+			r.awaitReceipts(p)
 		}
 	}})
 	r.post()
@@ -138,24 +139,49 @@ func (*answer) kind() kind                       { return kindReceipt }
 
 func (a *answer) settle(*Router, registry.Owner, fate) {}
 
-// unconfirmed concludes the published messages that nobody waits for: nobody will
-// know what became of them. It returns the others that are still without a receipt.
-func (r *Router) unconfirmed(published []*pending) []*pending {
-	return slices.DeleteFunc(published, func(p *pending) bool {
+// receiptTime is how long the receipt of a published message may take before the
+// registry is asked whether anybody can have got it.
+const receiptTime = 20 * time.Millisecond
+
+// awaitReceipts takes published messages. Of those that nobody asked a receipt for
+// nobody will know what became of them; of the others the registry is asked if the
+// receipt does not come. It is called with mu held.
+func (r *Router) awaitReceipts(published ...*pending) {
+	for _, p := range published {
 		if p.done == nil {
 			p.conclude(r, Unconfirmed)
 		}
-		return !p.listed
-	})
+		if p.listed {
+			r.awaited = append(r.awaited, awaited{p, r.now()})
+		}
+	}
+}
+
+// awaited is a published message that waits for its receipt.
+type awaited struct {
+	p     *pending
+	since time.Time
+}
+
+// overdue looks up the receivers of messages whose receipts did not come in time.
+// It is called with mu held.
+func (r *Router) overdue(now time.Time) {
+	var late []*pending
+	n := 0
+	for ; n < len(r.awaited) && now.Sub(r.awaited[n].since) >= receiptTime; n++ {
+		if p := r.awaited[n].p; p.listed {
+			late = append(late, p)
+		}
+	}
+	r.awaited = slices.Delete(r.awaited, 0, n)
+	if len(late) > 0 {
+		r.lookUpReceivers(late)
+	}
 }
 
 // lookUpReceivers finds out which of the published messages nobody can have got,
 // and concludes them. It is called with mu held.
 func (r *Router) lookUpReceivers(asked []*pending) {
-	asked = r.unconfirmed(asked)
-	if len(asked) == 0 {
-		return
-	}
 	began := r.now()
 	r.run(func(ctx context.Context) {
 		pipe := r.opts.Redis.Pipeline()

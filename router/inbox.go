@@ -46,6 +46,7 @@ type inbox struct {
 
 	// The receiving goroutine's.
 	recent   *recent
+	arrival  arrival // the message in hand
 	saidLost bool // the loss was logged
 
 	mu       sync.Mutex
@@ -228,7 +229,7 @@ func (in *inbox) numbered(h *header, envelopes string, n int) {
 		in.dropped(dropTooManyLinks)
 		return
 	}
-	l := r.linkTo(strings.Clone(h.from))
+	l := r.linkTo(h.from)
 	l.acknowledged(r, h.ack)
 	skip, ok := l.in.takes(h, n)
 	if n > 0 && (!ok || skip > 0) { // what it missed or has seen it says again
@@ -276,12 +277,12 @@ func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, hurry 
 	body := reader{rest: e.body}
 	switch e.kind {
 	case kindMessage:
-		a, ok := e.message()
-		if !ok {
+		var ok bool
+		if in.arrival, ok = e.message(); !ok {
 			in.dropped(dropMalformed)
 			return 0, false
 		}
-		return in.message(h, from, &a), a.flags&flagReceipt != 0
+		return in.message(h, from, &in.arrival), in.arrival.flags&flagReceipt != 0
 	case kindClaimed:
 		r.holdings.claimed(strings.Clone(body.str()))
 		return 0, true

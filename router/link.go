@@ -2,6 +2,7 @@ package router
 
 import (
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/beeline-ws/beeline/registry"
@@ -111,6 +112,7 @@ type inlink struct {
 func (r *Router) linkTo(node string) *link {
 	l := r.links[node]
 	if l == nil {
+		node = strings.Clone(node) // it may be a part of what was received
 		l = &link{node: node, channel: r.keys.Channel(node)}
 		l.restart()
 		r.links[node] = l

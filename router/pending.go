@@ -28,6 +28,39 @@ type pending struct {
 	listed   bool     // in the list of deadlines: neither concluded nor expired
 
 	newer, older *pending // in the order of deadlines
+
+	room []byte // that Data is in, for the next message, too
+}
+
+// maxUnused bounds the pendings that are kept for the next messages, and maxRoom
+// what each may keep for its data, in bytes.
+const (
+	maxUnused = 1 << 12
+	maxRoom   = 1 << 10
+)
+
+// newPending returns m with its ID and the time. Its data is not copied yet.
+func (r *Router) newPending(m Message, done func(MessageID, Outcome)) *pending {
+	var p *pending
+	if n := len(r.unused); n > 0 {
+		p, r.unused = r.unused[n-1], r.unused[:n-1]
+	} else {
+		p = new(pending)
+	}
+	p.Message, p.done, p.accepted = m, done, r.now()
+	p.ID = r.newID()
+	return p
+}
+
+// reuse takes back what nothing refers to any more.
+func (r *Router) reuse(p *pending) {
+	room, reached := p.room, p.reached
+	clear(reached)
+	if len(r.unused) >= maxUnused || cap(room) > maxRoom {
+		return
+	}
+	*p = pending{room: room[:0], reached: reached[:0]}
+	r.unused = append(r.unused, p)
 }
 
 func (p *pending) was(node string) bool {
@@ -140,4 +173,7 @@ func (d *deadlines) remove(p *pending) {
 	d.count--
 	d.bytes -= len(p.Data)
 	p.Data = nil // a link may hold on to p, as a void number
+	if cap(p.room) > maxRoom {
+		p.room = nil
+	}
 }

@@ -187,6 +187,7 @@ func (rt *route) nobody(r *Router) {
 		default:
 			p.conclude(r, Offline)
 		}
+		r.reuse(p)
 	}
 	rt.ask(r)
 }
@@ -214,6 +215,7 @@ func (p *pending) send(r *Router, owners []registry.Owner, believed ownerSet) {
 	p.again, p.joining, p.believed = false, false, believed
 	if p.hops == maxHops {
 		p.conclude(r, Timeout)
+		r.reuse(p)
 		return
 	}
 	if believed == lookedUp {
@@ -245,24 +247,27 @@ func (p *pending) send(r *Router, owners []registry.Owner, believed ownerSet) {
 
 // returned takes a message that every owner has answered.
 func (rt *route) returned(r *Router, p *pending) {
-	if !p.inFlight {
-		return // given up before
+	if !p.inFlight { // given up before
+		r.reuse(p)
+		return
 	}
 	switch {
 	case p.again && p.listed:
+		p.inFlight = false
 		i, _ := slices.BinarySearchFunc(rt.back, p, func(a, b *pending) int { return cmp.Compare(a.ID.Count, b.ID.Count) })
 		rt.back = slices.Insert(rt.back, i, p)
 	case p.full:
 		p.conclude(r, Overloaded)
+		r.reuse(p)
 	default: // delivered was told already; else an owner died with it
 		p.conclude(r, Timeout)
+		r.reuse(p)
 	}
-	rt.landed(r, p)
+	rt.landed(r)
 }
 
-// landed takes p off what is in flight.
-func (rt *route) landed(r *Router, p *pending) {
-	p.inFlight = false
+// landed takes one off what is in flight.
+func (rt *route) landed(r *Router) {
 	rt.out--
 	if rt.out == 0 {
 		rt.idle(r)
@@ -283,7 +288,8 @@ func (rt *route) idle(r *Router) {
 // those behind it. Its owners' answers are still awaited by their links.
 func (rt *route) forget(r *Router, p *pending) {
 	if p.inFlight {
-		rt.landed(r, p)
+		p.inFlight = false
+		rt.landed(r)
 		return
 	}
 	var i int
@@ -291,6 +297,7 @@ func (rt *route) forget(r *Router, p *pending) {
 		rt.covered--
 	}
 	rt.back, _ = without(rt.back, p)
+	r.reuse(p)
 	rt.ask(r)
 }
 
@@ -313,7 +320,9 @@ func (p *pending) conclude(r *Router, o Outcome) {
 	r.answer(p, o)
 	r.pending.remove(p)
 	r.gauge()
-	delete(r.receipts, p.ID)
+	if p.route == nil {
+		delete(r.receipts, p.ID)
+	}
 }
 
 // answer tells p's outcome once. The sender's callback runs when mu is released.

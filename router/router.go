@@ -102,6 +102,8 @@ type Router struct {
 	dead     map[string]struct{}
 	pending  deadlines
 	receipts map[MessageID]*pending // a baseline's messages that wait for theirs
+	awaited  []awaited              // those of them that were published
+	unused   []*pending             // for the next messages
 	lookups  []*route               // for the next commit
 	outgoing []*link                // for the next commit
 	posts    []post                 // for the next commit
@@ -294,19 +296,20 @@ func (r *Router) Health() error {
 // A message is Overloaded at once if the messages without outcome would have
 // more than MaxPendingBytes, or be more than 262,144.
 func (r *Router) Send(m Message, done func(MessageID, Outcome)) {
-	accepted := r.now()
 	r.mu.Lock()
-	m.ID = r.newID()
-	o, path, now := r.sendNow(&m, accepted)
+	p := r.newPending(m, done)
+	o, path, now := r.sendNow(p)
 	if !now {
-		r.accept(m, done, accepted)
+		r.accept(p)
 		r.release()
 		return
 	}
+	id := p.ID
+	r.reuse(p)
 	r.release()
 	r.outcomes[o][path].Inc()
 	if done != nil {
-		done(m.ID, o)
+		done(id, o)
 	}
 }
 
@@ -318,7 +321,8 @@ func (r *Router) Flush() {
 }
 
 // sendNow ends a message that needs no Redis: refused, or for this node alone.
-func (r *Router) sendNow(m *Message, accepted time.Time) (o Outcome, p path, now bool) {
+func (r *Router) sendNow(p *pending) (o Outcome, way path, now bool) {
+	m := &p.Message
 	switch {
 	case CheckAddress(m.To) != nil || CheckClient(m.From) != nil:
 		return Rejected, pathLocal, true
@@ -339,14 +343,15 @@ func (r *Router) sendNow(m *Message, accepted time.Time) (o Outcome, p path, now
 	if f == fateOverloaded {
 		return Overloaded, pathLocal, true
 	}
-	r.delivery[pathLocal].Observe(r.now().Sub(accepted).Seconds())
+	r.delivery[pathLocal].Observe(r.now().Sub(p.accepted).Seconds())
 	return Delivered, pathLocal, true
 }
 
-// accept makes a message pending and gives it to the delivery.
-func (r *Router) accept(m Message, done func(MessageID, Outcome), accepted time.Time) {
-	m.Data = append(make([]byte, 0, len(m.Data)), m.Data...)
-	p := &pending{Message: m, done: done, accepted: accepted, deadline: accepted.Add(r.opts.MessageTimeout)}
+// accept keeps a message and gives it to the delivery.
+func (r *Router) accept(p *pending) {
+	p.room = append(p.room[:0], p.Data...)
+	p.Data = p.room
+	p.deadline = p.accepted.Add(r.opts.MessageTimeout)
 	r.pending.add(p)
 	r.arm()
 	r.way.send(p)

@@ -54,6 +54,7 @@ func (r *Router) sweepOnce() (again bool) {
 	if r.pub != nil {
 		r.pub.watch(now)
 	}
+	r.overdue(now)
 	again = r.runDue(now) || r.pending.oldest != nil
 	for _, l := range r.links {
 		again = l.watch(r, now) || again

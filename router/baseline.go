@@ -124,7 +124,7 @@ func (r *Router) reply(node string, a *arrival, f fate) {
 	r.mu.Lock()
 	defer r.unlock()
 	r.linkTo(node).push(r, item{cargo: &answer{a.ID, o}})
-	r.arm()
+	r.arm(r.now().Add(firstResend))
 }
 
 // answer is a baseline's receipt on its way to the sender's node. If the link's
@@ -152,7 +152,7 @@ func (r *Router) awaitReceipts(published ...*pending) {
 			p.conclude(r, Unconfirmed)
 		}
 		if p.listed {
-			r.awaited = append(r.awaited, awaited{p, r.now()})
+			r.awaited = append(r.awaited, awaited{p, r.now()}) // the sweeper looks while p is pending
 		}
 	}
 }

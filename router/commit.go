@@ -110,7 +110,7 @@ func (r *Router) gather(publish func(*post)) {
 	r.posts = r.posts[:0]
 	for _, l := range r.outgoing {
 		l.queued = false
-		if l.judged || (l.next == l.end() && l.in.owed.IsZero()) {
+		if l.judged || (l.next == l.end() && l.in.due.IsZero()) {
 			continue
 		}
 		b := l.batch(r, r.scratch[:0])

@@ -129,7 +129,7 @@ func (r *Router) dropIdleLinks() {
 	r.mu.Lock()
 	defer r.unlock()
 	for node, l := range r.links {
-		if len(l.window) == 0 && l.in.owed.IsZero() && !l.judged && r.now().Sub(l.used) > idleLink {
+		if len(l.window) == 0 && l.in.due.IsZero() && !l.judged && r.now().Sub(l.used) > idleLink {
 			delete(r.links, node)
 		}
 	}

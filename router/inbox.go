@@ -47,7 +47,7 @@ type inbox struct {
 	// The receiving goroutine's.
 	recent   *recent
 	arrival  arrival // the message in hand
-	saidLost bool // the loss was logged
+	saidLost bool    // the loss was logged
 
 	mu       sync.Mutex
 	sub      *redis.PubSub
@@ -233,7 +233,7 @@ func (in *inbox) numbered(h *header, envelopes string, n int) {
 	l.acknowledged(r, h.ack)
 	skip, ok := l.in.takes(h, n)
 	if n > 0 && (!ok || skip > 0) { // what it missed or has seen it says again
-		l.owe(r, true)
+		l.owe(r, 0)
 	}
 	r.unlock()
 	if !ok {
@@ -241,7 +241,7 @@ func (in *inbox) numbered(h *header, envelopes string, n int) {
 		return
 	}
 	var refused []exception
-	hurry := false
+	within := lazyAck
 	rest := reader{rest: envelopes}
 	for i := range n {
 		e := rest.next()
@@ -249,11 +249,12 @@ func (in *inbox) numbered(h *header, envelopes string, n int) {
 			in.dropped(dropDuplicate)
 			continue
 		}
-		code, soon := in.take(h, &l.in, e)
+		code, patience := in.take(h, &l.in, e)
 		if code != 0 {
 			refused = append(refused, exception{h.first + uint64(i), code})
+			patience = 0
 		}
-		hurry = hurry || soon || code != 0
+		within = min(within, patience)
 	}
 	if n <= skip {
 		return
@@ -261,17 +262,17 @@ func (in *inbox) numbered(h *header, envelopes string, n int) {
 	r.mu.Lock()
 	l.in.expected = h.first + uint64(n)
 	l.in.exceptions = append(l.in.exceptions, refused...)
-	l.owe(r, hurry)
+	l.owe(r, within)
 	r.unlock()
 }
 
 // take acts on one envelope. It returns why a message was refused, if it was, and
-// whether the sender waits for the answer.
-func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, hurry bool) {
+// how long the acknowledgement may take.
+func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, within time.Duration) {
 	r := in.r
 	if e.kind >= kinds {
 		in.dropped(dropUnknownKind)
-		return 0, false
+		return 0, lazyAck
 	}
 	r.received[e.kind].Inc()
 	body := reader{rest: e.body}
@@ -280,16 +281,19 @@ func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, hurry 
 		var ok bool
 		if in.arrival, ok = e.message(); !ok {
 			in.dropped(dropMalformed)
-			return 0, false
+			return 0, lazyAck
 		}
-		return in.message(h, from, &in.arrival), in.arrival.flags&flagReceipt != 0
+		if in.arrival.flags&flagReceipt != 0 {
+			return in.message(h, from, &in.arrival), receiptAck
+		}
+		return in.message(h, from, &in.arrival), lazyAck
 	case kindClaimed:
 		r.holdings.claimed(strings.Clone(body.str()))
-		return 0, true
+		return 0, 0
 	case kindReplaced:
 		address, token := strings.Clone(body.str()), body.str()
 		r.replaced(address, strings.Clone(token))
-		return 0, true
+		return 0, 0
 	case kindReceipt:
 		id := MessageID{Origin: body.uint64(), Count: body.uvarint()}
 		if o := body.byte(); !body.bad && o < outcomes {
@@ -300,7 +304,7 @@ func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, hurry 
 			r.heardProbe(body.uvarint())
 		}
 	}
-	return 0, false
+	return 0, lazyAck
 }
 
 // message delivers a message to this node's sessions. It never routes it again.

@@ -58,7 +58,7 @@ func (r *Router) decide(ctx context.Context, l *link) {
 		r.pub.reset()
 	}
 	r.dirty(l)
-	r.arm()
+	r.arm(r.now().Add(firstResend))
 	r.unlock()
 }
 

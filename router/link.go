@@ -15,8 +15,11 @@ const (
 	// maxBatchBytes is where a batch ends; the rest goes with the next commit.
 	maxBatchBytes = 1 << 20
 	// lazyAck is how long an acknowledgement that nobody waits for may wait for
-	// traffic to ride on.
-	lazyAck = 20 * time.Millisecond
+	// traffic to ride on, receiptAck how long one may that is a receipt. On a link
+	// that was quiet for quietLink there is no traffic to be expected.
+	lazyAck    = 20 * time.Millisecond
+	receiptAck = 5 * time.Millisecond
+	quietLink  = 100 * time.Millisecond
 	// firstResend is how long a link waits for an acknowledgement before it goes
 	// back to what is not acknowledged; the wait doubles up to lastResend.
 	firstResend = 250 * time.Millisecond
@@ -96,12 +99,13 @@ type link struct {
 }
 
 // inlink is the receiving side of a link. The inbox's goroutine alone changes it,
-// but for owed, which the committer clears.
+// but for due, which whoever publishes clears.
 type inlink struct {
 	link       uint64 // the peer's name for its side
 	expected   uint64 // the next number to take
 	exceptions []exception
-	owed       time.Time // since when an acknowledgement is owed; zero: none
+	due        time.Time // when an acknowledgement is sent at the latest; zero: none is owed
+	heard      time.Time // the last batch
 
 	// Addresses refused and not yet begun anew, in two generations.
 	young, old map[string]struct{}
@@ -170,7 +174,7 @@ func (l *link) batch(r *Router, b []byte) batch {
 	h := header{from: r.opts.NodeID, link: l.id, first: l.next, base: l.base}
 	if l.in.link != 0 {
 		h.ack = ack{link: l.in.link, upTo: l.in.expected - 1, exceptions: l.in.exceptions}
-		l.in.owed = time.Time{}
+		l.in.due = time.Time{}
 	}
 	out := batch{link: l, first: l.next, high: l.high, bytes: appendHeader(b, &h)}
 	for l.next < l.end() && len(out.bytes) < maxBatchBytes {
@@ -195,7 +199,7 @@ func (l *link) published(r *Router, b *batch, receivers int64, err error) {
 	switch {
 	case err != nil: // it may have arrived or not: the resend will tell
 		if b.count > 0 {
-			r.arm()
+			r.arm(r.now().Add(l.resend))
 		}
 	case receivers == 0:
 		l.high = b.high
@@ -256,13 +260,16 @@ func (l *link) buried(r *Router) {
 }
 
 // watch is the sweeper's look at a link: resend what was not acknowledged in
-// time, and acknowledge what found nothing to ride on. It tells whether the link
-// must be looked at again.
-func (l *link) watch(r *Router, now time.Time) (again bool) {
+// time, and acknowledge what found nothing to ride on.
+func (l *link) watch(r *Router, now time.Time) {
 	if l.judged {
-		return false
+		return
 	}
-	if !l.in.owed.IsZero() && now.Sub(l.in.owed) >= lazyAck {
+	switch {
+	case l.in.due.IsZero():
+	case now.Before(l.in.due):
+		r.arm(l.in.due)
+	default:
 		r.dirty(l)
 	}
 	if !l.progress.IsZero() && len(l.window) > 0 && now.Sub(l.progress) >= l.resend {
@@ -273,19 +280,26 @@ func (l *link) watch(r *Router, now time.Time) (again bool) {
 		l.resend = min(2*l.resend, lastResend)
 		r.dirty(l)
 	}
-	return !l.in.owed.IsZero() || len(l.window) > 0
+	if len(l.window) > 0 {
+		r.arm(now.Add(firstResend / 4))
+	}
 }
 
-// owe notes that the peer waits for an acknowledgement; at once if it hurries.
-func (l *link) owe(r *Router, hurry bool) {
-	if l.in.owed.IsZero() {
-		l.in.owed = r.now()
+// owe notes that the peer is to have an acknowledgement within d.
+func (l *link) owe(r *Router, d time.Duration) {
+	now := r.now()
+	if d == receiptAck && now.Sub(l.in.heard) > quietLink {
+		d = 0
 	}
-	if hurry {
+	l.in.heard = now
+	if due := now.Add(d); l.in.due.IsZero() || due.Before(l.in.due) {
+		l.in.due = due
+	}
+	if d == 0 {
 		r.dirty(l)
 		return
 	}
-	r.arm()
+	r.arm(l.in.due)
 }
 
 // takes decides which of a batch's n envelopes are new: all but the first skip.
@@ -295,7 +309,7 @@ func (in *inlink) takes(h *header, n int) (skip int, ok bool) {
 		return 0, false // no link of ours has such a window
 	}
 	if in.link != h.link {
-		*in = inlink{link: h.link, expected: h.base, owed: in.owed}
+		*in = inlink{link: h.link, expected: h.base, due: in.due, heard: in.heard}
 	}
 	for len(in.exceptions) > 0 && in.exceptions[0].seq < h.base {
 		in.exceptions = in.exceptions[1:]

@@ -73,7 +73,7 @@ func (r *Router) notify(address string, others []registry.Owner, told chan<- str
 			r.after(restUnsettled, func() { r.notify(address, []registry.Owner{o}, nil) })
 		}
 	}
-	r.arm()
+	r.arm(r.now().Add(firstResend))
 }
 
 // Taken is called by the registry: another session has the lease.

@@ -108,7 +108,7 @@ type Router struct {
 	outgoing []*link                // for the next commit
 	posts    []post                 // for the next commit
 	later    []later
-	sweeping bool
+	sweepAt  time.Time // when the sweeper looks next; zero: nothing waits
 	scratch  []byte
 	calls    []call // senders' callbacks, run when mu is released
 
@@ -257,7 +257,7 @@ func (r *Router) Stop(ctx context.Context) error {
 		p.conclude(r, Timeout)
 	}
 	for _, l := range r.links {
-		if !l.in.owed.IsZero() {
+		if !l.in.due.IsZero() {
 			r.dirty(l)
 		}
 	}
@@ -353,7 +353,7 @@ func (r *Router) accept(p *pending) {
 	p.Data = p.room
 	p.deadline = p.accepted.Add(r.opts.MessageTimeout)
 	r.pending.add(p)
-	r.arm()
+	r.arm(p.accepted.Add(sweepEvery))
 	r.way.send(p)
 	r.gauge()
 }

@@ -5,16 +5,15 @@ import (
 	"time"
 )
 
-// sweepEvery is how often the sweeper looks while something waits.
-const sweepEvery = 10 * time.Millisecond
+// sweepEvery is how often the sweeper looks while messages are pending.
+const sweepEvery = 20 * time.Millisecond
 
-// arm starts the sweeper, which stops by itself when nothing waits. It is called
-// with mu held.
-func (r *Router) arm() {
-	if r.sweeping {
+// arm has the sweeper look at that time at the latest. It is called with mu held.
+func (r *Router) arm(at time.Time) {
+	if !r.sweepAt.IsZero() && !at.Before(r.sweepAt) {
 		return
 	}
-	r.sweeping = true
+	r.sweepAt = at
 	select {
 	case r.sweep <- struct{}{}:
 	default:
@@ -24,30 +23,32 @@ func (r *Router) arm() {
 // runSweeper answers messages whose deadline has come, has links resend and
 // acknowledge, and runs what was put off. It sleeps while nothing waits.
 func (r *Router) runSweeper(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
 	for {
 		select {
 		case <-r.sweep:
+		case <-timer.C:
+			r.sweepOnce()
 		case <-ctx.Done():
 			return
 		}
-		for tick := time.NewTimer(sweepEvery); ; tick.Reset(sweepEvery) {
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				tick.Stop()
-				return
-			}
-			if !r.sweepOnce() {
-				break
-			}
+		r.mu.Lock()
+		at := r.sweepAt
+		r.release()
+		if at.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(time.Until(at))
 		}
 	}
 }
 
-func (r *Router) sweepOnce() (again bool) {
+func (r *Router) sweepOnce() {
 	r.mu.Lock()
 	defer r.unlock()
 	now := r.now()
+	r.sweepAt = time.Time{}
 	for p := r.pending.oldest; p != nil && now.After(p.deadline.Add(-2*sweepEvery)); p = r.pending.oldest {
 		r.expire(p)
 	}
@@ -55,12 +56,13 @@ func (r *Router) sweepOnce() (again bool) {
 		r.pub.watch(now)
 	}
 	r.overdue(now)
-	again = r.runDue(now) || r.pending.oldest != nil
+	r.runDue(now)
 	for _, l := range r.links {
-		again = l.watch(r, now) || again
+		l.watch(r, now)
 	}
-	r.sweeping = again
-	return again
+	if r.pending.oldest != nil {
+		r.arm(now.Add(sweepEvery))
+	}
 }
 
 // expire answers a message whose deadline has come. What is on its way stays on
@@ -80,19 +82,20 @@ type later struct {
 
 // after runs f, with mu held, after d at the earliest.
 func (r *Router) after(d time.Duration, f func()) {
-	r.later = append(r.later, later{r.now().Add(d), f})
-	r.arm()
+	at := r.now().Add(d)
+	r.later = append(r.later, later{at, f})
+	r.arm(at)
 }
 
-func (r *Router) runDue(now time.Time) (again bool) {
+func (r *Router) runDue(now time.Time) {
 	due := r.later
 	r.later = nil
 	for _, l := range due {
 		if now.Before(l.at) {
 			r.later = append(r.later, l)
+			r.arm(l.at)
 			continue
 		}
 		l.do()
 	}
-	return len(r.later) > 0
 }

@@ -62,6 +62,7 @@ func connectSingle(rawURL string) (redis.UniversalClient, error) {
 	opts.DisableIdentity = true
 	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	timeouts(&opts.DialTimeout, &opts.ReadTimeout, &opts.WriteTimeout)
+	opts.Dialer = dialer(opts.DialTimeout, opts.TLSConfig)
 	return redis.NewClient(opts), nil
 }
 
@@ -73,6 +74,7 @@ func connectSentinel(scheme, rest string) (redis.UniversalClient, error) {
 	opts.ContextTimeoutEnabled = true
 	opts.DisableIdentity = true
 	timeouts(&opts.DialTimeout, &opts.ReadTimeout, &opts.WriteTimeout)
+	opts.Dialer = dialer(opts.DialTimeout, opts.TLSConfig)
 	return redis.NewFailoverClient(opts), nil
 }
 
@@ -121,6 +123,7 @@ func connectCluster(scheme, rest string) (redis.UniversalClient, error) {
 	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	withoutServerName(opts.TLSConfig)
 	timeouts(&opts.DialTimeout, &opts.ReadTimeout, &opts.WriteTimeout)
+	opts.Dialer = dialer(opts.DialTimeout, opts.TLSConfig)
 	return redis.NewClusterClient(opts), nil
 }
 

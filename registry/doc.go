@@ -56,6 +56,13 @@
 // refresher. Registry.mu guards the leases and the epochs; it is taken before
 // the committer's own and never held during a round trip.
 //
+// # Connections
+//
+// On Linux, Connect's connections make raw system calls (rawconn_linux.go): what
+// can't block is not announced to the scheduler, whose monitor thread each
+// announcement would wake in an idle process. Dial opens a connection that its
+// caller speaks RESP on, for who can't afford go-redis' way there.
+//
 // It imports go-redis and package metrics, nothing else of beeline. Every key
 // and channel name comes from keys.go; every script is a file of its own in
 // scripts/, with its contract at the head.

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
@@ -170,5 +172,24 @@ func TestMalformedAnswersAreErrors(t *testing.T) {
 	must(t, readException(claims, []any{int64(2), int64(refused), "a", "t"}))
 	if claims[1].verdict != refused || len(claims[1].others) != 1 {
 		t.Errorf("read: %+v", claims[1])
+	}
+}
+
+func TestMalformedAnswersToARefreshAreErrors(t *testing.T) {
+	t.Parallel()
+	leases := []*Lease{{}, {}}
+	for _, reply := range []any{"text", []any{int64(1)}, []any{int64(0), int64(2)}, []any{int64(3), int64(0)}} {
+		cmd := new(redis.Cmd)
+		cmd.SetVal(reply)
+		if _, _, err := lostOf(leases, cmd); err == nil {
+			t.Errorf("%v: no error", reply)
+		}
+	}
+	cmd := new(redis.Cmd)
+	cmd.SetVal([]any{int64(1), int64(2), int64(2), int64(0)})
+	missing, taken, err := lostOf(leases, cmd)
+	must(t, err)
+	if len(missing) != 1 || missing[0] != leases[1] || len(taken) != 1 || taken[0] != leases[0] {
+		t.Errorf("missing %v, taken %v", missing, taken)
 	}
 }

@@ -139,7 +139,7 @@ func TestConnEnds(t *testing.T) {
 		if string(got) != "last" {
 			t.Errorf("read %q", got)
 		}
-		if _, err = near.Read(make([]byte, 1)); err != io.EOF { //nolint:errorlint // it is never wrapped
+		if _, err = near.Read(make([]byte, 1)); err != io.EOF {
 			t.Errorf("error: %v, want io.EOF itself", err)
 		}
 		eventually(t, func() bool {
@@ -249,7 +249,7 @@ func TestTryWriteDoesNotWait(t *testing.T) {
 }
 
 // It does not run beside other tests, whose allocations would count.
-func TestRawCallsDoNotAllocate(t *testing.T) { //nolint:paralleltest // see above
+func TestRawCallsDoNotAllocate(t *testing.T) {
 	near, far := socketPair(t, "tcp")
 	a, b := withRawCalls(near), withRawCalls(far)
 	buf := make([]byte, 64)

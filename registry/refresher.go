@@ -3,7 +3,10 @@ package registry
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 const (
@@ -146,23 +149,18 @@ func (f *refresher) refresh(ctx context.Context, leases []*Lease) error {
 	_ = f.r.run(timed, calls, nil)
 
 	var failed error
-	var missing []*Lease
+	var missing, taken []*Lease
 	for i, c := range calls {
-		codes, err := c.numbers(len(chunks[i]))
+		gone, others, err := lostOf(chunks[i], c.cmd)
 		if err != nil {
 			failed = err
 			continue
 		}
-		for j, code := range codes {
-			switch l := chunks[i][j]; code {
-			case 1:
-				f.r.metrics.RefreshedLeases.Inc()
-			case 0:
-				missing = append(missing, l)
-			default:
-				f.lose(l)
-			}
-		}
+		missing, taken = append(missing, gone...), append(taken, others...)
+		f.r.metrics.RefreshedLeases.Add(float64(len(chunks[i]) - len(gone) - len(others)))
+	}
+	for _, l := range taken {
+		f.lose(l)
 	}
 	f.r.metrics.RefreshBatches.Inc()
 	f.r.observe("refresh", began, failed)
@@ -172,25 +170,48 @@ func (f *refresher) refresh(ctx context.Context, leases []*Lease) error {
 	return failed
 }
 
+// lostOf returns which of leases were not extended, as refresh.lua answered: those
+// whose entries are missing, and those that another claim took.
+func lostOf(leases []*Lease, cmd *redis.Cmd) (missing, taken []*Lease, err error) {
+	pairs, err := cmd.Int64Slice()
+	if err != nil {
+		return nil, nil, err
+	}
+	for pair := range slices.Chunk(pairs, 2) {
+		switch i := pair[0]; {
+		case len(pair) < 2 || i < 1 || int(i) > len(leases):
+			return nil, nil, errMalformed
+		case pair[1] == 0:
+			missing = append(missing, leases[i-1])
+		default:
+			taken = append(taken, leases[i-1])
+		}
+	}
+	return missing, taken, nil
+}
+
 // refreshCalls returns the calls that extend leases, and which leases each
-// extends: many outside Cluster, where keys of one call must share a slot.
+// extends.
 func (r *Registry) refreshCalls(leases []*Lease) (list []*call, chunks [][]*Lease) {
 	var c calls
-	for len(leases) > 0 {
-		n := min(len(leases), r.keysOfACall())
-		c.begin(refreshScript, n, 2+n)
-		for _, l := range leases[:n] {
-			c.key(r.keys, l.address)
-		}
-		c.value(&r.opts.NodeID)
-		c.value(r.timing.LeaseTTL().Milliseconds())
-		for _, l := range leases[:n] {
-			c.token(l.number)
-		}
-		chunks = append(chunks, leases[:n])
-		leases = leases[n:]
+	for chunk := range slices.Chunk(leases, r.keysOfACall()) {
+		c.refresh(r, chunk)
+		chunks = append(chunks, chunk)
 	}
 	return c.list, chunks
+}
+
+// refresh adds a call that extends leases.
+func (c *calls) refresh(r *Registry, leases []*Lease) {
+	c.begin(refreshScript, len(leases), 2+len(leases))
+	for _, l := range leases {
+		c.key(r.keys, l.address)
+	}
+	c.value(&r.opts.NodeID)
+	c.value(r.timing.LeaseTTL().Milliseconds())
+	for _, l := range leases {
+		c.token(l.number)
+	}
 }
 
 // lose stops refreshing a lease that another session took.

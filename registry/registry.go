@@ -145,7 +145,7 @@ func New(opts Options) (*Registry, error) {
 	r.masters = newMasters(r.keys, r.rdb)
 	r.committer = newCommitter(r)
 	r.refresher, r.wheel = newRefresher(r)
-	r.tokens.Store(rand.Uint64() >> 1)
+	r.tokens.Store(uint64(rand.Uint32())) // unique for this node, and short
 	r.preregister()
 	countDials(r.rdb, dials{r.metrics.RedisDials})
 	return r, nil

@@ -50,15 +50,6 @@ func newCall(s *script, keys []string, args ...any) *call {
 	return &call{script: s, args: append(all, args...)}
 }
 
-// numbers returns the call's answer as n numbers.
-func (c *call) numbers(n int) ([]int64, error) {
-	numbers, err := c.cmd.Int64Slice()
-	if err == nil && len(numbers) != n {
-		err = errMalformed
-	}
-	return numbers, err
-}
-
 // run sends calls, and what queue adds behind them, in one pipeline. The error
 // is the first of the pipeline's; each call's own is in its cmd.
 //

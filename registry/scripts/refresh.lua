@@ -6,22 +6,21 @@
 -- ARGV[2]    TTL of the hashes in milliseconds
 -- ARGV[2+i]  the lease's token for KEYS[i]
 --
--- Returns one number for each key:
---   1  extended
---   0  not extended, the node has no entry
---   2  not extended, the node's entry holds another token
+-- Returns {i, what, i, what, ...} for the keys that were not extended, which are
+-- few:
+--   0  the node has no entry
+--   2  the node's entry holds another token
+local call = redis.call
 local node, ttl = ARGV[1], ARGV[2]
 
-local reply = {}
+local lost = {}
 for i, key in ipairs(KEYS) do
-  local token = redis.call('HGET', key, node)
-  if not token then
-    reply[i] = 0
-  elseif token ~= ARGV[2 + i] then
-    reply[i] = 2
+  local token = call('HGET', key, node)
+  if token == ARGV[2 + i] then
+    call('PEXPIRE', key, ttl)
   else
-    redis.call('PEXPIRE', key, ttl)
-    reply[i] = 1
+    lost[#lost + 1] = i
+    lost[#lost + 1] = token and 2 or 0
   end
 end
-return reply
+return lost

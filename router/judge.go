@@ -53,7 +53,7 @@ func (r *Router) decide(ctx context.Context, l *link) {
 		}
 	}
 	r.mu.Lock()
-	l.judged, l.progress = false, time.Time{}
+	l.judged, l.next, l.progress = false, l.base, time.Time{} // it may have missed what was published before, too
 	if r.pub != nil {
 		r.pub.reset()
 	}

@@ -73,7 +73,7 @@ func BenchmarkRefresh(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for done := 0; done < b.N; done += len(a.wheel.slots[0]) {
-		a.refresher.tick(b.Context())
+		a.refresher.tick(b.Context(), 1)
 	}
 }
 

@@ -170,7 +170,7 @@ func (n *testNode) claimInto(l *Lease, address string) []Owner {
 // refreshAllNow lets a refresh interval pass.
 func (n *testNode) refreshAllNow() {
 	for range n.wheel.slots {
-		n.refresher.tick(n.t.Context())
+		n.refresher.tick(n.t.Context(), 1)
 	}
 }
 

@@ -167,9 +167,9 @@ func TestRefreshesAreSpread(t *testing.T) {
 		most := 0
 		for range a.wheel.slots {
 			before := len(w.refreshes)
-			a.refresher.tick(t.Context())
+			a.refresher.tick(t.Context(), 1)
 			for _, n := range beside {
-				n.refresher.tick(t.Context())
+				n.refresher.tick(t.Context(), 1)
 			}
 			most = max(most, len(w.refreshes)-before)
 		}
@@ -197,6 +197,31 @@ func TestRefreshesAreSpread(t *testing.T) {
 	if n := value(t, a.metrics.Leases); int(n) != len(held) {
 		t.Errorf("%v leases, want %d", n, len(held))
 	}
+}
+
+func TestFewLeasesWaitForOthers(t *testing.T) {
+	t.Parallel()
+	a := startNode(t, single(redistest.Start(t)), "a", Options{})
+	f := a.refresher
+	for _, want := range []struct{ leases, owed, now int }{
+		{0, 9, 0}, {0, 10, 10}, // for a thirtieth of the interval
+		{3000, 9, 0}, {3000, 10, 10},
+		{30_000, 1, 0}, {30_000, 2, 2}, {30_000, 50, 2}, // 100 a slot: two fill a call
+		{60_000, 1, 1}, {60_000, 50, 1},
+	} {
+		for missing := want.leases - a.wheel.count; missing > 0; missing-- {
+			a.wheel.add(new(Lease))
+		}
+		if now := f.worthwhile(want.owed); now != want.now {
+			t.Errorf("%d leases, %d slots owed: turns %d, want %d", want.leases, want.owed, now, want.now)
+		}
+	}
+	f.outage = true
+	if f.worthwhile(1) != 1 {
+		t.Error("ticks do not probe while Redis is away")
+	}
+	f.outage = false
+	a.wheel.slots = make([][]*Lease, len(a.wheel.slots)) // they have no entries
 }
 
 // claimMany claims n addresses at once.

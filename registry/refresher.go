@@ -12,7 +12,8 @@ import (
 const (
 	maxSlots     = 300                   // ticks in a refresh interval
 	minTick      = 10 * time.Millisecond // so a short interval has fewer
-	maxCatchUp   = 4                     // slots refreshed at once when ticks came late
+	maxCatchUp   = 4                     // refreshes in a row when ticks came late
+	patience     = 30                    // a lease waits for others up to this part of the interval
 	refreshBatch = 1024                  // leases that one pipeline extends
 )
 
@@ -59,13 +60,17 @@ func (f *refresher) loop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
-			owed := int(now.Sub(began)/f.every) - done
-			owed = min(owed, len(f.r.wheel.slots)) // what is older was refreshed by verifying
-			done = int(now.Sub(began)/f.every) - owed
-			for range min(owed, maxCatchUp) {
-				f.tick(ctx)
-				done++
+			passed := int(now.Sub(began) / f.every)
+			owed := min(passed-done, len(f.r.wheel.slots)) // what is older was refreshed by verifying
+			for range maxCatchUp {
+				n := f.worthwhile(owed)
+				if n == 0 {
+					break
+				}
+				f.tick(ctx, n)
+				owed -= n
 			}
+			done = passed - owed
 		case <-f.wake:
 		case <-again.C:
 		}
@@ -75,12 +80,30 @@ func (f *refresher) loop(ctx context.Context) {
 	}
 }
 
-// tick refreshes the slot that is due. Leases whose refresh fails stay where
+// worthwhile returns by how many of the slots that are owed to turn now: by as
+// many as fill a script call. Few leases wait for more, for a while, because a
+// round trip costs as much as ten leases.
+func (f *refresher) worthwhile(owed int) int {
+	f.r.mu.Lock()
+	defer f.r.mu.Unlock()
+	w := f.r.wheel
+	n, due := 0, 0
+	for n < owed && due < groupKeys {
+		due += len(w.slots[(w.hand+n)%len(w.slots)])
+		n++
+	}
+	if due < groupKeys && n < max(1, len(w.slots)/patience) && !f.outage {
+		return 0
+	}
+	return n
+}
+
+// tick refreshes the n slots that are due. Leases whose refresh fails stay where
 // they are. While Redis is away the ticks are its probes, and the first that
 // succeeds makes all leases due.
-func (f *refresher) tick(ctx context.Context) {
+func (f *refresher) tick(ctx context.Context, n int) {
 	f.r.mu.Lock()
-	leases, outage := f.r.wheel.turn(), f.outage
+	leases, outage := f.r.wheel.turn(n), f.outage
 	f.r.mu.Unlock()
 	switch {
 	case len(leases) > 0:

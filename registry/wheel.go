@@ -1,7 +1,7 @@
 package registry
 
-// wheel spreads the leases over the ticks of a refresh interval: each tick
-// refreshes one slot. It is not safe for concurrent use.
+// wheel spreads the leases over the ticks of a refresh interval: one slot is due
+// at each tick. It is not safe for concurrent use.
 type wheel struct {
 	slots [][]*Lease
 	hand  int // the slot that the next tick refreshes
@@ -36,10 +36,12 @@ func (w *wheel) remove(l *Lease) {
 	w.count--
 }
 
-// turn returns a copy of the slot that is due and moves the hand on.
-func (w *wheel) turn() []*Lease {
-	due := append([]*Lease(nil), w.slots[w.hand]...)
-	w.hand = (w.hand + 1) % len(w.slots)
+// turn returns a copy of the n slots that are due and moves the hand on.
+func (w *wheel) turn(n int) (due []*Lease) {
+	for range n {
+		due = append(due, w.slots[w.hand]...)
+		w.hand = (w.hand + 1) % len(w.slots)
+	}
 	return due
 }
 

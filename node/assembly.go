@@ -32,7 +32,7 @@ func (a *assembly) take(piece []byte, last, final bool, out sink) error {
 		return nil
 	}
 	text := a.bytes
-	*a = assembly{}
+	a.bytes, a.valid = a.bytes[:0], 0
 	return out.message(text)
 }
 

@@ -87,7 +87,7 @@ func TestFloodingClient(t *testing.T) {
 	}()
 	eventually(t, "it is not read any more", func() bool { return n.session("flood").inFlight.paused.Load() && n.x.holding() > maxInFlight })
 	by.wantUndisturbed()
-	if held, most := n.x.holding(), maxInFlight+readSize/len(one)+2; held > most {
+	if held, most := n.x.holding(), maxInFlight+readBudget/len(one)+2; held > most {
 		t.Errorf("%d messages in flight, want at most %d", held, most)
 	}
 	n.x.release()

@@ -26,6 +26,7 @@ func startWhole(t *testing.T, redis *redistest.Server, name string, change func(
 	if err != nil {
 		t.Fatal(err)
 	}
+	n.newEngine = testEngine
 	return started(t, n)
 }
 

@@ -1,7 +1,9 @@
 package node
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -106,6 +108,11 @@ func (s *session) fail(err error) {
 func (s *session) disconnected() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.breakOff()
+}
+
+// breakOff is disconnected with mu held.
+func (s *session) breakOff() {
 	s.shut(closedNetwork, nil)
 	s.cut(false)
 }
@@ -125,31 +132,33 @@ func (s *session) cut(hard bool) {
 	}
 }
 
-// startGrace bounds the closing. What a peer did not take until then is thrown
-// away, also by the kernel.
+// startGrace bounds the closing: see graceOver.
 func (s *session) startGrace() {
-	if s.grace != nil || s.over {
-		return
+	if !s.graced && !s.over {
+		s.graced = true
+		s.node.graces.add(s.node.now(), s)
 	}
-	s.grace = time.AfterFunc(closeGrace, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.cut(s.out.size() > 0)
-	})
+}
+
+// graceOver cuts a session that took too long to close. What the peer did not
+// take until then is thrown away, also by the kernel.
+func (s *session) graceOver() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cut(s.out.size() > 0)
 }
 
 // ended is the engine's last call.
 func (s *session) ended() {
 	s.mu.Lock()
 	s.over = true
-	if s.grace != nil {
-		s.grace.Stop()
-	}
 	s.discard()
 	s.mu.Unlock()
 	s.node.counts.Sessions.Dec()
 	s.node.table.remove(s)
-	s.node.log.Debug("session ended", "session", s.id, "reason", s.reason)
+	if log := s.node.log; log.Enabled(context.Background(), slog.LevelDebug) {
+		log.Debug("session ended", "session", s.id, "reason", s.reason)
+	}
 }
 
 // abandon undoes a session that never got its connection.
@@ -183,12 +192,6 @@ func (s *session) setJoined() {
 	if s.reason != stillOpen {
 		s.leave()
 	}
-}
-
-func (s *session) isMember() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.member
 }
 
 // leave takes the session out of the router, once. The router may be calling

@@ -5,14 +5,28 @@ import (
 	"net"
 )
 
+// readBudget is what is read of a connection, in bytes, before the session is
+// asked whether it takes more, and before others that share a goroutine have
+// their turn.
+const readBudget = 16 << 10
+
 // engine moves bytes between connections and sessions. A session is passive: it
 // neither reads nor writes nor waits, the engine does.
 type engine interface {
-	// add takes conn over. leftover is what was read of it already; the engine
-	// may change and keep it. From now on the engine calls, one at a time,
-	// s.receive with what comes, s.disconnected when the connection fails, and
-	// s.ended as the last call of all. It reads no further while s.full.
-	add(s *session, conn net.Conn, leftover []byte) wire
+	// accept takes clients through their handshakes until l is closed. What is
+	// no WebSocket goes to plain.
+	accept(l net.Listener, plain *handoff)
+	// refuseWaiting refuses those whose head is still awaited. It is called when
+	// nobody is accepted any more.
+	refuseWaiting()
+	// add takes the connection of a session over that joined the router. It is
+	// called with the session's lock held. From now on the engine calls, one at
+	// a time, s.receive with what comes, s.disconnected when the connection
+	// fails, and s.ended as the last call of all. It reads no further while
+	// s.full, and calls router.Flush behind what it read.
+	add(s *session, conn net.Conn) wire
+	// tick is called often enough to watch deadlines.
+	tick()
 	// stop cuts the connections that are left, and returns when every session
 	// has ended.
 	stop(ctx context.Context) error
@@ -21,8 +35,8 @@ type engine interface {
 // wire is a session's connection. Its methods do not block; the session calls
 // them with its lock held, and never after it ended.
 type wire interface {
-	// flush writes what the session's outbox holds: takeOutput until it returns
-	// nil. It is called when the outbox was empty and nobody wrote.
+	// flush writes what the session's outbox holds, until there is nothing left.
+	// It is called when the outbox was empty and nobody wrote.
 	flush()
 	// resume tells that s is not full any more.
 	resume()

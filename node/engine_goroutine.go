@@ -9,23 +9,30 @@ import (
 	"time"
 )
 
-// readSize is the buffer of each reading goroutine, in bytes. Longer frames take
-// more reads.
+// readSize is the buffer of each reading goroutine, in bytes, at most readBudget.
+// Longer frames take more reads.
 const readSize = 2 << 10
 
 // goroutines is the engine with a reading goroutine for each session, and a
-// writing one while there is something to write. It works everywhere.
+// writing one while there is something to write. It works everywhere, and with
+// connections that are more than a socket.
 type goroutines struct {
-	writeTimeout time.Duration
-	running      sync.WaitGroup
+	node    *Node
+	running sync.WaitGroup
 
 	mu    sync.Mutex
 	wires map[*goWire]struct{}
 }
 
-func newGoroutines(writeTimeout time.Duration) *goroutines {
-	return &goroutines{writeTimeout: writeTimeout, wires: map[*goWire]struct{}{}}
+func newGoroutines(n *Node) engine {
+	return &goroutines{node: n, wires: map[*goWire]struct{}{}}
 }
+
+func (e *goroutines) accept(l net.Listener, plain *handoff) { e.node.acceptAll(l, plain) }
+
+func (e *goroutines) refuseWaiting() {} // acceptAll's are in the node's handshakes
+
+func (e *goroutines) tick() {} // its connections have deadlines
 
 // goWire is one session's connection.
 type goWire struct {
@@ -35,12 +42,12 @@ type goWire struct {
 	resumed chan struct{} // holds one wake-up
 }
 
-func (e *goroutines) add(s *session, conn net.Conn, leftover []byte) wire {
+func (e *goroutines) add(s *session, conn net.Conn) wire {
 	w := &goWire{engine: e, session: s, conn: conn, resumed: make(chan struct{}, 1)}
 	e.mu.Lock()
 	e.wires[w] = struct{}{}
 	e.mu.Unlock()
-	e.running.Go(func() { w.read(leftover) })
+	e.running.Go(w.read)
 	return w
 }
 
@@ -62,10 +69,7 @@ func (e *goroutines) sessions() []*session {
 }
 
 // read is the session's reading goroutine.
-func (w *goWire) read(leftover []byte) {
-	if len(leftover) > 0 {
-		_ = w.session.receive(leftover) // an error closes the session; it is fed until it ended
-	}
+func (w *goWire) read() {
 	buf := make([]byte, readSize)
 	for {
 		for w.session.full() {
@@ -73,7 +77,8 @@ func (w *goWire) read(leftover []byte) {
 		}
 		n, err := w.conn.Read(buf)
 		if n > 0 {
-			_ = w.session.receive(buf[:n])
+			_ = w.session.receive(buf[:n]) // an error closes the session; it is fed until it ended
+			w.engine.node.router.Flush()
 		}
 		if err != nil {
 			w.session.disconnected()
@@ -97,8 +102,8 @@ func (w *goWire) write() {
 			w.finish(then)
 			return
 		}
-		err := w.writeAll(b.b)
-		w.session.wrote(b)
+		err := w.writeAll(b)
+		w.session.gaveOutput(len(b))
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			w.session.stalled()
@@ -114,7 +119,7 @@ func (w *goWire) write() {
 // is slow but takes some is given more time; its queue's bound judges it.
 func (w *goWire) writeAll(b []byte) error {
 	for {
-		w.conn.SetWriteDeadline(time.Now().Add(w.engine.writeTimeout))
+		w.conn.SetWriteDeadline(time.Now().Add(w.engine.node.opts.PongTimeout))
 		n, err := w.conn.Write(b)
 		if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
@@ -148,4 +153,18 @@ func (w *goWire) cut(hard bool) {
 	}
 	w.conn.Close()
 	w.resume()
+}
+
+// takeOutput is output for a writer that does not hold the session's lock.
+func (s *session) takeOutput() ([]byte, after) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.output()
+}
+
+// gaveOutput is wrote for such a writer.
+func (s *session) gaveOutput(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wrote(n)
 }

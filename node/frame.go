@@ -28,6 +28,19 @@ type sink interface {
 	control(op ws.OpCode, payload []byte) error
 }
 
+// idle tells whether the stream is between two messages, so that there is
+// nothing to keep.
+func (f *frames) idle() bool {
+	return !f.within && f.npartial == 0 && !f.text.open
+}
+
+// trim keeps no long buffer for the next use.
+func (f *frames) trim() {
+	if cap(f.text.bytes) > maxPooled {
+		f.text.bytes = nil
+	}
+}
+
 // feed takes the next bytes of the stream, unmasks them in place and hands on
 // what is complete. Messages have at most limit bytes. After an error, which is
 // a closeReason, the stream can't be read further.
@@ -116,7 +129,7 @@ func (f *frames) controlPayload(piece []byte, last bool, out sink) error {
 	if !last {
 		return nil
 	}
-	f.control = nil
+	f.control = f.control[:0]
 	return out.control(f.frame.OpCode, piece)
 }
 

@@ -9,7 +9,20 @@ import (
 	"testing"
 	"testing/iotest"
 	"unicode/utf8"
+
+	"github.com/gobwas/ws"
 )
+
+// judge lets another upgrader read a head and answer.
+type judge struct {
+	*bytes.Reader
+	out []byte
+}
+
+func (j *judge) Write(p []byte) (int, error) {
+	j.out = append(j.out, p...)
+	return len(p), nil
+}
 
 func FuzzHead(f *testing.F) {
 	f.Add([]byte(upgradeHead("/ws?client=a") + "rest"))
@@ -33,8 +46,15 @@ func FuzzHead(f *testing.F) {
 		if whole.parse() != nil {
 			return
 		}
-		if response, r := upgrade(&whole, plain{}); r == nil && !bytes.HasPrefix(response, []byte("HTTP/1.1 101 ")) {
-			t.Fatalf("response %q", response)
+		if rw := (&judge{Reader: bytes.NewReader(whole.raw)}); whole.regular() {
+			u := ws.Upgrader{Protocol: func(b []byte) bool { return string(b) == plain{}.subprotocol() }}
+			if _, err := u.Upgrade(rw); err != nil {
+				t.Fatalf("%q is not regular: %v", whole.raw, err)
+			}
+			response := accept(&whole, plain{})
+			if got := response.append(nil); !bytes.Equal(got, rw.out) {
+				t.Fatalf("response %q, want %q", got, rw.out)
+			}
 		}
 		if client, err := identifyByQuery(&whole); err == nil && (client == "" || !utf8.ValidString(client)) {
 			t.Fatalf("client %q", client)

@@ -1,9 +1,11 @@
 package node
 
 import (
+	"bytes"
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/beeline-ws/beeline/router"
 )
@@ -15,7 +17,10 @@ type identify func(h *head) (client string, err error)
 // identifyByQuery believes what the query says, ?client=alice: BEELINE_AUTH=none.
 // The value is percent-decoded, and a '+' is a space, as in HTML forms.
 func identifyByQuery(h *head) (string, error) {
-	query, err := url.ParseQuery(h.query)
+	if client, ok := plainClient(h.query); ok && router.CheckClient(client) == nil {
+		return client, nil
+	}
+	query, err := url.ParseQuery(string(h.query))
 	if err != nil {
 		return "", refuse(resultBadClient, http.StatusBadRequest,
 			"bad client: the query can't be decoded; allowed is ?client= and a percent-encoded name")
@@ -25,8 +30,28 @@ func identifyByQuery(h *head) (string, error) {
 		return "", refuse(resultBadClient, http.StatusBadRequest,
 			"bad client: %v; name it with ?client=", err)
 	}
-	return client, nil
+	return strings.Clone(client), nil // and not the whole query
 }
+
+// plainClient finds the client in a query that has nothing to decode.
+func plainClient(query []byte) (client string, ok bool) {
+	if bytes.ContainsAny(query, "%+;") {
+		return "", false
+	}
+	for len(query) > 0 {
+		var pair []byte
+		pair, query, _ = bytes.Cut(query, ampersand)
+		if value, ok := bytes.CutPrefix(pair, clientKey); ok {
+			return string(value), true
+		}
+	}
+	return "", false
+}
+
+var (
+	ampersand = []byte("&")
+	clientKey = []byte("client=")
+)
 
 // identified returns the client of h, or the refusal.
 func (n *Node) identified(h *head) (string, *refusal) {

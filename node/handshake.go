@@ -3,6 +3,8 @@ package node
 import (
 	"bytes"
 	"context"
+	"crypto/sha1"
+	"encoding/base64"
 	"errors"
 	"maps"
 	"net"
@@ -19,71 +21,65 @@ import (
 // welcome takes a connection whose head asks for a WebSocket from its check to
 // its session. It answers and closes what it does not take. deadline bounds it.
 func (n *Node) welcome(conn net.Conn, h *head, deadline time.Time) {
-	s, response, r := n.open(h, deadline)
-	if r != nil {
-		n.counts.connects[r.result].Inc()
-		n.log.Debug("connection refused", "remote", conn.RemoteAddr(), "result", r.result, "answer", r.text)
-		r.answer(conn)
-		return
+	s, response, r := n.open(h)
+	if r == nil {
+		ctx, cancel := context.WithDeadline(n.handshakes.ctx, deadline)
+		defer cancel()
+		r = n.joined(s, n.router.Join(ctx, s.client, s))
 	}
-	conn.SetDeadline(deadline)
-	if _, err := conn.Write(response); err != nil {
-		n.counts.connects[resultGone].Inc()
-		s.abandon()
-		conn.Close()
+	if r != nil {
+		n.refuse(conn, r)
 		return
 	}
 	conn.SetDeadline(time.Time{})
-	if s.isMember() {
-		n.counts.connects[resultWelcomed].Inc()
-	} else {
-		n.counts.connects[resultDuplicate].Inc()
-	}
-	s.attach(conn, bytes.Clone(h.rest))
+	n.read(s, h.rest)
+	s.attach(response, func() wire { return n.engine.add(s, conn) })
 }
 
-// open checks the handshake and the client, makes the session and joins it. It
-// returns the response that upgrades the connection.
-func (n *Node) open(h *head, deadline time.Time) (*session, []byte, *refusal) {
+// refuse answers a connection that does not become a session, and closes it.
+func (n *Node) refuse(conn net.Conn, r *refusal) {
+	n.counts.connects[r.result].Inc()
+	n.log.Debug("connection refused", "remote", conn.RemoteAddr(), "result", r.result, "answer", r.text)
+	r.answer(conn)
+}
+
+// open checks the handshake and the client, and makes the session.
+func (n *Node) open(h *head) (*session, acceptance, *refusal) {
+	var none acceptance
 	p, r := n.route(h)
 	if r != nil {
-		return nil, nil, r
+		return nil, none, r
 	}
-	response, r := upgrade(h, p)
-	if r != nil {
-		return nil, nil, r
+	if r := checkUpgrade(h); r != nil {
+		return nil, none, r
 	}
 	client, r := n.identified(h)
 	if r != nil {
-		return nil, nil, r
+		return nil, none, r
 	}
 	s := newSession(n, p, client)
 	if !n.table.add(s) {
-		return nil, nil, tryLater(resultTooMany, "node is full: it holds %d sessions; try another one", n.opts.MaxSessions)
+		return nil, none, tryLater(resultTooMany, "node is full: it holds %d sessions; try another one", n.opts.MaxSessions)
 	}
-	if r := n.join(s, deadline); r != nil {
-		s.abandon()
-		return nil, nil, r
-	}
-	return s, response, nil
+	return s, accept(h, p), nil
 }
 
-// join makes s reachable. The welcome is queued before, because messages may be
-// delivered before Join returns. A duplicate is upgraded all the same and closed
-// then: a browser does not see the status of an HTTP answer.
-func (n *Node) join(s *session, deadline time.Time) *refusal {
-	ctx, cancel := context.WithDeadline(n.handshakes.ctx, deadline)
-	defer cancel()
-	s.greet()
-	err := n.router.Join(ctx, s.client, s)
+// joined takes the router's answer to a join. Messages may be delivered before.
+// A duplicate is upgraded all the same and closed then: a browser does not see
+// the status of an HTTP answer. A refused session is abandoned.
+func (n *Node) joined(s *session, err error) *refusal {
 	switch {
 	case err == nil:
 		s.setJoined()
+		n.counts.connects[resultWelcomed].Inc()
 		return nil
 	case errors.Is(err, router.ErrDuplicate):
 		s.close(closedDuplicate)
+		n.counts.connects[resultDuplicate].Inc()
 		return nil
-	case n.draining.Load():
+	}
+	s.abandon()
+	if n.draining.Load() {
 		return tryLater(resultDraining, "node is draining: connect to another one")
 	}
 	if !errors.Is(err, router.ErrUnavailable) {
@@ -92,14 +88,22 @@ func (n *Node) join(s *session, deadline time.Time) *refusal {
 	return tryLater(resultUnavailable, "registry is not available: try again")
 }
 
+// read feeds s with what came behind its head, before the engine has it.
+func (n *Node) read(s *session, rest []byte) {
+	if len(rest) > 0 {
+		_ = s.receive(rest) // an error closes the session
+		n.router.Flush()
+	}
+}
+
 // route finds the protocol of the head's path.
 func (n *Node) route(h *head) (protocol, *refusal) {
-	p, ok := n.paths[h.path]
+	p, ok := n.paths[string(h.path)]
 	switch {
 	case !ok:
 		return nil, refuse(resultUnknownPath, http.StatusNotFound,
 			"no WebSocket at this path; allowed are %s", strings.Join(slices.Sorted(maps.Keys(n.paths)), ", "))
-	case h.method != http.MethodGet:
+	case string(h.method) != http.MethodGet:
 		return nil, refuse(resultBadMethod, http.StatusMethodNotAllowed,
 			"method %.20s does not open a WebSocket; allowed is GET", h.method).with("Allow: GET")
 	case n.draining.Load():
@@ -108,37 +112,66 @@ func (n *Node) route(h *head) (protocol, *refusal) {
 		return nil, refuse(resultBadHandshake, http.StatusUpgradeRequired,
 			"this path speaks WebSocket only: send Upgrade: websocket").
 			with("Upgrade: websocket").with("Connection: Upgrade").with("Sec-WebSocket-Version: 13")
-	case h.version != "" && h.version != "13":
+	case h.version != nil && string(h.version) != "13":
 		return nil, refuse(resultBadVersion, http.StatusUpgradeRequired,
 			"Sec-WebSocket-Version %.20q is unknown; allowed is 13", h.version).with("Sec-WebSocket-Version: 13")
 	}
 	return p, nil
 }
 
-// upgrade checks the handshake as RFC 6455, section 4.2.1, wants it and returns
-// the response that accepts it.
-func upgrade(h *head, p protocol) ([]byte, *refusal) {
-	u := ws.Upgrader{Protocol: func(offered []byte) bool { return string(offered) == p.subprotocol() }}
+// checkUpgrade checks the handshake as RFC 6455, section 4.2.1, wants it.
+func checkUpgrade(h *head) *refusal {
+	if h.regular() {
+		return nil
+	}
 	var rw headConn
 	rw.Reset(h.raw)
-	if _, err := u.Upgrade(&rw); err != nil {
-		status := http.StatusBadRequest
-		if rejected, ok := errors.AsType[*ws.ConnectionRejectedError](err); ok && rejected.StatusCode() != 0 {
-			status = rejected.StatusCode()
-		}
-		return nil, refuse(resultBadHandshake, status, "%s; allowed is a WebSocket handshake of version 13 (RFC 6455, section 4.1)",
-			strings.TrimPrefix(err.Error(), "handshake error: "))
+	u := ws.Upgrader{Protocol: func([]byte) bool { return false }} // checks the list
+	_, err := u.Upgrade(&rw)
+	if err == nil {
+		return nil
 	}
-	return rw.out, nil
+	status := http.StatusBadRequest
+	if rejected, ok := errors.AsType[*ws.ConnectionRejectedError](err); ok && rejected.StatusCode() != 0 {
+		status = rejected.StatusCode()
+	}
+	return refuse(resultBadHandshake, status, "%s; allowed is a WebSocket handshake of version 13 (RFC 6455, section 4.1)",
+		strings.TrimPrefix(err.Error(), "handshake error: "))
 }
 
-// headConn lets the upgrader read a head and write its answer in memory.
-type headConn struct {
-	bytes.Reader
-	out []byte
+// headConn lets the upgrader read a head in memory, and answer nobody.
+type headConn struct{ bytes.Reader }
+
+func (*headConn) Write(p []byte) (int, error) { return len(p), nil }
+
+// acceptance is what the response to a handshake says: it is small, because it
+// waits for the router with its session.
+type acceptance struct {
+	proof       [28]byte // that the key was read
+	subprotocol string   // empty: none was offered that is known
 }
 
-func (b *headConn) Write(p []byte) (int, error) {
-	b.out = append(b.out, p...)
-	return len(p), nil
+// magic is of RFC 6455, section 1.3.
+const magic = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+func accept(h *head, p protocol) (a acceptance) {
+	var buf [keySize + len(magic)]byte
+	sum := sha1.Sum(append(append(buf[:0], h.key...), magic...))
+	base64.StdEncoding.Encode(a.proof[:], sum[:])
+	for token := range bytes.SplitSeq(h.offered, comma) {
+		if string(bytes.TrimSpace(token)) == p.subprotocol() {
+			a.subprotocol = p.subprotocol()
+		}
+	}
+	return a
+}
+
+// append appends the response.
+func (a *acceptance) append(b []byte) []byte {
+	b = append(b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
+	b = append(b, a.proof[:]...)
+	if a.subprotocol != "" {
+		b = append(append(b, "\r\nSec-WebSocket-Protocol: "...), a.subprotocol...)
+	}
+	return append(b, "\r\n\r\n"...)
 }

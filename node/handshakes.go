@@ -53,12 +53,26 @@ func (h *handshakes) start(f func()) { h.running.Go(f) }
 func (h *handshakes) enter(conn net.Conn, deadline time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if !h.count() {
+		return false
+	}
+	conn.SetDeadline(deadline)
+	h.heads[conn] = struct{}{}
+	return true
+}
+
+// begin is enter for a connection that somebody else cuts short.
+func (h *handshakes) begin() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.count()
+}
+
+func (h *handshakes) count() bool {
 	if h.heads == nil {
 		return false
 	}
 	h.running.Add(1)
-	conn.SetDeadline(deadline)
-	h.heads[conn] = struct{}{}
 	return true
 }
 
@@ -73,14 +87,13 @@ func (h *handshakes) headRead(conn net.Conn) {
 // leave ends a handshake that entered.
 func (h *handshakes) leave() { h.running.Done() }
 
-// stop ends what is under way and waits for it. Whoever is waited for is refused.
-func (h *handshakes) stop(ctx context.Context) error {
+// stop ends what is under way. Whoever is waited for is refused.
+func (h *handshakes) stop() {
 	h.cancel()
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	for conn := range h.heads {
 		conn.SetReadDeadline(time.Now())
 	}
 	h.heads = nil
-	h.mu.Unlock()
-	return wait(ctx, &h.running)
 }

@@ -4,10 +4,14 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,7 +25,63 @@ import (
 	"github.com/beeline-ws/beeline/router"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// engines are those that the tests run with, one after the other.
+var engines = map[string]func(*Node) engine{"best": bestEngine, "goroutines": newGoroutines}
+
+// testEngine is the one that runs now.
+var testEngine = bestEngine
+
+// TestMain runs all tests with each engine. What is left behind fails them.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	before := openFiles()
+	code := 0
+	for _, name := range slices.Sorted(maps.Keys(engines)) {
+		testEngine = engines[name]
+		fmt.Println("engine:", name)
+		code = max(code, m.Run())
+		if onlyOnce() {
+			break
+		}
+	}
+	if err := goleak.Find(); code == 0 && err != nil {
+		fmt.Println(err)
+		code = 1
+	}
+	if after := openFiles(); code == 0 && len(after) > len(before) {
+		fmt.Printf("files are open: %q; before: %q\n", after, before)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// onlyOnce tells whether this run is none of tests alone.
+func onlyOnce() bool {
+	for _, name := range []string{"test.fuzz", "test.fuzzworker", "test.list"} {
+		if f := flag.Lookup(name); f != nil && f.Value.String() != f.DefValue {
+			return true
+		}
+	}
+	return false
+}
+
+// openFiles lists this process' sockets and pollers, where the system tells. The
+// runtime's own are opened before.
+func openFiles() (all []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil
+	}
+	defer l.Close()
+	files, _ := os.ReadDir("/proc/self/fd")
+	for _, f := range files {
+		name, _ := os.Readlink("/proc/self/fd/" + f.Name())
+		if strings.HasPrefix(name, "socket:") || strings.HasSuffix(name, "[eventpoll]") {
+			all = append(all, name)
+		}
+	}
+	return all
+}
 
 // patience bounds every wait of a test. It is reached only by a failure.
 const patience = 20 * time.Second
@@ -82,6 +142,16 @@ func (x *localExchange) Leave(address string, s router.Session) {
 	}
 	panic("a session left that had not joined")
 }
+
+func (x *localExchange) JoinAsync(deadline time.Time, address string, s router.Session, joined func(error)) {
+	go func() {
+		ctx, cancel := context.WithDeadline(context.Background(), deadline)
+		defer cancel()
+		joined(x.Join(ctx, address, s))
+	}()
+}
+
+func (x *localExchange) Flush() {}
 
 // Send delivers with mu held, as the router does.
 func (x *localExchange) Send(m router.Message, done func(router.MessageID, router.Outcome)) {
@@ -145,7 +215,7 @@ func start(t testing.TB, change func(*Options, *localExchange)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.compose = func(string) (exchange, error) { return x, nil }
+	n.compose, n.newEngine = func(string) (exchange, error) { return x, nil }, testEngine
 	return &rig{started(t, n), t, x}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -15,11 +16,12 @@ type head struct {
 	raw  []byte // up to and with the blank line
 	rest []byte // what came behind it in the same segments
 
-	method, path, query string
+	method, path, query []byte
 	upgrade             bool // asks for a WebSocket
 	handshake           bool // has any header of a WebSocket handshake
-	version             string
-	key                 string
+	version, key        []byte
+	fields              fieldSet
+	offered             []byte // subprotocols, the first line of them
 }
 
 // Why a head can't be read.
@@ -88,37 +90,131 @@ func (h *head) parse() error {
 			return errNotHTTP
 		}
 	}
-	u, err := url.ParseRequestURI(string(target))
-	if err != nil {
-		return errNotHTTP
+	h.method = method
+	if err := h.target(target); err != nil {
+		return err
 	}
-	h.method, h.path, h.query = string(method), u.Path, u.RawQuery
+	if string(version) == "HTTP/1.1" {
+		h.fields |= fieldVersion
+	}
 	for len(lines) > 0 {
 		line, lines, _ = bytes.Cut(lines, newline)
-		if name, value, ok := bytes.Cut(line, colon); ok {
+		name, value, ok := bytes.Cut(line, colon)
+		if ok {
 			h.field(name, bytes.TrimSpace(value))
+		} else if len(bytes.TrimSuffix(line, carriage)) > 0 {
+			h.fields |= fieldOdd
 		}
 	}
 	return nil
 }
+
+// target takes the path and the query. Most targets mean what they say.
+func (h *head) target(target []byte) error {
+	if len(target) > 0 && target[0] == '/' && bytes.IndexFunc(target, odd) < 0 {
+		h.path, h.query, _ = bytes.Cut(target, question)
+		return nil
+	}
+	u, err := url.ParseRequestURI(string(target))
+	if err != nil {
+		return errNotHTTP
+	}
+	h.path, h.query = []byte(u.Path), []byte(u.RawQuery)
+	return nil
+}
+
+// odd tells whether r in a target has to be looked at more closely.
+func odd(r rune) bool { return r <= ' ' || r >= 0x7f || r == '%' }
 
 var (
 	newline  = []byte("\n")
 	carriage = []byte("\r")
 	space    = []byte(" ")
 	colon    = []byte(":")
+	question = []byte("?")
+	comma    = []byte(",")
 )
+
+// fieldSet is what a head has of a WebSocket handshake.
+type fieldSet uint8
+
+const (
+	fieldVersion fieldSet = 1 << iota // HTTP/1.1
+	fieldHost
+	fieldUpgrade
+	fieldConnection
+	fieldWSVersion
+	fieldKey
+	fieldOdd // has something that is not as in all other heads
+
+	wholeHandshake = fieldOdd - 1
+)
+
+// regular tells whether this is a handshake as RFC 6455, section 4.2.1, wants it,
+// and as nearly all of them look. Of those that are not, some may be accepted too.
+func (h *head) regular() bool {
+	return h.fields == wholeHandshake && string(h.method) == "GET" && len(h.key) == keySize
+}
+
+// keySize is the length of a handshake's key: 16 bytes in base64.
+const keySize = 24
+
+// note notes a field that may come once, and is as it should be or not.
+func (h *head) note(f fieldSet, ok bool) {
+	if !ok || h.fields&f != 0 {
+		f |= fieldOdd
+	}
+	h.fields |= f
+}
 
 // field notes a header field of the handshake.
 func (h *head) field(name, value []byte) {
 	switch {
+	case isField(name, "host"):
+		h.note(fieldHost, len(value) > 0)
 	case isField(name, "upgrade"):
-		h.upgrade = h.upgrade || bytes.EqualFold(value, []byte("websocket"))
+		websocket := bytes.EqualFold(value, []byte("websocket"))
+		h.note(fieldUpgrade, websocket)
+		h.upgrade = h.upgrade || websocket
 		h.handshake = true
+	case isField(name, "connection"):
+		h.note(fieldConnection, bytes.EqualFold(value, []byte("upgrade")))
 	case isField(name, "sec-websocket-version"):
-		h.version, h.handshake = string(value), true
+		h.note(fieldWSVersion, string(value) == "13")
+		h.version, h.handshake = value, true
 	case isField(name, "sec-websocket-key"):
-		h.key, h.handshake = string(value), true
+		h.note(fieldKey, true)
+		h.key, h.handshake = value, true
+	case isField(name, "sec-websocket-protocol"):
+		h.offer(value)
+	default:
+		h.fieldName(name)
+	}
+}
+
+// offer adds a line of subprotocols. What is no list of tokens makes it odd.
+func (h *head) offer(line []byte) {
+	if h.offered != nil {
+		line = slices.Concat(h.offered, comma, line)
+	}
+	h.offered = line
+	for _, c := range line {
+		if !isToken(c) && c != ',' && c != ' ' {
+			h.fields |= fieldOdd
+		}
+	}
+}
+
+// fieldName checks the name of a field that nobody here looks at.
+func (h *head) fieldName(name []byte) {
+	for _, c := range name {
+		if !isToken(c) {
+			h.fields |= fieldOdd
+			return
+		}
+	}
+	if len(name) == 0 {
+		h.fields |= fieldOdd
 	}
 }
 

@@ -40,31 +40,40 @@ func (n *Node) startAccepting() {
 	plain := newHandoff(n.client.Addr())
 	n.serveHTTP("page", plain, n.pageHandler())
 	var running sync.WaitGroup
-	running.Go(func() { n.acceptAll(plain) })
+	running.Go(func() { n.engine.accept(n.client, plain) })
 	n.cleanups.add("accepting", func(ctx context.Context) error {
 		n.client.Close()
-		err := n.handshakes.stop(ctx)
+		n.handshakes.stop()
 		running.Wait()
-		return err
+		n.engine.refuseWaiting()
+		return wait(ctx, &n.handshakes.running)
 	})
 }
 
-// acceptAll accepts until the listener is closed. Not more than MaxHandshakes
-// connections are on their way; the others wait in the kernel's queue.
-func (n *Node) acceptAll(plain *handoff) {
+// acceptAll accepts until l is closed, with a goroutine for each handshake. Not
+// more than MaxHandshakes connections are on their way; the others wait in the
+// kernel's queue.
+func (n *Node) acceptAll(l net.Listener, plain *handoff) {
 	for n.handshakes.acquire() {
-		conn, err := n.client.Accept()
+		conn, err := l.Accept()
 		if err == nil {
 			n.handshakes.start(func() { n.serve(conn, plain) })
-			continue
-		}
-		n.handshakes.free()
-		if errors.Is(err, net.ErrClosed) {
+		} else if !n.acceptFailed(err) {
 			return
 		}
-		n.log.Error("accept failed", "error", err) // out of file descriptors
-		n.handshakes.rest(100 * time.Millisecond)
 	}
+}
+
+// acceptFailed rests a while if others can be accepted later, else it returns
+// false.
+func (n *Node) acceptFailed(err error) bool {
+	n.handshakes.free()
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrClosed) {
+		return false
+	}
+	n.log.Error("accept failed", "error", err) // out of file descriptors
+	n.handshakes.rest(100 * time.Millisecond)
+	return true
 }
 
 // serve takes a connection from its first byte to whoever it is for.
@@ -82,7 +91,7 @@ func (n *Node) serve(conn net.Conn, plain *handoff) {
 	if err == nil {
 		err = h.parse()
 	}
-	if err == nil && n.paths[h.path] == nil && !h.upgrade {
+	if err == nil && n.isPage(&h) {
 		n.handshakes.leave()
 		n.counts.connects[resultHTTP].Inc()
 		plain.hand(conn, &h, n.handshakes.free)
@@ -97,15 +106,17 @@ func (n *Node) serve(conn net.Conn, plain *handoff) {
 	n.welcome(conn, &h, deadline)
 }
 
+// isPage tells whether h is for the HTTP server.
+func (n *Node) isPage(h *head) bool { return n.paths[string(h.path)] == nil && !h.upgrade }
+
 // refuseHead answers a connection whose head can't be read.
 func (n *Node) refuseHead(conn net.Conn, err error) {
-	r := n.headRefusal(err)
-	n.counts.connects[r.result].Inc()
 	if errors.Is(err, errHeadGone) {
+		n.counts.connects[resultGone].Inc()
 		conn.Close()
 		return
 	}
-	r.answer(conn)
+	n.refuse(conn, n.headRefusal(err))
 }
 
 func (n *Node) headRefusal(err error) *refusal {
@@ -116,8 +127,6 @@ func (n *Node) headRefusal(err error) *refusal {
 		return refuse(resultHeadTooLarge, 431, "the request's head is too large; allowed are %d bytes", n.opts.MaxHead)
 	case errors.Is(err, errHeadTimeout):
 		return refuse(resultHeadTimeout, 408, "the request's head did not come in time; allowed are %v", n.opts.HandshakeTimeout)
-	case errors.Is(err, errHeadGone):
-		return refuse(resultGone, 400, "the request's head is not complete")
 	}
 	return refuse(resultBadHead, 400, "this is not an HTTP/1.1 request; allowed are GET requests and WebSocket handshakes")
 }

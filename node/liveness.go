@@ -8,8 +8,17 @@ import (
 	"github.com/gobwas/ws"
 )
 
+// The sweep passes all sessions in as many steps, so that those that connected
+// together are not pinged together. It also watches the deadlines of closing
+// sessions and of the engine, which want steps of at most maxSweepStep.
+const (
+	sweepSteps   = 64
+	maxSweepStep = 100 * time.Millisecond
+)
+
 // startLiveness starts the sweep: the one goroutine that watches all sessions,
-// so that none needs a timer. It is exact to a quarter of the shorter interval.
+// so that none needs a timer. A pass takes a quarter of the shorter interval, and
+// it is exact to that.
 func (n *Node) startLiveness() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -21,39 +30,46 @@ func (n *Node) startLiveness() {
 	})
 }
 
-func (n *Node) sweep(ctx context.Context, every time.Duration) {
-	ticker := time.NewTicker(max(every, time.Millisecond))
+func (n *Node) sweep(ctx context.Context, pass time.Duration) {
+	step := min(max(pass/sweepSteps, time.Millisecond), maxSweepStep)
+	steps := max(int(pass/step), 1)
+	ticker := time.NewTicker(step)
 	defer ticker.Stop()
-	var sessions []*session
-	for {
+	var part []*session
+	for i := 0; ; i = (i + 1) % steps {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		sessions = n.table.snapshot(sessions[:0])
-		now := n.clock()
-		for _, s := range sessions {
+		now := n.now()
+		part = n.table.part(part[:0], i, steps)
+		for _, s := range part {
 			s.prove(now)
 		}
-		clear(sessions)
+		clear(part)
+		n.graces.over(now)
+		n.engine.tick()
 	}
 }
 
 // prove pings a session that was silent for PingInterval and closes it if it
 // stays silent for PongTimeout more. Every byte counts as life. A session that
 // the node itself does not read is not judged.
-func (s *session) prove(now time.Duration) {
-	heard := time.Duration(s.heard.Load())
+func (s *session) prove(now moment) {
+	heard := moment(s.heard.Load())
+	silence := now.since(heard)
 	switch {
 	case s.closing.Load():
 	case s.inFlight.paused.Load() && s.inFlight.above(maxInFlight/2, maxInFlightBytes/2):
-		s.heard.Store(int64(now))
-	case now-heard < s.node.opts.PingInterval:
-	case s.pinged <= heard:
+		s.heard.Store(uint32(now))
+		s.pinged = now
+	case silence < s.node.opts.PingInterval:
+		s.pinged = heard // moments must not grow old
+	case s.pinged.since(heard) == 0: // not pinged in this silence
 		s.pinged = now
 		s.reply(ws.OpPing, nil)
-	case now-s.pinged >= s.node.opts.PongTimeout:
+	case now.since(s.pinged) >= s.node.opts.PongTimeout:
 		s.close(closedPingTimeout)
 	}
 }

@@ -23,7 +23,9 @@ type exchange interface {
 	Health() error
 	Join(ctx context.Context, address string, s router.Session) error
 	Leave(address string, s router.Session)
+	JoinAsync(deadline time.Time, address string, s router.Session, joined func(error))
 	Send(m router.Message, done func(router.MessageID, router.Outcome))
+	Flush()
 }
 
 // Node is a whole beeline node: a router, the listeners and the sessions.
@@ -38,7 +40,8 @@ type Node struct {
 	identify identify
 	paths    map[string]protocol
 	// compose makes the router once the node's URL is known.
-	compose func(url string) (exchange, error)
+	compose   func(url string) (exchange, error)
+	newEngine func(*Node) engine
 	pools
 
 	// Static after Start.
@@ -50,6 +53,7 @@ type Node struct {
 	// Shared, each with its own lock.
 	table      table
 	handshakes handshakes
+	graces     graces
 	leaving    sync.WaitGroup // one for each session that leaves the router
 	queued     atomic.Int64   // bytes in all sessions' queues
 	draining   atomic.Bool
@@ -80,7 +84,7 @@ func New(opts Options) (*Node, error) {
 		pools:    newPools(opts.MaxHead),
 	}
 	n.log = opts.Logger.With("node", n.id)
-	n.compose = n.newRouter
+	n.compose, n.newEngine = n.newRouter, bestEngine
 	n.handshakes.init(opts.MaxHandshakes)
 	return n, nil
 }
@@ -134,7 +138,7 @@ func (n *Node) start(ctx context.Context) error {
 	if err := n.startRouter(ctx); err != nil {
 		return err
 	}
-	n.engine = newGoroutines(n.opts.PongTimeout)
+	n.engine = n.newEngine(n)
 	n.cleanups.add("engine", n.engine.stop)
 	n.startLiveness()
 	n.cleanups.add("sessions", n.drain)
@@ -192,9 +196,6 @@ func (n *Node) Stop(ctx context.Context) error {
 	n.log.Info("node stopped", "took", time.Since(started), "error", err)
 	return err
 }
-
-// clock returns the time since the node was made: small, monotonic, atomic.
-func (n *Node) clock() time.Duration { return time.Since(n.born) }
 
 // health says why the node should get no new clients, or returns nil.
 func (n *Node) health() error {

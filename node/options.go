@@ -57,7 +57,7 @@ type Options struct {
 	// but the process' file descriptors.
 	MaxSessions int
 	// MaxMessage is the longest message of a client, in bytes of its frames'
-	// payloads together; default 64 KiB.
+	// payloads together; default 64 KiB, at most 1 GiB.
 	MaxMessage int
 	// MaxQueue bounds what waits to be written to one session, in bytes; default
 	// 256 KiB. It is at least MaxMessage and 4 KiB more.
@@ -90,6 +90,9 @@ type Options struct {
 // queueSlack is what a queue holds beside a message of the greatest size: its
 // frame's header, names and other fields.
 const queueSlack = 4 << 10
+
+// maxMaxMessage lets 32 bits count a session's bytes without outcome.
+const maxMaxMessage = 1 << 30
 
 func (o *Options) setDefaults() {
 	setDefault(&o.Listen, ":8080")
@@ -141,6 +144,7 @@ func (o *Options) check() error {
 	require(o.MaxHandshakes > 0, "%d concurrent handshakes are not positive", o.MaxHandshakes)
 	require(o.MaxSessions >= 0, "%d sessions are negative", o.MaxSessions)
 	require(o.MaxMessage > 0, "longest message of %d bytes is not positive", o.MaxMessage)
+	require(o.MaxMessage <= maxMaxMessage, "longest message of %d bytes is above %d", o.MaxMessage, maxMaxMessage)
 	require(o.MaxQueue >= o.MaxMessage+queueSlack,
 		"a session's queue of %d bytes does not hold a message of %d and %d more", o.MaxQueue, o.MaxMessage, queueSlack)
 	require(o.MaxQueueTotal >= o.MaxQueue, "all queues together (%d bytes) are less than one (%d)", o.MaxQueueTotal, o.MaxQueue)

@@ -10,18 +10,13 @@ import (
 // other in one buffer, so that one write takes all. Without frames it has no
 // buffer. Guarded by the session's mu.
 type outbox struct {
-	waiting *buffer
-	writing int  // bytes that a writer took and has not written yet
-	busy    bool // a writer is at work, or about to be
+	waiting *buffer // what no writer has taken
+	taken   *buffer // what the writer is at; with a writing goroutine its content is that one's
+	busy    bool    // a writer is at work, or about to be
 }
 
 // size is the number of bytes that are not written yet.
-func (o *outbox) size() int {
-	if o.waiting == nil {
-		return o.writing
-	}
-	return o.writing + len(o.waiting.b)
-}
+func (o *outbox) size() int { return o.waiting.size() + o.taken.size() }
 
 // frame appends a frame's header for a payload of n bytes and returns the buffer
 // to append the payload to.
@@ -33,31 +28,48 @@ func (o *outbox) frame(p *pools, op ws.OpCode, n int) *buffer {
 	return o.waiting
 }
 
-// take hands what waits to the writer, or returns nil.
+// take hands the writer what it has not finished, else what waits, else nil.
 func (o *outbox) take() *buffer {
-	b := o.waiting
-	if b != nil {
-		o.waiting, o.writing = nil, len(b.b)
+	if o.taken == nil {
+		o.taken, o.waiting = o.waiting, nil
 	}
-	return b
+	return o.taken
+}
+
+// precede puts b before what waits, for the first writer.
+func (o *outbox) precede(p *pools, b *buffer) {
+	if w := o.waiting; w != nil {
+		b.b = append(b.b, w.b...)
+		o.waiting = nil
+		p.release(w)
+	}
+	o.taken = b
 }
 
 // buffer is a pooled slice.
 type buffer struct{ b []byte }
+
+func (b *buffer) size() int {
+	if b == nil {
+		return 0
+	}
+	return len(b.b)
+}
 
 // maxPooled is the capacity up to which buffers are pooled, in bytes.
 const maxPooled = 64 << 10
 
 // pools are a node's reusable buffers.
 type pools struct {
-	heads, buffers, sends *sync.Pool
+	heads, buffers, sends, frames *sync.Pool
 }
 
 func newPools(maxHead int) pools {
 	return pools{
 		heads:   &sync.Pool{New: func() any { return &buffer{make([]byte, maxHead)} }},
-		buffers: &sync.Pool{New: func() any { return &buffer{make([]byte, 0, 1024)} }},
+		buffers: &sync.Pool{New: func() any { return &buffer{make([]byte, 0, 512)} }},
 		sends:   &sync.Pool{New: func() any { return newSending() }},
+		frames:  &sync.Pool{New: func() any { return new(frames) }},
 	}
 }
 

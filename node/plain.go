@@ -1,6 +1,7 @@
 package node
 
 import (
+	"encoding/hex"
 	"math/bits"
 
 	"github.com/gobwas/ws"
@@ -99,8 +100,8 @@ func (plain) complain(s *session, r *request, err *jsonError) {
 
 func (plain) appendWelcome(b []byte, s *session) []byte {
 	b = appendQuoted(append(b, `{"type":"welcome","client":`...), s.client)
-	b = appendQuoted(append(b, `,"session":`...), s.id)
-	b = appendQuoted(append(b, `,"node":`...), s.node.id)
+	b = hex.AppendEncode(append(b, `,"session":"`...), s.id[:])
+	b = appendQuoted(append(b, `","node":`...), s.node.id)
 	return append(b, '}')
 }
 

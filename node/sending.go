@@ -20,17 +20,20 @@ const (
 // inFlight counts a session's messages without outcome.
 type inFlight struct {
 	messages atomic.Int32
-	bytes    atomic.Int64
+	bytes    atomic.Int32
 	paused   atomic.Bool // the engine waits for resume
 }
 
-func (f *inFlight) above(messages int32, bytes int64) bool {
+func (f *inFlight) above(messages, bytes int32) bool {
 	return f.messages.Load() > messages || f.bytes.Load() > bytes
 }
 
 // full tells the engine, before each read, whether to wait for resume.
 func (s *session) full() bool {
 	f := &s.inFlight
+	if !f.above(maxInFlight, maxInFlightBytes) {
+		return false
+	}
 	f.paused.Store(true) // before the look, or an outcome in between is missed
 	if !s.closing.Load() && f.above(maxInFlight, maxInFlightBytes) {
 		return true
@@ -59,7 +62,7 @@ func (s *session) send(to string, data, id []byte) {
 	x := s.node.sends.Get().(*sending)
 	x.session, x.size, x.id = s, len(data), append(x.id[:0], id...)
 	s.inFlight.messages.Add(1)
-	s.inFlight.bytes.Add(int64(x.size))
+	s.inFlight.bytes.Add(int32(x.size))
 	s.node.router.Send(router.Message{From: s.client, To: to, Data: data}, x.done)
 }
 
@@ -85,7 +88,7 @@ func (s *session) receipt(id []byte, outcome router.Outcome, reason string) {
 func (s *session) settle(size int) {
 	f := &s.inFlight
 	f.messages.Add(-1)
-	f.bytes.Add(-int64(size))
+	f.bytes.Add(-int32(size))
 	if !f.paused.Load() || f.above(maxInFlight/2, maxInFlightBytes/2) || !f.paused.CompareAndSwap(true, false) {
 		return
 	}

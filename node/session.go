@@ -1,10 +1,10 @@
 package node
 
 import (
-	"net"
+	"crypto/rand"
+	"encoding/hex"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/gobwas/ws"
 
@@ -28,69 +28,85 @@ type protocol interface {
 
 // session is one WebSocket connection of a client. It is passive: the engine
 // feeds it with bytes and writes what it queues.
+//
+// An idle session is this struct, the client's name, the engine's wire, and its
+// places in the table and in the router; TestSizeOfASession counts the bytes. The
+// fields are ordered to leave no holes.
 type session struct {
 	// Static.
 	node     *Node
-	id       string
-	client   string
 	protocol protocol
+	client   string
+	id       sessionID
 
 	// Owned by the reading side.
-	frames frames
-	broken bool   // the stream can't be read further
-	lastTo string // the address of the last message, which the next one often has
-
-	// Owned by the sweep.
-	pinged time.Duration // on the node's clock
-
-	// Shared.
-	heard    atomic.Int64 // when the last byte came, on the node's clock
-	closing  atomic.Bool  // reason is not stillOpen
-	inFlight inFlight
+	lastTo string  // the address of the last message, which the next one often has
+	frames *frames // nil between messages
+	broken bool    // the stream can't be read further
 
 	// Guarded by mu.
-	mu         sync.Mutex
-	out        outbox
-	wire       wire        // nil until attached
-	reason     closeReason // why it closes
+	reason     closeReason // why it closes; also in closing
 	member     bool        // joined the router
 	left       bool        // and left it again
 	failed     bool        // the peer's bytes are not understood any more
 	peerClosed bool        // the peer's close frame came
 	over       bool        // the engine has let go of it
-	grace      *time.Timer // bounds the closing
+	graced     bool        // its closing is bounded
+	out        outbox
+	wire       wire // nil until attached
+	mu         sync.Mutex
 
-	index int // in the table, guarded by the table's lock
+	// Shared.
+	inFlight inFlight
+	heard    atomic.Uint32 // the moment when the last byte came
+	closing  atomic.Bool   // reason is not stillOpen
+
+	pinged moment // owned by the sweep
+	index  int32  // in the table, guarded by the table's lock
 }
 
-// sessionIDBytes makes a session's ID unguessable.
-const sessionIDBytes = 12
+// sessionID is unguessable.
+type sessionID [12]byte
+
+func (id sessionID) String() string { return hex.EncodeToString(id[:]) }
 
 func newSession(n *Node, p protocol, client string) *session {
-	s := &session{node: n, id: randomHex(sessionIDBytes), client: client, protocol: p}
-	s.heard.Store(int64(n.clock()))
+	s := &session{node: n, client: client, protocol: p, pinged: n.now()}
+	rand.Read(s.id[:]) // never fails
+	s.heard.Store(uint32(s.pinged))
 	return s
 }
 
-// greet queues the welcome.
-func (s *session) greet() {
-	b := s.node.buffer()
-	defer s.node.release(b)
-	b.b = s.protocol.appendWelcome(b.b, s)
-	s.reply(ws.OpText, b.b)
-}
-
-// attach gives the session its connection. From now on the engine ends it.
-func (s *session) attach(conn net.Conn, leftover []byte) {
-	s.heard.Store(int64(s.node.clock()))
+// attach gives the session its connection: plug makes it a wire. The response to
+// the handshake goes out before all else, and then the welcome, unless there is
+// none. From now on the engine ends the session.
+func (s *session) attach(response acceptance, plug func() wire) {
+	s.heard.Store(uint32(s.node.now()))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.node.counts.Sessions.Inc()
-	s.wire = s.node.engine.add(s, conn, leftover)
-	s.flush()
+	s.greet(response)
+	s.wire = plug()
+	s.out.busy = true
+	s.wire.flush()
 	if s.reason != stillOpen {
 		s.startGrace()
 	}
+}
+
+// greet queues the response and the welcome before what the router has delivered
+// already. They are few bytes, sent once, and have no bound.
+func (s *session) greet(response acceptance) {
+	b := s.node.buffer()
+	b.b = response.append(b.b)
+	if s.member {
+		w := s.node.buffer()
+		w.b = s.protocol.appendWelcome(w.b, s)
+		b.b = append(appendHeader(b.b, ws.OpText, len(w.b)), w.b...)
+		s.node.release(w)
+	}
+	s.node.countQueued(len(b.b))
+	s.out.precede(&s.node.pools, b)
 }
 
 // receive takes bytes as they came from the client, and may change them. An
@@ -98,17 +114,28 @@ func (s *session) attach(conn net.Conn, leftover []byte) {
 // is closing, and what still comes is thrown away.
 func (s *session) receive(b []byte) error {
 	s.node.counts.ReceivedBytes.Add(float64(len(b)))
-	s.heard.Store(int64(s.node.clock()))
+	s.heard.Store(uint32(s.node.now()))
 	if s.broken {
 		return nil
 	}
-	err := s.frames.feed(b, s.node.opts.MaxMessage, s)
+	f := s.frames
+	if f == nil {
+		f = s.node.pools.frames.Get().(*frames)
+	}
+	err := f.feed(b, s.node.opts.MaxMessage, s)
+	if err == nil && !f.idle() {
+		s.frames = f
+		return nil
+	}
+	s.frames = nil
 	if err != nil {
 		s.broken = true
-		s.frames = frames{}
 		s.fail(err)
+		return err
 	}
-	return err
+	f.trim()
+	s.node.pools.frames.Put(f)
+	return nil
 }
 
 // message takes a whole message. Those behind a close are ignored.
@@ -218,13 +245,11 @@ func (s *session) flush() {
 	s.wire.flush()
 }
 
-// takeOutput gives the engine what is to be written next, or nil and what to do
-// with the connection now.
-func (s *session) takeOutput() (*buffer, after) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// output gives the writer, with mu held, what is to be written next: bytes that
+// are its own until wrote. Or nil, and what to do with the connection now.
+func (s *session) output() ([]byte, after) {
 	if b := s.out.take(); b != nil {
-		return b, afterNothing
+		return b.b, afterNothing
 	}
 	s.out.busy = false
 	switch {
@@ -238,12 +263,16 @@ func (s *session) takeOutput() (*buffer, after) {
 	return nil, afterNothing
 }
 
-// wrote takes a buffer back that was written, or could not be.
-func (s *session) wrote(b *buffer) {
-	s.node.counts.SentBytes.Add(float64(len(b.b)))
-	s.mu.Lock()
-	s.out.writing = 0
-	s.mu.Unlock()
-	s.node.countQueued(-len(b.b))
+// wrote notes, with mu held, that the first n bytes of the last output are
+// written or given up. The others are its beginning the next time.
+func (s *session) wrote(n int) {
+	s.node.counts.SentBytes.Add(float64(n))
+	s.node.countQueued(-n)
+	b := s.out.taken
+	if n < len(b.b) {
+		b.b = b.b[:copy(b.b, b.b[n:])]
+		return
+	}
+	s.out.taken = nil
 	s.node.release(b)
 }

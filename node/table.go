@@ -21,7 +21,7 @@ func (t *table) add(s *session) bool {
 	if t.limit > 0 && len(t.list) >= t.limit {
 		return false
 	}
-	s.index = len(t.list)
+	s.index = int32(len(t.list))
 	t.list = append(t.list, s)
 	return true
 }
@@ -45,6 +45,16 @@ func (t *table) snapshot(b []*session) []*session {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return append(slices.Grow(b, len(t.list)), t.list...)
+}
+
+// part appends a part of all sessions to b: one of as many equal ones, counted
+// from the end of the list. The place of a session that leaves is taken by the
+// last one, so who goes through the parts upwards misses few, until the next time.
+func (t *table) part(b []*session, one, of int) []*session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := len(t.list)
+	return append(b, t.list[n-n*(one+1)/of:n-n*one/of]...)
 }
 
 // emptied returns a channel that is closed once the table is empty.

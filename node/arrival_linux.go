@@ -1,0 +1,227 @@
+//go:build !386
+
+package node
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// arrival is a socket on its way to a session: the loop reads its head, the
+// router answers its join. Until the join it belongs to the loop's goroutine,
+// then to whoever calls joined.
+type arrival struct {
+	engine   *epoll
+	fd       int32
+	deadline time.Time
+	spill    *buffer // a head that did not come at once
+
+	// Of the join.
+	session  *session
+	response acceptance
+	rest     []byte // what came behind the head
+
+	// Guarded by the loop's mu.
+	joining    bool // not the loop's any more
+	muted      bool // not watched any more
+	hurried    bool // watched so that the loop refuses it
+	prev, next *arrival
+}
+
+func (a *arrival) loop() *loop { return a.engine.loopOf(a.fd) }
+
+// ready is called by the loop.
+func (a *arrival) ready(events uint32) {
+	switch {
+	case a.isJoining():
+	case events&wantOut != 0:
+		a.refuseHead(errHeadTimeout)
+	default:
+		a.read()
+	}
+}
+
+// isJoining tells whether the socket is not to be read, and if so, stops
+// watching it: it has something to say, and would say it again and again.
+func (a *arrival) isJoining() bool {
+	l := a.loop()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if a.joining && !a.muted && l.slots[a.fd].user == a {
+		a.muted = true
+		_ = l.control(syscall.EPOLL_CTL_DEL, a.fd, 0)
+	}
+	return a.joining
+}
+
+// read takes what there is of the head, together with what follows at most
+// MaxHead bytes.
+func (a *arrival) read() {
+	room := a.engine.node.opts.MaxHead - a.spill.size()
+	buf := a.loop().buf[:min(room, readBudget)]
+	n, errno := readSocket(a.fd, buf)
+	switch {
+	case n > 0:
+		a.take(buf[:n])
+	case errno != syscall.EAGAIN:
+		a.refuseHead(errHeadGone)
+	}
+}
+
+func (a *arrival) take(b []byte) {
+	searched := max(0, a.spill.size()-3)
+	if a.spill != nil {
+		a.spill.b = append(a.spill.b, b...)
+		b = a.spill.b
+	}
+	end := headEnd(b[searched:])
+	switch {
+	case !isToken(b[0]):
+		a.refuseHead(errNotHTTP)
+	case end >= 0:
+		end += searched
+		a.decide(&head{raw: b[:end:end], rest: b[end:]})
+	case len(b) == a.engine.node.opts.MaxHead:
+		a.refuseHead(errHeadTooLarge)
+	case a.spill == nil:
+		a.spill = a.engine.node.buffer()
+		a.spill.b = append(a.spill.b, b...)
+	}
+}
+
+// decide finds out who the connection is for.
+func (a *arrival) decide(h *head) {
+	n := a.engine.node
+	if err := h.parse(); err != nil {
+		a.refuseHead(err)
+		return
+	}
+	if n.isPage(h) {
+		n.counts.connects[resultHTTP].Inc()
+		request := &head{raw: slices.Concat(h.raw, h.rest)} // h is in the loop's buffer
+		a.leave(func(conn net.Conn) { a.engine.plain.hand(conn, request, n.handshakes.free) })
+		return
+	}
+	s, response, r := n.open(h)
+	if r != nil {
+		a.refuse(r)
+		return
+	}
+	a.session, a.response, a.rest = s, response, bytes.Clone(h.rest)
+	a.release()
+	a.unlist(true) // from here on a is not the loop's
+	n.router.JoinAsync(a.deadline, s.client, s, a.joined)
+}
+
+// joined takes the router's answer.
+func (a *arrival) joined(err error) {
+	n := a.engine.node
+	if r := n.joined(a.session, err); r != nil {
+		a.refuse(r)
+		return
+	}
+	if len(a.rest) == 0 {
+		a.welcome()
+		return
+	}
+	n.handshakes.start(a.welcome) // what came with the head is no work for who calls this
+}
+
+func (a *arrival) welcome() {
+	n := a.engine.node
+	n.read(a.session, a.rest)
+	a.session.attach(a.response, a.plug)
+	n.handshakes.free()
+	n.handshakes.leave()
+}
+
+// plug gives the socket to the session.
+func (a *arrival) plug() wire {
+	w := &pollWire{engine: a.engine, session: a.session, fd: a.fd, want: wantIn}
+	l := a.loop()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !a.engine.enter() {
+		w.stillborn()
+		return w
+	}
+	l.slots[a.fd].user = w
+	switch {
+	case a.muted:
+		_ = l.control(syscall.EPOLL_CTL_ADD, a.fd, wantIn)
+	case a.hurried:
+		l.watch(a.fd, wantIn)
+	}
+	return w
+}
+
+// refuseHead refuses a connection whose head can't be read.
+func (a *arrival) refuseHead(err error) {
+	n := a.engine.node
+	if !errors.Is(err, errHeadGone) {
+		a.refuse(n.headRefusal(err))
+		return
+	}
+	n.counts.connects[resultGone].Inc()
+	a.remove()
+	closeSocket(a.fd)
+	n.handshakes.free()
+	n.handshakes.leave()
+}
+
+// refuse answers in a goroutine, for that may take a while.
+func (a *arrival) refuse(r *refusal) {
+	n := a.engine.node
+	a.leave(func(conn net.Conn) {
+		n.refuse(conn, r)
+		n.handshakes.free()
+	})
+}
+
+// leave gives the connection to f, which runs in a goroutine of its own and
+// frees its slot.
+func (a *arrival) leave(f func(net.Conn)) {
+	h := &a.engine.node.handshakes
+	a.remove()
+	conn, err := socketConn(a.fd)
+	if err != nil { // out of file descriptors
+		h.free()
+		h.leave()
+		return
+	}
+	h.start(func() { f(conn) })
+	h.leave()
+}
+
+// remove takes the socket off the loop.
+func (a *arrival) remove() {
+	a.unlist(false)
+	a.release()
+	l := a.loop()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !a.muted {
+		_ = l.control(syscall.EPOLL_CTL_DEL, a.fd, 0)
+	}
+	l.remove(a.fd)
+}
+
+// unlist takes a off those whose head is awaited.
+func (a *arrival) unlist(joining bool) {
+	l := a.loop()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unlist(a)
+	a.joining = a.joining || joining
+}
+
+func (a *arrival) release() {
+	if a.spill != nil {
+		a.engine.node.release(a.spill)
+		a.spill = nil
+	}
+}

@@ -1,0 +1,165 @@
+//go:build !386
+
+package node
+
+import (
+	"context"
+	"errors"
+	"net"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// epoll is the engine with one goroutine for many sessions. It owns their
+// sockets as raw descriptors. An idle session costs it a pollWire and a slot.
+type epoll struct {
+	// Static after accept.
+	node  *Node
+	loops []*loop // each socket is on one of them for its life
+	plain *handoff
+
+	others  engine         // for connections that are more than a socket
+	looping sync.WaitGroup // one for each loop
+	running sync.WaitGroup // one for each session
+	ending  sync.WaitGroup // stop's goroutine
+
+	mu      sync.Mutex
+	stopped bool
+}
+
+// newEpoll returns an engine whose loops run. A loop is busy with system calls
+// most of the time, and the other half of the processors is for what its messages
+// cause elsewhere.
+func newEpoll(n *Node) (engine, error) {
+	e := &epoll{node: n, others: newGoroutines(n)}
+	for range max(1, runtime.GOMAXPROCS(0)/2) {
+		l, err := newLoop()
+		if err != nil {
+			e.closeLoops()
+			return nil, err
+		}
+		e.loops = append(e.loops, l)
+		e.looping.Go(func() { l.run(n.router.Flush) })
+	}
+	return e, nil
+}
+
+func (e *epoll) loopOf(fd int32) *loop { return e.loops[int(fd)%len(e.loops)] }
+
+// accept accepts without a goroutine for each handshake: see arrival. Not more
+// than MaxHandshakes connections are on their way; the others wait in the
+// kernel's queue.
+func (e *epoll) accept(l net.Listener, plain *handoff) {
+	e.plain = plain
+	f, raw, err := listenerSocket(l)
+	if err != nil {
+		e.node.acceptAll(l, plain)
+		return
+	}
+	h := &e.node.handshakes
+	defer f.Close()
+	defer context.AfterFunc(h.ctx, func() { f.Close() })()
+	for h.acquire() {
+		fd, err := acceptSocket(raw)
+		switch {
+		case err == nil:
+			if !e.arrive(fd) {
+				closeSocket(fd)
+				h.free()
+			}
+		case !e.node.acceptFailed(err):
+			return
+		}
+	}
+}
+
+// arrive begins a handshake, unless the node stops.
+func (e *epoll) arrive(fd int32) bool {
+	h := &e.node.handshakes
+	if !h.begin() {
+		return false
+	}
+	a := &arrival{engine: e, fd: fd, deadline: time.Now().Add(e.node.opts.HandshakeTimeout)}
+	l := e.loopOf(fd)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.add(fd, a); err != nil {
+		e.node.log.Error("watching a connection failed", "error", err)
+		h.leave()
+		return false
+	}
+	l.enlist(a)
+	return true
+}
+
+func (e *epoll) refuseWaiting() {
+	for _, l := range e.loops {
+		l.hurry(time.Now().Add(e.node.opts.HandshakeTimeout + time.Second))
+	}
+}
+
+// add takes the socket out of conn. That is for connections that had a request
+// of HTTP before.
+func (e *epoll) add(s *session, conn net.Conn) wire {
+	fd, ok := takeSocket(conn)
+	if !ok {
+		return e.others.add(s, conn)
+	}
+	w := &pollWire{engine: e, session: s, fd: fd, want: wantIn}
+	l := w.loop()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !e.enter() {
+		w.stillborn()
+		return w
+	}
+	if err := l.add(fd, w); err != nil {
+		e.running.Done()
+		w.stillborn()
+	}
+	return w
+}
+
+// enter lets a session in, unless the engine has stopped. The loop's mu is held
+// until the session has its slot, where stop finds it.
+func (e *epoll) enter() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.stopped {
+		e.running.Add(1)
+	}
+	return !e.stopped
+}
+
+func (e *epoll) tick() {
+	for _, l := range e.loops {
+		l.hurry(time.Now())
+		for _, s := range l.stalled(e.node.now(), e.node.opts.PongTimeout) {
+			s.stalled()
+		}
+	}
+}
+
+func (e *epoll) stop(ctx context.Context) error {
+	e.mu.Lock()
+	e.stopped = true
+	e.mu.Unlock()
+	for _, l := range e.loops {
+		for _, s := range l.sessions() {
+			s.disconnected()
+		}
+	}
+	e.ending.Go(func() {
+		e.running.Wait()
+		e.closeLoops()
+	})
+	return errors.Join(wait(ctx, &e.ending), e.others.stop(ctx))
+}
+
+func (e *epoll) closeLoops() {
+	for _, l := range e.loops {
+		l.close()
+	}
+	e.looping.Wait()
+}

@@ -1,0 +1,218 @@
+//go:build !386
+
+package node
+
+import (
+	"os"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// loop watches many sockets with one goroutine, by a level-triggered epoll
+// descriptor. The goroutine does not block in epoll_wait: the descriptor is in
+// Go's own poller, which tells when there is something to fetch. That saves a
+// thread and its wake-ups.
+//
+// Only the loop's goroutine reads sockets and closes them, so that no descriptor
+// is closed, and given to somebody else, under a read. Others write to a socket,
+// or shut it down, under the lock of its owner, which holds the loop off closing.
+type loop struct {
+	// Static.
+	fd   int
+	file *os.File // owns fd: its finalizer would close it
+	raw  syscall.RawConn
+	poll func(uintptr) bool
+
+	// Owned by the loop's goroutine.
+	events [256]syscall.EpollEvent
+	count  int // of events
+	turns  [256]user
+	buf    [readBudget]byte
+
+	// Guarded by mu.
+	mu          sync.Mutex
+	slots       []slot // by descriptor
+	generation  uint32
+	closed      bool
+	blocked     map[*pollWire]moment // waiting for room in the socket, and since when
+	first, last *arrival             // whose head is awaited, the oldest first
+}
+
+// slot is a watched descriptor. Events carry the generation, so that one of a
+// descriptor's former life is told from those of the present.
+type slot struct {
+	user       user
+	generation uint32
+}
+
+// user is told what happens at a socket.
+type user interface{ ready(events uint32) }
+
+// What a socket can be watched for. Errors are always told.
+const (
+	wantIn  = uint32(syscall.EPOLLIN)
+	wantOut = uint32(syscall.EPOLLOUT)
+	failing = uint32(syscall.EPOLLERR | syscall.EPOLLHUP)
+)
+
+func newLoop() (*loop, error) {
+	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	_ = syscall.SetNonblock(fd, true) // has os.NewFile give it to Go's poller
+	l := &loop{fd: fd, file: os.NewFile(uintptr(fd), "epoll"), blocked: map[*pollWire]moment{}}
+	if l.raw, err = l.file.SyscallConn(); err != nil {
+		l.file.Close()
+		return nil, err
+	}
+	l.poll = l.fetch
+	return l, nil
+}
+
+// run serves until the loop is closed. behind is called after each batch.
+func (l *loop) run(behind func()) {
+	for l.raw.Read(l.poll) == nil {
+		for i, user := range l.users() {
+			if user != nil {
+				user.ready(l.events[i].Events)
+			}
+		}
+		clear(l.turns[:l.count])
+		behind()
+	}
+}
+
+// fetch fetches events, and returns false if there are none.
+func (l *loop) fetch(uintptr) bool {
+	n, _, err := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(l.fd),
+		uintptr(unsafe.Pointer(&l.events)), uintptr(len(l.events)), 0, 0, 0)
+	l.count = int(n)
+	if err != 0 {
+		l.count = 0 // interrupted
+	}
+	return l.count > 0 || err == syscall.EINTR
+}
+
+// users returns whom the fetched events are for; nil for who is not there any more.
+func (l *loop) users() []user {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.count {
+		l.turns[i] = l.find(&l.events[i])
+	}
+	return l.turns[:l.count]
+}
+
+func (l *loop) find(e *syscall.EpollEvent) user {
+	if s := &l.slots[e.Fd]; s.generation == uint32(e.Pad) {
+		return s.user
+	}
+	return nil
+}
+
+// add watches fd for u. Like all below, it is called with mu held.
+func (l *loop) add(fd int32, u user) error {
+	if n := int(fd) + 1 - len(l.slots); n > 0 {
+		l.slots = append(l.slots, make([]slot, n)...)
+	}
+	l.generation++
+	l.slots[fd] = slot{u, l.generation}
+	if err := l.control(syscall.EPOLL_CTL_ADD, fd, wantIn); err != nil {
+		l.slots[fd] = slot{}
+		return err
+	}
+	return nil
+}
+
+// watch changes what fd is watched for.
+func (l *loop) watch(fd int32, events uint32) { _ = l.control(syscall.EPOLL_CTL_MOD, fd, events) }
+
+// remove stops watching fd, which is closed next or was taken out before.
+func (l *loop) remove(fd int32) { l.slots[fd] = slot{} }
+
+func (l *loop) control(op int, fd int32, events uint32) error {
+	if l.closed {
+		return os.ErrClosed
+	}
+	e := syscall.EpollEvent{Events: events, Fd: fd, Pad: int32(l.slots[fd].generation)}
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_CTL, uintptr(l.fd), uintptr(op), uintptr(fd), uintptr(unsafe.Pointer(&e)), 0, 0)
+	if errno != 0 {
+		return os.NewSyscallError("epoll_ctl", errno)
+	}
+	return nil
+}
+
+// enlist adds to those whose head is awaited.
+func (l *loop) enlist(a *arrival) {
+	if l.last == nil {
+		l.first = a
+	} else {
+		l.last.next, a.prev = a, l.last
+	}
+	l.last = a
+}
+
+func (l *loop) unlist(a *arrival) {
+	if a != l.first && a.prev == nil {
+		return
+	}
+	if a.prev == nil {
+		l.first = a.next
+	} else {
+		a.prev.next = a.next
+	}
+	if a.next == nil {
+		l.last = a.prev
+	} else {
+		a.next.prev = a.prev
+	}
+	a.prev, a.next = nil, nil
+}
+
+// hurry has the loop refuse those whose head should have come before end: their
+// sockets have room, so that being watched for it wakes the loop at once.
+func (l *loop) hurry(end time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for a := l.first; a != nil && a.deadline.Before(end); a = a.next {
+		if !a.hurried {
+			a.hurried = true
+			l.watch(a.fd, wantIn|wantOut)
+		}
+	}
+}
+
+// stalled returns the sessions whose peers have taken nothing since then.
+func (l *loop) stalled(now moment, since time.Duration) (all []*session) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for w, at := range l.blocked {
+		if now.since(at) >= since {
+			all = append(all, w.session)
+		}
+	}
+	return all
+}
+
+// sessions returns those that are connected.
+func (l *loop) sessions() (all []*session) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.slots {
+		if w, ok := s.user.(*pollWire); ok {
+			all = append(all, w.session)
+		}
+	}
+	return all
+}
+
+// close ends run.
+func (l *loop) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	l.file.Close()
+}

@@ -62,7 +62,7 @@ type faultyWire struct {
 	fault func(next func([]byte) (int, error), b []byte) (int, error)
 }
 
-func (f faultyWire) TryWrite(b []byte) (int, error) {
+func (f *faultyWire) TryWrite(b []byte) (int, error) {
 	if !f.on.Load() {
 		return f.wire.TryWrite(b)
 	}
@@ -76,7 +76,7 @@ func withFaults(t *testing.T, d Delivery, fault func(next func([]byte) (int, err
 	return newCluster(t, 2, func(o *Options) {
 		o.Delivery = d
 		if o.NodeID == "n0" {
-			o.intercept = func(w wire) wire { return faultyWire{w, on, fault} }
+			o.intercept = func(w wire) wire { return &faultyWire{w, on, fault} }
 		}
 	}), on
 }

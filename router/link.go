@@ -273,15 +273,22 @@ func (l *link) watch(r *Router, now time.Time) {
 		r.dirty(l)
 	}
 	if !l.progress.IsZero() && len(l.window) > 0 && now.Sub(l.progress) >= l.resend {
-		l.next, l.progress = l.base, time.Time{}
 		if l.resend > firstResend { // Redis finds a listener, but nobody answers
 			r.judge(l)
 		}
 		l.resend = min(2*l.resend, lastResend)
-		r.dirty(l)
+		l.goBack(r)
 	}
 	if len(l.window) > 0 {
 		r.arm(now.Add(firstResend / 4))
+	}
+}
+
+// goBack has everything sent again that is not acknowledged.
+func (l *link) goBack(r *Router) {
+	l.next, l.progress = l.base, time.Time{}
+	if l.next < l.end() {
+		r.dirty(l)
 	}
 }
 

@@ -540,7 +540,7 @@ func (m *model) harmful(t *testing.T) func(wire) wire {
 		}
 		return next(b)
 	}
-	return func(w wire) wire { return faultyWire{w, on, fault} }
+	return func(w wire) wire { return &faultyWire{w, on, fault} }
 }
 
 // nodeChannel is where a PUBLISH names a node.

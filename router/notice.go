@@ -80,8 +80,8 @@ func (r *Router) notify(address string, others []registry.Owner, told chan<- str
 func (r *Router) Taken(l *registry.Lease) {
 	t := r.holdings
 	t.mu.Lock()
-	if h := t.of[l.Address()]; h != nil && h.joining && &h.lease == l {
-		h.evicted = ErrLost
+	if h := t.of[l.Address()]; h != nil && h.joining != nil && &h.lease == l {
+		h.joining.evicted = ErrLost
 	}
 	t.mu.Unlock()
 	r.taken(l.Address(), func(h *holding) bool { return &h.lease == l }, ErrLost)

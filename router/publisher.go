@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/registry"
 )
 
 // wire is the publisher's connection to Redis, on which go-redis has introduced
@@ -39,7 +41,7 @@ type publisher struct {
 
 func newPublisher(r *Router, client *redis.Client) *publisher {
 	return &publisher{r: r, dial: func(ctx context.Context) (wire, error) {
-		conn, err := dialPlain(ctx, client)
+		conn, err := registry.Dial(ctx, client)
 		if err != nil {
 			return nil, err
 		}
@@ -68,7 +70,7 @@ func (p *publisher) flush() {
 		r.mu.Lock()
 		switch {
 		case err != nil:
-			conn.Close() // its reader notices
+			p.drop(conn)
 		case n < len(p.out):
 			r.run(func(context.Context) { p.writeRest(conn, n) })
 			return
@@ -80,12 +82,13 @@ func (p *publisher) flush() {
 // writeRest waits where flush must not.
 func (p *publisher) writeRest(conn wire, n int) {
 	conn.SetWriteDeadline(time.Now().Add(commitTimeout))
-	if _, err := conn.Write(p.out[n:]); err != nil {
-		conn.Close()
-	}
+	_, err := conn.Write(p.out[n:])
 	conn.SetWriteDeadline(time.Time{})
 	p.r.mu.Lock()
 	p.writing = false
+	if err != nil {
+		p.drop(conn)
+	}
 	p.r.unlock()
 }
 
@@ -137,13 +140,25 @@ func (p *publisher) serve(ctx context.Context, conn wire) error {
 	conn.Close()
 	r.mu.Lock()
 	defer r.unlock()
-	p.conn = nil
+	p.drop(conn)
 	unanswered := p.sent[p.replies:]
 	p.sent, p.replies = nil, 0
 	for i := range unanswered {
 		unanswered[i].replied(r, 0, err)
+		if l := unanswered[i].batch.link; l != nil {
+			l.goBack(r) // at once, when there is a connection
+		}
 	}
 	return err
+}
+
+// drop closes conn and publishes nothing more on it. Its reader does the rest. It
+// is called with mu held.
+func (p *publisher) drop(conn wire) {
+	conn.Close()
+	if p.conn == conn {
+		p.conn = nil
+	}
 }
 
 func (p *publisher) read(conn wire) error {
@@ -208,7 +223,7 @@ func readReply(line []byte) (n int64, failed, err error) {
 // watch ends a connection on which a reply is overdue. It is called with mu held.
 func (p *publisher) watch(now time.Time) {
 	if p.conn != nil && len(p.sent) > 0 && now.Sub(p.since) > commitTimeout {
-		p.conn.Close()
+		p.drop(p.conn)
 	}
 }
 
@@ -216,6 +231,6 @@ func (p *publisher) watch(now time.Time) {
 // any more. It is called with mu held.
 func (p *publisher) reset() {
 	if p.conn != nil {
-		p.conn.Close()
+		p.drop(p.conn)
 	}
 }

@@ -212,8 +212,11 @@ func (r *Router) firstBeat(ctx context.Context) error {
 	}
 }
 
-// run starts a goroutine that Stop awaits. After Stop it does nothing.
-func (r *Router) run(f func(context.Context)) { r.tasks.start(func() { f(r.ctx) }) }
+// run starts a goroutine that Stop awaits. After Stop it does nothing and returns
+// false.
+func (r *Router) run(f func(context.Context)) bool {
+	return r.tasks.start(func() { f(r.ctx) })
+}
 
 // tasks are goroutines that are awaited together; none starts after the end.
 type tasks struct {
@@ -222,12 +225,13 @@ type tasks struct {
 	group sync.WaitGroup
 }
 
-func (t *tasks) start(f func()) {
+func (t *tasks) start(f func()) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.ended {
 		t.group.Go(f)
 	}
+	return !t.ended
 }
 
 func (t *tasks) wait() {

@@ -1,0 +1,191 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/beeline-ws/beeline/registry"
+)
+
+// joining is a claim under way for the first session of an address.
+type joining struct {
+	session  Session
+	deadline time.Time
+	joined   func(error)
+	calm     uint64 // when it began
+
+	// Guarded by holdings.mu.
+	evicted error    // the lease was lost meanwhile
+	stolen  []string // tokens that others have replaced meanwhile
+	behind  []func() // other sessions of the address, which wait
+}
+
+// Join is JoinAsync that waits. A session that joins after ctx has ended leaves
+// again.
+func (r *Router) Join(ctx context.Context, address string, s Session) error {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = r.now().Add(r.opts.MessageTimeout)
+	}
+	result := make(chan error, 1)
+	var once sync.Once
+	answer := func(err error) (first bool) {
+		once.Do(func() {
+			result <- err
+			first = true
+		})
+		return first
+	}
+	r.JoinAsync(deadline, address, s, func(err error) {
+		if !answer(err) && err == nil {
+			r.Leave(address, s)
+		}
+	})
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+	}
+	answer(fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx)))
+	return <-result
+}
+
+// JoinAsync adds a session to address. The first session of an address claims it,
+// and every earlier owner knows of the claim before joined is called with nil;
+// only then may the client be welcomed, though messages may be delivered before.
+// An error is ErrDuplicate, or wraps ErrUnavailable. joined is called exactly once,
+// from a goroutine of the router or before JoinAsync returns, and must not block.
+// What is not under way at the deadline fails.
+func (r *Router) JoinAsync(deadline time.Time, address string, s Session, joined func(error)) {
+	switch {
+	case !r.hearing.Load():
+		joined(fmt.Errorf("%w: %w", ErrUnavailable, errDeaf))
+		return
+	case !r.leaseLives():
+		joined(fmt.Errorf("%w: %w", ErrUnavailable, errAway))
+		return
+	}
+	j := &joining{session: s, deadline: deadline, joined: joined}
+	h, evict, err := r.holdings.join(r, address, j)
+	for _, old := range evict {
+		old.Evict(ErrReplaced)
+	}
+	switch {
+	case h != nil:
+		r.claim(h, address, j)
+	case err != errBehind:
+		joined(err)
+	}
+}
+
+// errBehind: the session waits until the claim under way has ended.
+var errBehind = errors.New("another session is joining")
+
+// join adds a session to a held address, or begins a holding, whose claim is then
+// to be made, or has it wait (errBehind).
+func (t *holdings) join(r *Router, address string, j *joining) (claim *holding, evict []Session, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := t.of[address]
+	switch {
+	case h == nil:
+		j.calm = t.calm
+		h = &holding{joining: j}
+		t.of[address] = h
+		return h, nil, nil
+	case h.joining != nil:
+		h.joining.behind = append(h.joining.behind, func() { r.JoinAsync(j.deadline, address, j.session, j.joined) })
+		return nil, nil, errBehind
+	case r.opts.Duplicates == registry.Reject:
+		return nil, nil, ErrDuplicate
+	case r.opts.Duplicates == registry.Replace:
+		evict, h.sessions = h.sessions, nil
+	}
+	h.sessions = append(h.sessions, j.session)
+	return nil, evict, nil
+}
+
+// claim makes this node an owner of address for its first session here.
+func (r *Router) claim(h *holding, address string, j *joining) {
+	r.reg.ClaimAsync(j.deadline, &h.lease, address, func(others []registry.Owner, err error) {
+		switch {
+		case errors.Is(err, registry.ErrHeld):
+			r.joined(h, address, j, nil, ErrDuplicate)
+		case err != nil:
+			r.joined(h, address, j, nil, fmt.Errorf("%w: %w", ErrUnavailable, err))
+		case len(others) == 0 && r.opts.Delivery == Targeted:
+			r.joined(h, address, j, nil, nil)
+		case !r.run(func(ctx context.Context) { r.finishClaim(ctx, h, address, j, others) }):
+			r.undoClaim(h, address, j, errStopped)
+		}
+	})
+}
+
+// finishClaim does what takes time after a claim: opening the way to the address
+// and telling its other owners.
+func (r *Router) finishClaim(ctx context.Context, h *holding, address string, j *joining, others []registry.Owner) {
+	ctx, cancel := context.WithDeadline(ctx, j.deadline)
+	defer cancel()
+	err := r.way.open(ctx, address)
+	if err == nil {
+		err = r.tell(ctx, address, others)
+	}
+	if err != nil {
+		r.undoClaim(h, address, j, err)
+		return
+	}
+	r.joined(h, address, j, others, nil)
+}
+
+func (r *Router) undoClaim(h *holding, address string, j *joining, err error) {
+	r.way.close(address)
+	r.reg.Release(&h.lease)
+	r.joined(h, address, j, nil, fmt.Errorf("%w: %w", ErrUnavailable, err))
+}
+
+// joined ends a claim and lets those go on that waited for it.
+func (r *Router) joined(h *holding, address string, j *joining, others []registry.Owner, err error) {
+	if err == nil {
+		err = r.holdings.welcome(r, address, h, j, others)
+	} else {
+		r.holdings.drop(address, h)
+	}
+	j.joined(err)
+	for _, next := range j.behind { // nobody adds any more
+		next()
+	}
+}
+
+// welcome ends a claim well, unless the lease was taken meanwhile.
+func (t *holdings) welcome(r *Router, address string, h *holding, j *joining, others []registry.Owner) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h.joining = nil
+	if slices.Contains(j.stolen, h.lease.Token()) {
+		j.evicted = ErrReplaced
+	}
+	if j.evicted != nil {
+		delete(t.of, address)
+		r.way.close(address)
+		r.reg.Release(&h.lease)
+		return fmt.Errorf("%w: %w", ErrDuplicate, j.evicted)
+	}
+	h.sessions = []Session{j.session}
+	if h.notices == 0 {
+		h.owners, h.certain = t.self.with(others), j.calm
+	}
+	return nil
+}
+
+func (t *holdings) drop(address string, h *holding) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h.joining = nil
+	if t.of[address] == h {
+		delete(t.of, address)
+	}
+}

@@ -36,6 +36,7 @@ func (n *Node) sweep(ctx context.Context, pass time.Duration) {
 	ticker := time.NewTicker(step)
 	defer ticker.Stop()
 	var part []*session
+	var trimmer trimmer
 	for i := 0; ; i = (i + 1) % steps {
 		select {
 		case <-ctx.Done():
@@ -50,6 +51,7 @@ func (n *Node) sweep(ctx context.Context, pass time.Duration) {
 		clear(part)
 		n.graces.over(now)
 		n.engine.tick()
+		trimmer.look(now, n.table.size())
 	}
 }
 

@@ -37,7 +37,6 @@ type session struct {
 	node     *Node
 	protocol protocol
 	client   string
-	id       sessionID
 
 	// Owned by the reading side.
 	lastTo string  // the address of the last message, which the next one often has
@@ -61,8 +60,9 @@ type session struct {
 	heard    atomic.Uint32 // the moment when the last byte came
 	closing  atomic.Bool   // reason is not stillOpen
 
-	pinged moment // owned by the sweep
-	index  int32  // in the table, guarded by the table's lock
+	pinged moment    // owned by the sweep
+	index  int32     // in the table, guarded by the table's lock
+	id     sessionID // static; here it leaves no hole
 }
 
 // sessionID is unguessable.

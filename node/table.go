@@ -47,6 +47,12 @@ func (t *table) snapshot(b []*session) []*session {
 	return append(slices.Grow(b, len(t.list)), t.list...)
 }
 
+func (t *table) size() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.list)
+}
+
 // part appends a part of all sessions to b: one of as many equal ones, counted
 // from the end of the list. The place of a session that leaves is taken by the
 // last one, so who goes through the parts upwards misses few, until the next time.

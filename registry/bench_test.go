@@ -86,3 +86,27 @@ func BenchmarkSettled(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkLookup looks an address up an operation, 128 in a pipeline.
+func BenchmarkLookup(b *testing.B) {
+	s := redistest.Start(b)
+	a := startNode(b, single(s), "a", Options{})
+	a.claim("alice")
+	lookups := make([]Lookup, 128)
+	b.ReportAllocs()
+	before := redisCPU(b, s)
+	for done := 0; done < b.N; done += len(lookups) {
+		pipe := a.rdb.Pipeline()
+		for i := range lookups {
+			lookups[i] = a.QueueLookup(pipe, "alice")
+		}
+		_, err := pipe.Exec(b.Context())
+		must(b, err)
+		for _, l := range lookups {
+			if owners, err := l.Owners(); err != nil || len(owners) != 1 {
+				b.Fatal(owners, err)
+			}
+		}
+	}
+	b.ReportMetric(float64(redisCPU(b, s)-before)/float64(b.N), "redis-ns/op")
+}

@@ -88,7 +88,9 @@ func (c *capture) options(client *redis.Client) *redis.Options {
 	}
 	opts.Protocol = 2
 	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	opts.PoolSize, opts.MinIdleConns, opts.PipelinePoolSize = 1, 0, -1
+	// At as many failed dials as the pool is large, go-redis leaves a goroutine
+	// behind that goes on trying: here it is one dial, so never.
+	opts.PoolSize, opts.MinIdleConns, opts.PipelinePoolSize = 2, 0, -1
 	opts.MaxRetries, opts.DialerRetries = -1, 1
 	opts.ReadBufferSize, opts.WriteBufferSize = 4096, 4096 // for the introduction only
 	opts.ContextTimeoutEnabled = true

@@ -114,14 +114,15 @@ func appendPublish(b []byte, channel string, payload []byte) []byte {
 
 // run keeps a connection until ctx ends.
 func (p *publisher) run(ctx context.Context) {
-	for ctx.Err() == nil {
+	for wait := firstResubscribe; ctx.Err() == nil; wait = min(2*wait, lastResubscribe) {
 		conn, err := p.dial(ctx)
 		if err == nil {
+			wait = firstResubscribe
 			err = p.serve(ctx, conn)
 		}
 		p.r.log.Debug("publisher's connection ended", "error", err)
 		select {
-		case <-time.After(restFailed):
+		case <-time.After(wait):
 		case <-ctx.Done():
 		}
 	}

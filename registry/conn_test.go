@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -41,8 +42,8 @@ func wantConn(t *testing.T, client *redis.Client, want ...string) *Conn {
 	ask := []byte("*2\r\n$6\r\nCLIENT\r\n$4\r\nINFO\r\n")
 	n, err := c.TryWrite(ask)
 	must(t, err)
-	if secure := client.Options().TLSConfig != nil; secure != (n == 0) {
-		t.Errorf("%d bytes written without waiting (TLS: %v)", n, secure)
+	if can := client.Options().TLSConfig == nil && runtime.GOOS == "linux"; can != (n > 0) {
+		t.Errorf("%d bytes written without waiting (possible: %v)", n, can)
 	}
 	_, err = c.Write(ask[n:])
 	must(t, err)

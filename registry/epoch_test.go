@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -171,6 +172,41 @@ func TestClusterMasterThatIsFlushedAloneIsNoticed(t *testing.T) {
 	for _, l := range leases {
 		a.eventuallySettled(l.Address())
 		a.wantOwners(l.Address(), a.owner(l))
+	}
+}
+
+func TestThoseWhoAskAtOnceShareAnAnswer(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartOwn(t)
+	s.AwaitUptime()
+	a := startNode(t, single(s), "a", Options{})
+	before := s.CommandCount(t, "evalsha")["evalsha"]
+
+	asking := a.askingOf("0")
+	asking.turn <- struct{}{}
+	early := asking.join()
+	const callers = 200
+	var begun, ended sync.WaitGroup
+	begun.Add(callers)
+	for range callers {
+		ended.Go(func() {
+			begun.Done()
+			a.wantSettled("alice", true)
+		})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := a.Settled(ctx, "alice"); err == nil {
+		t.Error("settled for who does not wait")
+	}
+	begun.Wait()
+	early.err = context.Canceled // whoever asked gave up; the others ask again
+	asking.begin(early)
+	close(early.answered)
+	<-asking.turn
+	ended.Wait()
+	if calls := s.CommandCount(t, "evalsha")["evalsha"] - before; calls > callers/2 {
+		t.Errorf("%d callers asked Redis %d times", callers, calls)
 	}
 }
 

@@ -69,7 +69,8 @@ func (r *Registry) Claim(ctx context.Context, l *Lease, address string) (others 
 // with what Claim would have returned, from a goroutine of the registry or before
 // ClaimAsync returns; it must not block. A claim that can't be sent, or must be
 // repeated, before the deadline fails; one that is under way then has its answer
-// still, in the time that a round trip may take. A zero deadline is none.
+// still, in the time that a round trip may take. A zero deadline is none. Until
+// claimed is called, l must be left alone; to release it then is not too late.
 func (r *Registry) ClaimAsync(deadline time.Time, l *Lease, address string, claimed func(others []Owner, err error)) {
 	r.beginClaim(&claim{deadline: deadline, claimed: claimed}, l, address)
 }

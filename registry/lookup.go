@@ -10,22 +10,11 @@ import (
 )
 
 // Lookup is an address's owners, on their way in a pipeline.
-type Lookup struct{ cmd *redis.KeyValueSliceCmd }
-
-// allOwners is a count of entries that no address has.
-var allOwners any = 1 << 30
+type Lookup struct{ cmd *redis.MapStringStringCmd }
 
 // QueueLookup adds the lookup of address to pipe. It is one command.
 func (r *Registry) QueueLookup(pipe redis.Pipeliner, address string) Lookup {
-	l := r.lookup(context.Background(), address)
-	_ = pipe.Process(context.Background(), l.cmd)
-	return l
-}
-
-// lookup asks for all entries in a form that go-redis makes no map of.
-func (r *Registry) lookup(ctx context.Context, address string) Lookup {
-	key := r.keys.Address(address)
-	return Lookup{cmd: redis.NewKeyValueSliceCmd(ctx, "hrandfield", &key, allOwners, "withvalues")}
+	return Lookup{cmd: pipe.HGetAll(context.Background(), r.keys.Address(address))}
 }
 
 // Owners returns what the lookup found once its pipeline was executed, in the
@@ -40,8 +29,8 @@ func (l Lookup) Owners() ([]Owner, error) {
 		return nil, nil
 	}
 	owners := make([]Owner, 0, len(entries))
-	for _, e := range entries {
-		owners = append(owners, Owner{NodeID: e.Key, Token: e.Value})
+	for id, token := range entries {
+		owners = append(owners, Owner{NodeID: id, Token: token})
 	}
 	slices.SortFunc(owners, func(a, b Owner) int { return strings.Compare(a.NodeID, b.NodeID) })
 	return owners, nil
@@ -49,7 +38,10 @@ func (l Lookup) Owners() ([]Owner, error) {
 
 // Lookup returns the owners of address, as Lookup.Owners does.
 func (r *Registry) Lookup(ctx context.Context, address string) ([]Owner, error) {
-	l := r.lookup(ctx, address)
-	_ = r.timed("lookup", func() error { return r.rdb.Process(ctx, l.cmd) })
+	var l Lookup
+	_ = r.timed("lookup", func() error {
+		l.cmd = r.rdb.HGetAll(ctx, r.keys.Address(address))
+		return l.cmd.Err()
+	})
 	return l.Owners()
 }

@@ -89,8 +89,9 @@ type Registry struct {
 
 	mu            sync.Mutex // guards what follows, the leases, and parts of refresher
 	wheel         *wheel
-	epochs        map[string]*epoch // by the tag of their master
-	epochsChanged chan struct{}     // closed, and made anew, at each change of epochs
+	epochs        map[string]*epoch  // by the tag of their master
+	askings       map[string]*asking // by the tag of the master
+	epochsChanged chan struct{}      // closed, and made anew, at each change of epochs
 
 	beatMu    sync.Mutex // guards what follows
 	last      NodeInfo   // what Beat wrote
@@ -139,6 +140,7 @@ func New(opts Options) (*Registry, error) {
 		events:        noEvents{},
 		settling:      make(chan struct{}, 1),
 		epochs:        make(map[string]*epoch),
+		askings:       make(map[string]*asking),
 		epochsChanged: make(chan struct{}),
 	}
 	r.stopping, r.stop = context.WithCancelCause(context.Background())

@@ -21,13 +21,14 @@ const (
 
 // Settled tells whether an empty answer about address proves that nobody owns
 // it: the lookup must have been sent before, by not more than half a heartbeat.
-// It is one command on address's Redis master while all is well.
+// It is one command on address's Redis master while all is well; calls at the
+// same time share it.
 func (r *Registry) Settled(ctx context.Context, address string) (bool, error) {
 	master, err := r.masters.tag(ctx, r.keys.Address(address))
 	if err != nil {
 		return false, err
 	}
-	id, err := r.lookAt(ctx, master)
+	id, err := r.ask(ctx, master)
 	if err != nil {
 		return false, err
 	}

@@ -47,7 +47,7 @@ func (r *Router) tell(ctx context.Context, address string, others []registry.Own
 	}
 	told := make(chan struct{}, len(others))
 	r.mu.Lock()
-	r.notify(address, others, told)
+	r.notify(address, others, r.opts.Duplicates == registry.Replace, told)
 	r.unlock()
 	for range others {
 		select {
@@ -63,14 +63,14 @@ func (r *Router) tell(ctx context.Context, address string, others []registry.Own
 
 // notify queues the notices. A full link counts as told only when it is empty
 // enough to hear: the claim fails at its deadline instead.
-func (r *Router) notify(address string, others []registry.Owner, told chan<- struct{}) {
+func (r *Router) notify(address string, others []registry.Owner, replaced bool, told chan<- struct{}) {
 	for _, o := range others {
 		n := &notice{address: address, told: told}
-		if r.opts.Duplicates == registry.Replace {
+		if replaced {
 			n.token = o.Token
 		}
 		if !r.linkTo(o.NodeID).push(r, item{cargo: n, owner: o}) && told == nil {
-			r.after(restUnsettled, func() { r.notify(address, []registry.Owner{o}, nil) })
+			r.after(restUnsettled, func() { r.notify(address, []registry.Owner{o}, replaced, nil) })
 		}
 	}
 	r.arm(r.now().Add(firstResend))
@@ -88,14 +88,14 @@ func (r *Router) Taken(l *registry.Lease) {
 }
 
 // Reclaimed is called by the registry: the entry was lost and written again.
-// The other owners must know, as after a claim.
+// The other owners must know, as after a claim, but it replaced none of them.
 func (r *Router) Reclaimed(l *registry.Lease, others []registry.Owner) {
 	if len(others) == 0 {
 		return
 	}
 	r.holdings.claimed(l.Address())
 	r.mu.Lock()
-	r.notify(l.Address(), others, nil)
+	r.notify(l.Address(), others, false, nil)
 	r.unlock()
 }
 

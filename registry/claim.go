@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -73,7 +74,10 @@ func readClaims(claims []*claim, cmd *redis.Cmd) error {
 		return err
 	}
 	for _, cl := range claims {
-		cl.verdict, cl.others = written, nil
+		cl.verdict = written
+		if cl.rule != Replace { // whom an earlier run replaced is to be told, and no longer in Redis
+			cl.others = nil
+		}
 	}
 	for _, exception := range reply {
 		if err := readException(claims, exception); err != nil {
@@ -101,7 +105,9 @@ func readException(claims []*claim, exception any) error {
 		if !ok1 || !ok2 {
 			return errMalformed
 		}
-		cl.others = append(cl.others, Owner{NodeID: id, Token: token})
+		if o := (Owner{NodeID: id, Token: token}); !slices.Contains(cl.others, o) {
+			cl.others = append(cl.others, o)
+		}
 	}
 	return nil
 }

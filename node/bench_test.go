@@ -2,8 +2,11 @@ package node
 
 import (
 	"bytes"
+	"io"
+	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -68,5 +71,83 @@ func BenchmarkMessageFrame(b *testing.B) {
 	for b.Loop() {
 		buf = appendHeader(buf[:0], ws.OpText, p.messageSize(m))
 		buf = p.appendMessage(buf, m)
+	}
+}
+
+// BenchmarkDeliver is a message from the router's hands through a session's socket
+// to its reader.
+func BenchmarkDeliver(b *testing.B) {
+	n := start(b, nil)
+	c := connect(b, n.Addr(), "bob")
+	c.conn.SetDeadline(time.Time{})
+	m := &router.Message{
+		ID: router.MessageID{Origin: 0xdeadbeef12345678, Count: 123456}, From: "alice", To: "bob",
+		Data: []byte(`{"text":"` + strings.Repeat("x", 100) + `"}`),
+	}
+	s := n.session("bob")
+	read := make([]byte, frameSize(plain{}.messageSize(m)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if s.Deliver(m) != router.Delivered {
+			b.Fatal("not delivered")
+		}
+		if _, err := io.ReadFull(c.r, read); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkReceive is a client's message from its socket to the router, which
+// answers it.
+func BenchmarkReceive(b *testing.B) {
+	n := start(b, func(_ *Options, x *localExchange) { x.sink = make(chan struct{}, 1) })
+	c := connect(b, n.Addr(), "alice")
+	c.conn.SetDeadline(time.Time{})
+	one := frame(ws.OpText, `{"type":"send","to":"bob","data":{"text":"`+strings.Repeat("x", 100)+`"}}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.conn.Write(one); err != nil {
+			b.Fatal(err)
+		}
+		<-n.x.sink
+	}
+}
+
+// BenchmarkConnect is a connection from its accept to its welcome, the client's
+// side and its end included.
+func BenchmarkConnect(b *testing.B) {
+	n := start(b, nil)
+	request := []byte(upgradeHead("/ws?client=alice"))
+	answer := make([]byte, 1024)
+	b.ReportAllocs()
+	for b.Loop() {
+		conn, err := net.Dial("tcp", n.Addr())
+		if err != nil {
+			b.Fatal(err)
+		}
+		conn.Write(request)
+		if _, err := conn.Read(answer); err != nil {
+			b.Fatal(err)
+		}
+		conn.(*net.TCPConn).SetLinger(0) // or the ports run out
+		conn.Close()
+	}
+}
+
+// BenchmarkUpgrade is what a handshake costs behind the head.
+func BenchmarkUpgrade(b *testing.B) {
+	request := []byte(upgradeHead("/ws?client=alice", "Sec-WebSocket-Protocol: beeline.v1\r\n"))
+	var response []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		h := head{raw: request}
+		if h.parse() != nil || checkUpgrade(&h) != nil {
+			b.Fatal("refused")
+		}
+		if client, err := identifyByQuery(&h); err != nil || client == "" {
+			b.Fatal(err)
+		}
+		a := accept(&h, plain{})
+		response = a.append(response[:0])
 	}
 }

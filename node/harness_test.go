@@ -55,9 +55,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// onlyOnce tells whether this run is none of tests alone.
+// onlyOnce tells whether this run is not of tests alone.
 func onlyOnce() bool {
-	for _, name := range []string{"test.fuzz", "test.fuzzworker", "test.list"} {
+	for _, name := range []string{"test.bench", "test.fuzz", "test.fuzzworker", "test.list"} {
 		if f := flag.Lookup(name); f != nil && f.Value.String() != f.DefValue {
 			return true
 		}
@@ -90,6 +90,7 @@ const patience = 20 * time.Second
 type localExchange struct {
 	joinError func(address string) error // nil: join
 	hold      func(m router.Message) bool
+	sink      chan struct{} // told of each message, if there is one
 
 	mu       sync.Mutex
 	sessions map[string][]router.Session
@@ -169,6 +170,9 @@ func (x *localExchange) Send(m router.Message, done func(router.MessageID, route
 	}
 	x.mu.Unlock()
 	done(m.ID, outcome)
+	if x.sink != nil {
+		x.sink <- struct{}{}
+	}
 }
 
 func (x *localExchange) holding() int {

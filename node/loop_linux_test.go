@@ -1,0 +1,108 @@
+//go:build !386
+
+package node
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+type nobody struct{ n int }
+
+func (*nobody) ready(uint32) {}
+
+// A descriptor's number is given away again: an event that was fetched for its
+// former owner must not reach the next one.
+func TestStaleEvents(t *testing.T) {
+	l, err := newLoop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(pair[1])
+	fd := int32(pair[0])
+	old, next := &nobody{1}, &nobody{2}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.add(fd, old); err != nil {
+		t.Fatal(err)
+	}
+	syscall.Write(pair[1], []byte("x"))
+	l.fetch(0)
+	event := l.events[0]
+	if l.count != 1 || l.find(&event) != old {
+		t.Fatalf("%d events, the first for %v", l.count, l.find(&event))
+	}
+	l.remove(fd)
+	if got := l.find(&event); got != nil {
+		t.Errorf("an event behind the removal is for %v", got)
+	}
+	closeSocket(fd)
+	if again, err := syscall.Dup(pair[1]); err != nil || int32(again) != fd {
+		t.Skipf("descriptor %d is %d now, %v", fd, again, err)
+	}
+	defer closeSocket(fd)
+	if err := l.add(fd, next); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.find(&event); got != nil {
+		t.Errorf("a stale event is for %v", got)
+	}
+}
+
+// awaited is a log that tells of a line.
+type awaited struct {
+	text string
+	seen chan struct{}
+}
+
+func (a awaited) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte(a.text)) {
+		select {
+		case a.seen <- struct{}{}:
+		default:
+		}
+	}
+	return len(line), nil
+}
+
+func TestNoDescriptorsLeft(t *testing.T) {
+	log := awaited{"accept failed", make(chan struct{}, 1)}
+	n := start(t, func(o *Options, _ *localExchange) { o.Logger = slog.New(slog.NewTextHandler(log, nil)) })
+	by := n.bystanders()
+	free, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := uint64(free.Fd())
+	free.Close()
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	few := limit
+	few.Cur = next + 1 // for the client's end
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+	conn := dial(t, n.Addr())
+	conn.Write([]byte(upgradeHead("/ws?client=late")))
+	<-log.seen
+	by.wantUndisturbed()
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 12)
+	if _, err := conn.Read(answer); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 101") {
+		t.Errorf("answer %q, %v", answer, err)
+	}
+}

@@ -9,10 +9,11 @@
 //  2. The handshake and the client's name are checked, and the session takes its
 //     place in the table (handshake.go, gate.go). Every refusal is an HTTP answer
 //     with one line that says what was wrong and what is allowed (refusal.go).
-//  3. The welcome is queued, then the session joins the router: from then on it
-//     can be reached from every node. Only now the connection is upgraded and
-//     given to the engine (engine.go). A duplicate is upgraded too and closed at
-//     once with a code, because a browser does not see the HTTP answer.
+//  3. The session joins the router: from then on it can be reached from every
+//     node. Only now the connection is upgraded and given to the engine
+//     (engine.go): the response and the welcome go out before what the router has
+//     delivered already. A duplicate is upgraded too and closed at once with a
+//     code, because a browser does not see the HTTP answer.
 //  4. The engine feeds the session with bytes. Frames and messages are cut out of
 //     them (frame.go, assembly.go) and acted on (plain.go, request.go, json.go).
 //     A send goes to the router and is counted until it has its outcome
@@ -21,20 +22,39 @@
 //     buffers (session.go, outbox.go), and written by the engine.
 //  6. Every end of a session has one of the reasons in closing.go and goes
 //     through shut in ending.go: the session leaves the router, the close frame
-//     goes out, the peer's is awaited for a short while, the connection is cut.
+//     goes out, the peer's is awaited for a short while (grace.go), the connection
+//     is cut.
+//
+// # Engines
+//
+// On Linux it is epoll (epoll_linux.go): a loop for every two processors
+// (loop_linux.go) reads the sockets of thousands of sessions, and of connections
+// whose head is on its way (arrival_linux.go), as raw descriptors
+// (socket_linux.go). An idle session has no goroutine, no buffer and no timer.
+// Nothing on a loop waits: a join is answered elsewhere, a refusal is written by
+// a goroutine of its own. Whoever has something for a session writes it at once
+// (wire_linux.go), with one system call; while the loop feeds a session its
+// answers gather, and where a socket takes nothing more all gathers until the
+// loop hears that it does. Elsewhere, and for connections that are more than a
+// socket, a session has a reading goroutine, and a writing one while there is
+// something to write (engine_goroutine.go). All tests run with both.
+//
+// A descriptor is closed by its loop alone, which alone reads it, and with the
+// session's lock held, which whoever writes to it holds too: nobody can reach a
+// socket that was given its number meanwhile. Who wants to cut a connection shuts
+// it down, and the loop hears of that.
 //
 // # Goroutines
 //
-// One accepts. One per connection takes it through its handshake. One sweeps all
-// sessions for silence (liveness.go). The two HTTP servers have theirs. The
-// engine has what it needs, today a reading goroutine for each session and a
-// writing one while there is something to write. Leaving the router happens in
-// a short goroutine of its own, because the router may hold a lock while it
-// calls a session. All are awaited in Stop, which undoes in reverse what Start
-// did (cleanup.go, drain.go).
+// One accepts. Each loop has one; the other engine has one for each handshake
+// and for each session. One sweeps all sessions for silence, in small steps, and
+// watches all deadlines (liveness.go). The two HTTP servers have theirs. Leaving
+// the router happens in a short goroutine of its own, because the router may hold
+// a lock while it calls a session. All are awaited in Stop, which undoes in
+// reverse what Start did (cleanup.go, drain.go).
 //
-// Locks: a session's mu is taken last; with it held only the engine's wire is
-// called, and never the router.
+// Locks: a session's mu is taken before a loop's, which is taken last; with a
+// session's held only the engine's wire is called, and never the router.
 //
 // It may import packages router, registry and metrics, go-redis, gobwas/ws and
 // client_golang.

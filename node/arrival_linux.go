@@ -84,7 +84,10 @@ func (a *arrival) take(b []byte) {
 		a.refuseHead(errNotHTTP)
 	case end >= 0:
 		end += searched
-		a.decide(&head{raw: b[:end:end], rest: b[end:]})
+		h := &a.loop().head
+		*h = head{raw: b[:end:end], rest: b[end:]}
+		a.decide(h)
+		*h = head{}
 	case len(b) == a.engine.node.opts.MaxHead:
 		a.refuseHead(errHeadTooLarge)
 	case a.spill == nil:
@@ -93,7 +96,7 @@ func (a *arrival) take(b []byte) {
 	}
 }
 
-// decide finds out who the connection is for.
+// decide finds out who the connection is for. h is good until it returns.
 func (a *arrival) decide(h *head) {
 	n := a.engine.node
 	if err := h.parse(); err != nil {
@@ -102,7 +105,7 @@ func (a *arrival) decide(h *head) {
 	}
 	if n.isPage(h) {
 		n.counts.connects[resultHTTP].Inc()
-		request := &head{raw: slices.Concat(h.raw, h.rest)} // h is in the loop's buffer
+		request := &head{raw: slices.Concat(h.raw, h.rest)}
 		a.leave(func(conn net.Conn) { a.engine.plain.hand(conn, request, n.handshakes.free) })
 		return
 	}

@@ -52,16 +52,16 @@ func (e *epoll) loopOf(fd int32) *loop { return e.loops[int(fd)%len(e.loops)] }
 // kernel's queue.
 func (e *epoll) accept(l net.Listener, plain *handoff) {
 	e.plain = plain
-	f, raw, err := listenerSocket(l)
+	from, err := newAcceptor(l)
 	if err != nil {
 		e.node.acceptAll(l, plain)
 		return
 	}
 	h := &e.node.handshakes
-	defer f.Close()
-	defer context.AfterFunc(h.ctx, func() { f.Close() })()
+	defer from.file.Close()
+	defer context.AfterFunc(h.ctx, func() { from.file.Close() })()
 	for h.acquire() {
-		fd, err := acceptSocket(raw)
+		fd, err := from.next()
 		switch {
 		case err == nil:
 			if !e.arrive(fd) {

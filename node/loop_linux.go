@@ -30,6 +30,7 @@ type loop struct {
 	count  int // of events
 	turns  [256]user
 	buf    [readBudget]byte
+	head   head // that is being looked at
 
 	// Guarded by mu.
 	mu          sync.Mutex

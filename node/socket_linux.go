@@ -55,52 +55,60 @@ func resetOnClose(fd int32) {
 	_ = syscall.SetsockoptLinger(int(fd), syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1})
 }
 
-// acceptSocket waits for a connection and returns its descriptor, which does not
-// block.
-func acceptSocket(l syscall.RawConn) (fd int32, err error) {
-	var errno syscall.Errno
-	err = l.Read(func(listener uintptr) bool {
-		var n uintptr
-		for {
-			n, _, errno = syscall.RawSyscall6(syscall.SYS_ACCEPT4, listener, 0, 0, syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0, 0)
-			switch errno {
-			case syscall.EAGAIN:
-				return false
-			case syscall.EINTR, syscall.ECONNABORTED:
-			default:
-				fd = int32(n)
-				return true
-			}
-		}
-	})
-	if err != nil {
-		return 0, err
-	}
-	if errno != 0 {
-		return 0, os.NewSyscallError("accept4", errno)
-	}
-	return fd, nil
+// acceptor accepts connections of a listener. It has no lock.
+type acceptor struct {
+	file  *os.File // owns the descriptor: its finalizer would close it
+	raw   syscall.RawConn
+	try   func(uintptr) bool
+	fd    uintptr
+	errno syscall.Errno
 }
 
-// listenerSocket duplicates l's socket, because a listener's own RawConn can't be
-// waited on. Small writes of what it accepts leave at once.
-func listenerSocket(l net.Listener) (*os.File, syscall.RawConn, error) {
+// newAcceptor duplicates l's socket, because a listener's own RawConn can't be
+// waited on. Small writes to what it accepts leave at once.
+func newAcceptor(l net.Listener) (*acceptor, error) {
 	tcp, ok := l.(*net.TCPListener)
 	if !ok {
-		return nil, nil, errors.ErrUnsupported
+		return nil, errors.ErrUnsupported
 	}
 	f, err := tcp.File()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	raw, err := f.SyscallConn()
-	if err == nil {
-		err = noDelay(raw)
+	a := &acceptor{file: f}
+	a.try = a.accept
+	if a.raw, err = f.SyscallConn(); err == nil {
+		err = noDelay(a.raw)
 	}
 	if err != nil {
 		f.Close()
+		return nil, err
 	}
-	return f, raw, err
+	return a, nil
+}
+
+// next waits for a connection and returns its descriptor, which does not block.
+func (a *acceptor) next() (fd int32, err error) {
+	if err := a.raw.Read(a.try); err != nil {
+		return 0, err
+	}
+	if a.errno != 0 {
+		return 0, os.NewSyscallError("accept4", a.errno)
+	}
+	return int32(a.fd), nil
+}
+
+func (a *acceptor) accept(listener uintptr) bool {
+	for {
+		a.fd, _, a.errno = syscall.RawSyscall6(syscall.SYS_ACCEPT4, listener, 0, 0, syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0, 0)
+		switch a.errno {
+		case syscall.EAGAIN:
+			return false
+		case syscall.EINTR, syscall.ECONNABORTED:
+		default:
+			return true
+		}
+	}
 }
 
 // noDelay is inherited by sockets that are accepted.

@@ -193,3 +193,25 @@ func TestMalformedAnswersToARefreshAreErrors(t *testing.T) {
 		t.Errorf("missing %v, taken %v", missing, taken)
 	}
 }
+
+// What an earlier run of a claim replaced is gone from Redis; only the claim knows
+// whom to tell.
+func TestRepeatedClaimNamesWhomItReplaced(t *testing.T) {
+	t.Parallel()
+	replied := func(exceptions ...any) *redis.Cmd {
+		cmd := new(redis.Cmd)
+		cmd.SetVal(exceptions)
+		return cmd
+	}
+	for rule, want := range map[Duplicates]int{Replace: 1, Allow: 0, Reject: 0} {
+		claims := []*claim{{rule: rule}}
+		for _, reply := range []*redis.Cmd{
+			replied([]any{int64(1), int64(written), "b", "t"}), replied([]any{int64(1), int64(written), "b", "t"}), replied(),
+		} {
+			must(t, readClaims(claims, reply))
+		}
+		if got := claims[0].others; len(got) != want {
+			t.Errorf("%s: others %v, want %d", rule, got, want)
+		}
+	}
+}

@@ -169,3 +169,41 @@ func TestStopWithinHandshakes(t *testing.T) {
 		t.Errorf("%d sessions are left, %d in the router", n.table.size(), n.x.members("a"))
 	}
 }
+
+// Sessions that do their worst, all within what they are allowed to.
+func TestAbusersDisturbNobody(t *testing.T) {
+	n := start(t, func(o *Options, x *localExchange) {
+		roomy(o, x)
+		o.MaxMessage = 4 << 20
+	})
+	by := n.bystanders()
+	block(t, n, by.from, openNarrow(t, n, "deaf"))
+	fragments := connect(t, n.Addr(), "fragments")
+	bytewise := connect(t, n.Addr(), "bytewise")
+	const size = 1 << 20
+	text := `{"type":"send","to":"fragments","data":"`
+	rest := `"}`
+	var abuse sync.WaitGroup
+	abuse.Go(func() {
+		fragments.conn.Write(rawFrame(1, true, text+strings.Repeat("x", size)))
+		fragments.conn.Write(rawFrame(0, true, strings.Repeat("x", size)))
+		fragments.conn.Write(frame(ws.OpContinuation, rest))
+	})
+	abuse.Go(func() {
+		for _, part := range []struct {
+			first byte
+			text  string
+		}{{1, `{"type":"send","to":"bytewise",`}, {0, ""}, {0x80, `"data":1}`}} {
+			for _, b := range rawFrame(part.first, true, part.text) {
+				bytewise.conn.Write([]byte{b})
+			}
+		}
+	})
+	for range 50 {
+		by.wantUndisturbed()
+	}
+	abuse.Wait()
+	fragments.wantMessage("fragments", `"`+strings.Repeat("x", 2*size)+`"`)
+	bytewise.wantMessage("bytewise", "1")
+	by.wantUndisturbed()
+}

@@ -125,6 +125,7 @@ func TestUnsettledClaimsEndAtTheirDeadlineOrTheStop(t *testing.T) {
 		endless := a.begin(time.Time{}, "alice")
 		short := a.begin(time.Now().Add(200*time.Millisecond), "bob")
 		wantError(t, short.answer(t).err, ErrUnsettled)
+		eventually(t, func() bool { return a.repeating.Load() == 1 }, func() string { return "a claim that failed goes on" })
 		ctx, cancel := context.WithCancel(t.Context())
 		givenUp := make(chan error, 1)
 		go func() {

@@ -112,6 +112,10 @@ func (r *Registry) failClaim(cl *claim, err error) {
 // only a claim that was made in a settled epoch saw every other owner. It waits
 // for that in a goroutine; at maxWaitingClaims of them the claim fails.
 func (r *Registry) repeatClaim(cl *claim) {
+	settled := r.stillSettled(cl)
+	if !settled {
+		cl.unsettled.Store(true)
+	}
 	if r.repeating.Add(1) > maxWaitingClaims {
 		r.repeating.Add(-1)
 		r.failClaim(cl, errBusy)
@@ -119,7 +123,7 @@ func (r *Registry) repeatClaim(cl *claim) {
 	}
 	r.ended.Go(func() {
 		defer r.repeating.Add(-1)
-		err := r.clearWay(cl)
+		err := r.clearWay(cl, settled)
 		if err == nil {
 			err = r.committer.claim(cl)
 		}
@@ -131,15 +135,14 @@ func (r *Registry) repeatClaim(cl *claim) {
 
 // clearWay waits until the epoch is settled, or else removes the dead owners
 // that a claim was refused for.
-func (r *Registry) clearWay(cl *claim) error {
+func (r *Registry) clearWay(cl *claim, settled bool) error {
 	ctx, cancel := r.stopping, context.CancelFunc(func() {})
 	if !cl.deadline.IsZero() {
 		ctx, cancel = context.WithDeadline(ctx, cl.deadline)
 	}
 	defer cancel()
 	switch {
-	case !r.stillSettled(cl):
-		cl.unsettled.Store(true)
+	case !settled:
 		return r.awaitSettled(ctx, cl)
 	case cl.verdict == refused:
 		return r.pruneDead(ctx, cl.address, cl.others)

@@ -92,7 +92,7 @@ func (f *refresher) worthwhile(owed int) int {
 		due += len(w.slots[(w.hand+n)%len(w.slots)])
 		n++
 	}
-	if due < groupKeys && n < max(1, len(w.slots)/patience) && !f.outage {
+	if due > 0 && due < groupKeys && n < max(1, len(w.slots)/patience) && !f.outage {
 		return 0
 	}
 	return n

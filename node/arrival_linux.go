@@ -149,13 +149,18 @@ func (a *arrival) plug() wire {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !a.engine.enter() {
+		l.remove(a.fd)
 		w.stillborn()
 		return w
 	}
 	l.slots[a.fd].user = w
 	switch {
 	case a.muted:
-		_ = l.control(syscall.EPOLL_CTL_ADD, a.fd, wantIn)
+		if l.control(syscall.EPOLL_CTL_ADD, a.fd, wantIn) != nil { // out of memory
+			l.remove(a.fd)
+			a.engine.running.Done()
+			w.stillborn()
+		}
 	case a.hurried:
 		l.watch(a.fd, wantIn)
 	}
@@ -191,7 +196,7 @@ func (a *arrival) leave(f func(net.Conn)) {
 	h := &a.engine.node.handshakes
 	a.remove()
 	conn, err := socketConn(a.fd)
-	if err != nil { // out of file descriptors
+	if err != nil { // out of file descriptors: it is closed
 		h.free()
 		h.leave()
 		return

@@ -106,3 +106,41 @@ func TestNoDescriptorsLeft(t *testing.T) {
 		t.Errorf("answer %q, %v", answer, err)
 	}
 }
+
+// A join that is answered when the engine has stopped ends well, too.
+func TestWelcomeBehindTheEnd(t *testing.T) {
+	n := start(t, nil)
+	e, ok := n.engine.(*epoll)
+	if !ok {
+		t.Skip("another engine")
+	}
+	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(pair[1])
+	if !n.handshakes.acquire() || !e.arrive(int32(pair[0])) {
+		t.Fatal("does not arrive")
+	}
+	l := e.loopOf(int32(pair[0]))
+	l.mu.Lock()
+	a := l.slots[pair[0]].user.(*arrival)
+	l.mu.Unlock()
+	a.session = newSession(n.Node, plain{}, "late")
+	n.table.add(a.session)
+	if err := n.x.Join(t.Context(), "late", a.session); err != nil {
+		t.Fatal(err)
+	}
+	a.unlist(true)
+	if err := e.stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.joined(nil)
+	n.leaving.Wait()
+	if n.table.size() != 0 || n.x.members("late") != 0 || n.queued.Load() != 0 {
+		t.Errorf("%d sessions, %d in the router, %d bytes queued", n.table.size(), n.x.members("late"), n.queued.Load())
+	}
+	if k, err := syscall.Read(pair[1], make([]byte, 10)); k != 0 || err != nil {
+		t.Errorf("the peer reads %d bytes, %v; want the end", k, err)
+	}
+}

@@ -276,3 +276,10 @@ func (s *session) wrote(n int) {
 	s.out.taken = nil
 	s.node.release(b)
 }
+
+// giveUp throws away, with mu held, what a writer that is gone has not written.
+func (s *session) giveUp() {
+	if b := s.out.taken; b != nil {
+		s.wrote(len(b.b))
+	}
+}

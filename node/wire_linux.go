@@ -194,19 +194,18 @@ func (w *pollWire) close() {
 	l.mu.Unlock()
 	closeSocket(w.fd)
 	w.fd = -1
-	if s.out.taken != nil {
-		s.wrote(s.out.taken.size())
-	}
+	s.giveUp()
 	s.out.busy = true // nobody writes any more
 	s.mu.Unlock()
 	s.ended()
 	w.engine.running.Done()
 }
 
-// stillborn ends a session, with its lock held, whose engine has stopped.
+// stillborn ends a session, with its lock held, that the engine can't take.
 func (w *pollWire) stillborn() {
 	closeSocket(w.fd)
 	w.fd = -1
+	w.session.giveUp()
 	w.session.breakOff()
 	w.engine.node.leaving.Go(w.session.ended)
 }

@@ -13,10 +13,11 @@ import (
 )
 
 // Conn is a connection to Redis that its owner speaks RESP2 on by itself. What
-// holds for a net.Conn holds for it.
+// holds for a net.Conn holds for it, until Detach.
 type Conn struct {
 	net.Conn
-	raw *rawConn // the same, if it can be written without waiting
+	raw    *rawConn    // the same, if it can be written without waiting
+	polled *polledConn // instead of both, once detached
 
 	client *redis.Client // introduced it, and believes to be talking on it still
 	sticky *redis.Conn
@@ -50,17 +51,54 @@ func Dial(ctx context.Context, client *redis.Client) (*Conn, error) {
 // be nothing. Where it is not possible (TLS, and systems other than Linux) it
 // writes nothing and returns 0, nil.
 func (c *Conn) TryWrite(b []byte) (n int, err error) {
-	if c.raw == nil {
+	switch {
+	case c.polled != nil:
+		return c.polled.tryWrite(b)
+	case c.raw == nil:
 		return 0, nil
 	}
 	return c.raw.tryWrite(b)
 }
 
+// WriteBy writes all of b, waiting until the deadline at the latest.
+func (c *Conn) WriteBy(deadline time.Time, b []byte) (n int, err error) {
+	if c.polled != nil {
+		return c.polled.writeAll(b, deadline)
+	}
+	if err := c.SetWriteDeadline(deadline); err != nil {
+		return 0, err
+	}
+	defer c.SetWriteDeadline(time.Time{})
+	return c.Write(b)
+}
+
+// Detach takes the connection out of the runtime's poller: from now on what
+// arrives wakes nobody. TryRead gets it, and besides only TryWrite, WriteBy and
+// Close may be called. It is called before the connection is shared. Where it is
+// not possible (as for TryWrite) it changes nothing and returns false.
+func (c *Conn) Detach() bool {
+	if c.raw == nil {
+		return false
+	}
+	polled, err := detach(c.raw)
+	if err != nil {
+		return false
+	}
+	c.polled = polled
+	return true
+}
+
+// TryRead reads what has arrived on a detached connection; nothing is no error.
+func (c *Conn) TryRead(b []byte) (n int, err error) { return c.polled.tryRead(b) }
+
 // Close closes the connection. It may be called again, and at any time.
 func (c *Conn) Close() error { return c.close() }
 
 func (c *Conn) shut() (err error) {
-	if c.Conn != nil {
+	switch {
+	case c.polled != nil:
+		err = c.polled.close()
+	case c.Conn != nil:
 		err = c.Conn.Close()
 	}
 	_ = c.sticky.Close()

@@ -41,6 +41,11 @@ func (r *Router) beat(ctx context.Context, patience time.Duration) error {
 	if err := r.probe(ctx); err != nil {
 		return err
 	}
+	if r.pub != nil { // if Redis has closed the connection, better know before a message does
+		r.mu.Lock()
+		r.pub.poll()
+		r.unlock()
+	}
 	before := r.now()
 	if err := r.refreshLease(ctx); err != nil {
 		return err

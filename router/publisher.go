@@ -5,43 +5,56 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"slices"
 	"strconv"
 	"time"
-
-	"github.com/redis/go-redis/v9"
-
-	"github.com/beeline-ws/beeline/registry"
 )
 
 // wire is the publisher's connection to Redis, on which go-redis has introduced
 // itself.
+// See registry.Conn.
 type wire interface {
-	net.Conn
-	// TryWrite writes what fits without waiting. n may be 0.
+	Detach() bool
+	TryRead(b []byte) (n int, err error)
 	TryWrite(b []byte) (n int, err error)
+	WriteBy(deadline time.Time, b []byte) (n int, err error)
+	Read(b []byte) (n int, err error)
+	Close() error
 }
 
 // publisher publishes on a connection of its own, in the goroutine that has
-// something to publish: an idle node wakes nobody for it. What gathers while
-// replies are awaited leaves together when they have come. A Cluster's PUBLISHes
-// go by way of the committer instead.
+// something to publish, and looks at the replies of earlier PUBLISHes when it comes
+// by next: nobody wakes for them. Only where a connection can't be detached from
+// the runtime's poller, a goroutine reads the replies, and what gathers until they
+// have come leaves together. A Cluster's PUBLISHes go by way of the committer.
 type publisher struct {
 	r    *Router
 	dial func(context.Context) (wire, error)
 
 	// Guarded by Router.mu.
-	conn    wire      // nil while there is none
-	writing bool      // somebody writes commands, which are not to be changed
-	out     []byte    // commands
-	sent    []post    // published with the last write
-	replies int       // to the first of sent
-	since   time.Time // the last write
+	conn     wire // nil while there is none
+	detached bool
+	broken   chan error // holds why a detached connection was dropped
+	writing  bool       // somebody writes commands, which are not to be changed
+	out      []byte     // commands
+	sent     []post     // published
+	replies  int        // to the first of sent
+	wrote    time.Time  // the last write
+	progress time.Time  // the last reply, or the first write after it
+	in       []byte     // a reply that is not complete yet, in room for more
 }
 
-func newPublisher(r *Router, client *redis.Client) *publisher {
+const (
+	// maxUnreplied bounds the PUBLISHes whose replies nobody has looked at.
+	maxUnreplied = 1 << 13
+	// replyTime is when the reply to a lone PUBLISH is looked at, that no other
+	// follows: soon, because it says whether the peer lives.
+	replyTime = time.Millisecond
+)
+
+func newPublisher(r *Router) *publisher {
 	return &publisher{r: r, dial: func(ctx context.Context) (wire, error) {
-		conn, err := registry.Dial(ctx, client)
+		conn, err := r.reg.Dial(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -52,25 +65,27 @@ func newPublisher(r *Router, client *redis.Client) *publisher {
 	}}
 }
 
-// flush publishes what is due, unless an earlier write is not answered yet. It is
-// called with mu held, and lets go of it while it writes.
+// flush publishes what is due, unless an earlier write or too many replies are
+// awaited. It is called with mu held, and lets go of it while it writes.
 func (p *publisher) flush() {
 	r := p.r
-	for p.conn != nil && !p.writing && len(p.sent) == 0 && r.hasPosts() {
+	for !p.writing && r.hasPosts() && p.mayPublish() {
 		p.out = p.out[:0]
+		before := len(p.sent)
 		r.gather(p.add)
-		if len(p.sent) == 0 {
+		if len(p.sent) == before {
 			return
 		}
-		r.m.CommitCommands.Observe(float64(len(p.sent)))
-		p.since, p.writing = r.now(), true
+		r.m.CommitCommands.Observe(float64(len(p.sent) - before))
+		p.written(before)
+		p.writing = true
 		conn := p.conn
 		r.mu.Unlock()
 		n, err := conn.TryWrite(p.out)
 		r.mu.Lock()
 		switch {
 		case err != nil:
-			p.drop(conn)
+			p.drop(conn, err)
 		case n < len(p.out):
 			r.run(func(context.Context) { p.writeRest(conn, n) })
 			return
@@ -81,15 +96,54 @@ func (p *publisher) flush() {
 
 // writeRest waits where flush must not.
 func (p *publisher) writeRest(conn wire, n int) {
-	conn.SetWriteDeadline(time.Now().Add(commitTimeout))
-	_, err := conn.Write(p.out[n:])
-	conn.SetWriteDeadline(time.Time{})
+	_, err := conn.WriteBy(time.Now().Add(commitTimeout), p.out[n:])
 	p.r.mu.Lock()
 	p.writing = false
 	if err != nil {
-		p.drop(conn)
+		p.drop(conn, err)
 	}
 	p.r.unlock()
+}
+
+// mayPublish looks at the replies that have come and tells whether there is a
+// connection that has room.
+func (p *publisher) mayPublish() bool {
+	if p.detached && len(p.sent) > 0 {
+		p.poll()
+	}
+	if p.detached {
+		return p.conn != nil && len(p.sent)-p.replies < maxUnreplied
+	}
+	return p.conn != nil && len(p.sent) == 0
+}
+
+// written notes the time of a write. If there was none for a while, nobody may
+// come by soon, and the sweeper looks at the replies.
+func (p *publisher) written(before int) {
+	now := p.r.now()
+	if before == 0 {
+		p.progress = now
+	}
+	if p.detached && now.Sub(p.wrote) > sweepEvery {
+		p.r.arm(now.Add(replyTime))
+	}
+	p.wrote = now
+}
+
+// poll takes the replies that have come on a detached connection.
+func (p *publisher) poll() {
+	for p.conn != nil && p.detached {
+		n, err := p.conn.TryRead(p.in[len(p.in):cap(p.in)])
+		if err == nil && n == 0 {
+			return
+		}
+		if err == nil {
+			err = p.take(n)
+		}
+		if err != nil {
+			p.drop(p.conn, err)
+		}
+	}
 }
 
 // add makes a post a command. Its payload is only lent.
@@ -128,20 +182,28 @@ func (p *publisher) run(ctx context.Context) {
 	}
 }
 
-// serve takes the replies that come on conn until it fails.
+// serve publishes on conn until it fails.
 func (p *publisher) serve(ctx context.Context, conn wire) error {
 	r := p.r
-	unhook := context.AfterFunc(ctx, func() { conn.Close() })
-	defer unhook()
 	r.mu.Lock()
-	p.conn = conn
+	p.conn, p.detached, p.broken = conn, conn.Detach(), make(chan error, 1)
+	p.in = make([]byte, 0, maxReplies)
 	r.unlock()
 
-	err := p.read(conn)
-	conn.Close()
+	var err error
+	if p.detached {
+		select {
+		case err = <-p.broken:
+		case <-ctx.Done():
+		}
+	} else {
+		unhook := context.AfterFunc(ctx, func() { conn.Close() })
+		defer unhook()
+		err = p.read(conn)
+	}
 	r.mu.Lock()
 	defer r.unlock()
-	p.drop(conn)
+	p.drop(conn, err)
 	unanswered := p.sent[p.replies:]
 	p.sent, p.replies = nil, 0
 	for i := range unanswered {
@@ -153,57 +215,64 @@ func (p *publisher) serve(ctx context.Context, conn wire) error {
 	return err
 }
 
-// drop closes conn and publishes nothing more on it. Its reader does the rest. It
-// is called with mu held.
-func (p *publisher) drop(conn wire) {
+// drop closes conn and publishes nothing more on it; serve does the rest. It is
+// called with mu held.
+func (p *publisher) drop(conn wire, why error) {
 	conn.Close()
-	if p.conn == conn {
-		p.conn = nil
+	if p.conn != conn {
+		return
 	}
+	p.conn = nil
+	p.broken <- why
 }
 
+// maxReplies is how much is read of the replies at a time, in bytes.
+const maxReplies = 4 << 10
+
+// read takes the replies of a connection that is not detached.
 func (p *publisher) read(conn wire) error {
-	buf := make([]byte, 0, 4<<10)
 	for {
-		n, err := conn.Read(buf[len(buf):cap(buf)])
+		n, err := conn.Read(p.in[len(p.in):cap(p.in)])
 		if err != nil {
 			return fmt.Errorf("read replies: %w", err)
 		}
-		rest, err := p.take(buf[:len(buf)+n])
+		p.r.mu.Lock()
+		err = p.take(n)
+		p.r.unlock()
 		if err != nil {
 			return err
 		}
-		if len(rest) == cap(buf) {
-			return errReply
-		}
-		buf = append(buf[:0], rest...)
 	}
 }
 
 var errReply = errors.New("unexpected reply to PUBLISH")
 
-// take hands the replies in b to their posts and returns what is not complete yet.
-func (p *publisher) take(b []byte) (rest []byte, err error) {
-	r := p.r
-	r.mu.Lock()
-	defer r.unlock()
+// take hands the replies among the n bytes that were read to their posts, with mu
+// held.
+func (p *publisher) take(n int) error {
+	b := p.in[:len(p.in)+n]
 	for {
 		line, rest, ok := bytes.Cut(b, []byte("\r\n"))
 		if !ok {
-			return b, nil
+			break
 		}
 		n, failed, err := readReply(line)
 		if err != nil || p.replies == len(p.sent) {
-			return nil, errReply
+			return errReply
 		}
-		p.sent[p.replies].replied(r, n, failed)
+		p.sent[p.replies].replied(p.r, n, failed)
 		p.replies++
-		if p.replies == len(p.sent) {
-			clear(p.sent)
-			p.sent, p.replies = p.sent[:0], 0
-		}
 		b = rest
 	}
+	p.progress = p.r.now()
+	if p.replies > len(p.sent)/2 {
+		p.sent, p.replies = slices.Delete(p.sent, 0, p.replies), 0
+	}
+	if len(b) == cap(p.in) {
+		return errReply
+	}
+	p.in = append(p.in[:0], b...)
+	return nil
 }
 
 // readReply reads an integer, or an error that Redis answers.
@@ -221,17 +290,26 @@ func readReply(line []byte) (n int64, failed, err error) {
 	return 0, nil, errReply
 }
 
-// watch ends a connection on which a reply is overdue. It is called with mu held.
+// watch looks at the replies, and ends a connection on which one is overdue. It is
+// called with mu held.
 func (p *publisher) watch(now time.Time) {
-	if p.conn != nil && len(p.sent) > 0 && now.Sub(p.since) > commitTimeout {
-		p.drop(p.conn)
+	p.poll()
+	switch {
+	case p.conn == nil || len(p.sent) == 0:
+		return
+	case now.Sub(p.progress) > commitTimeout:
+		p.drop(p.conn, errSilent)
+		return
 	}
+	p.r.arm(now.Add(sweepEvery))
 }
+
+var errSilent = errors.New("Redis does not reply")
 
 // reset has the publisher connect again: what it talks with may not be the master
 // any more. It is called with mu held.
 func (p *publisher) reset() {
 	if p.conn != nil {
-		p.drop(p.conn)
+		p.drop(p.conn, errors.New("the peer hears by way of another server"))
 	}
 }

@@ -141,8 +141,8 @@ func New(opts Options) (*Router, error) {
 		dead: make(map[string]struct{}), receipts: make(map[MessageID]*pending),
 	}
 	_, r.sharded = opts.Redis.(*redis.ClusterClient)
-	if single, ok := opts.Redis.(*redis.Client); ok {
-		r.pub = newPublisher(r, single)
+	if _, ok := opts.Redis.(*redis.Client); ok {
+		r.pub = newPublisher(r)
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.stopped = r.ctx.Done()

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,6 +51,36 @@ func TestDrain(t *testing.T) {
 		conn.Close()
 		t.Error("still listening")
 	}
+}
+
+func TestStopIsNoError(t *testing.T) {
+	var log lockedBuffer
+	n := start(t, func(o *Options, _ *localExchange) {
+		o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	})
+	connect(t, n.Addr(), "a")
+	stop(t, n.Node)
+	if text := log.String(); text != "" {
+		t.Errorf("logged: %s", text)
+	}
+}
+
+// lockedBuffer is a log.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedBuffer) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(line)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func TestDrainIsCutShort(t *testing.T) {

@@ -68,7 +68,7 @@ func (n *Node) acceptAll(l net.Listener, plain *handoff) {
 // false.
 func (n *Node) acceptFailed(err error) bool {
 	n.handshakes.free()
-	if errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrClosed) {
+	if errors.Is(err, net.ErrClosed) {
 		return false
 	}
 	n.log.Error("accept failed", "error", err) // out of file descriptors

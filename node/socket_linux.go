@@ -89,8 +89,8 @@ func newAcceptor(l net.Listener) (*acceptor, error) {
 
 // next waits for a connection and returns its descriptor, which does not block.
 func (a *acceptor) next() (fd int32, err error) {
-	if err := a.raw.Read(a.try); err != nil {
-		return 0, err
+	if a.raw.Read(a.try) != nil { // an error of os that os does not name
+		return 0, net.ErrClosed
 	}
 	if a.errno != 0 {
 		return 0, os.NewSyscallError("accept4", a.errno)

@@ -7,8 +7,7 @@ import (
 
 // A storm of connects or closes leaves garbage behind, and a heap that the
 // runtime would keep until it is needed again: for an idle node, for good. When
-// the storm is over, one collection gives it back. It takes some milliseconds for
-// 10,000 sessions and happens in the sweep's goroutine, while all others run.
+// the storm is over, one collection, for which only the sweep waits, gives it back.
 const (
 	trimAfter = 2 * time.Second // without a storm
 	trimStorm = 1000            // sessions more or less

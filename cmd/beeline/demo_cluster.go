@@ -101,26 +101,38 @@ func (c *cluster) addNode(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	client, err := registry.Connect(c.server.url)
-	if err != nil {
+	n := &demoNode{name: fmt.Sprintf("n%d", i+1)}
+	if n.redis, err = c.connect(n); err != nil {
 		return err
 	}
-	n := &demoNode{name: fmt.Sprintf("n%d", i+1), redis: client}
-	client.AddHook(&watcher{&c.recorder, n})
 	n.Node, err = node.New(node.Options{
-		Name: n.name, Version: versionString(), Redis: client,
+		Name: n.name, Version: versionString(), Redis: n.redis,
 		Listen: listen, AdminListen: "127.0.0.1:0",
 		Delivery: router.Delivery(c.flags.delivery), DrainPeriod: -1,
 		Page: c.page.handler(i), Logger: c.log,
 	})
 	if err != nil {
-		return errors.Join(err, client.Close())
+		return errors.Join(err, n.redis.Close())
 	}
 	c.nodes = append(c.nodes, n)
 	if err := n.Start(ctx); err != nil {
 		return fmt.Errorf("node %s: %w", n.name, err)
 	}
 	return nil
+}
+
+// connect returns a client for n that the recorder hears.
+func (c *cluster) connect(n *demoNode) (redis.UniversalClient, error) {
+	client, err := registry.Connect(c.server.url)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	single, ok := client.(*redis.Client)
+	if !ok {
+		return nil, errors.New("the demo's Redis is one server")
+	}
+	return watched(single, n, &c.recorder), nil
 }
 
 func (c *cluster) addClient(ctx context.Context, name string, home *demoNode) error {

@@ -14,13 +14,14 @@ import (
 // wantShow checks what a show with three nodes and targeted delivery tells.
 func wantShow(t *testing.T, out string) {
 	t.Helper()
-	wantContains(t, out, "C1 -> C3: delivered", "C1 -> C2: delivered", "C1 -> C4: offline", "nobody")
+	wantContains(t, out, "C1 -> C3: delivered", "C1 -> C3 again: delivered", "C1 -> C2: delivered", "C1 -> C4: offline", "nobody")
 	for _, line := range []string{
 		`n1  looks up who owns C3      HGETALL beeline:addr:\{C3\}  ->  n3-[0-9a-f]{8}\n`,
 		`n1  publishes it to n3 alone  PUBLISH beeline:ch:n3-[0-9a-f]{8}  \(\d+ bytes, heard by 1 node\)\n`,
 		`n3  acknowledges to n1 alone  PUBLISH beeline:ch:n1-[0-9a-f]{8} `,
 		`C3  receives it               \{"text":"Hello C3"\} over its WebSocket from n3\n`,
 		`C1  has its receipt           delivered\n`,
+		`\{"text":"Hello again"\}.*\n.* n1  knows who owns C3         no lookup: .*\n.* n1  publishes it to n3 alone `,
 		`n1  publishes it to n2 alone `,
 		`n1  looks up who owns C4  HGETALL beeline:addr:\{C4\}  ->  nobody\n`,
 		`C1  has its receipt       offline\n`,
@@ -28,6 +29,9 @@ func wantShow(t *testing.T, out string) {
 		if !regexp.MustCompile(line).MatchString(out) {
 			t.Errorf("no line matches %s in:\n%s", line, out)
 		}
+	}
+	if n := strings.Count(out, "HGETALL"); n != 3 { // for each receiver
+		t.Errorf("%d lookups, want 3, in:\n%s", n, out)
 	}
 	if strings.Contains(out, "\x1b") {
 		t.Error("colours, and it is no terminal")

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,9 +35,15 @@ type step struct {
 
 func (s *show) play(ctx context.Context) error {
 	s.introduce()
-	for _, to := range []string{"C3", "C2", "C4"} {
-		if err := s.message(ctx, s.cluster.clients[0], to); err != nil {
-			return fmt.Errorf("message to %s: %w", to, err)
+	for _, m := range []struct{ to, title, text string }{
+		{"C3", "C3", "Hello C3"},
+		{"C3", "C3 again", "Hello again"},
+		{"C2", "C2", "Hello C2"},
+		{"C4", "C4", "Hello C4"}, // who is nowhere
+	} {
+		from := s.cluster.clients[0]
+		if err := s.message(ctx, from, m.to, from.name+" -> "+m.title, m.text); err != nil {
+			return fmt.Errorf("message to %s: %w", m.to, err)
 		}
 	}
 	return nil
@@ -60,8 +65,8 @@ func (s *show) introduce() {
 }
 
 // message sends one message and prints its way as it was observed.
-func (s *show) message(ctx context.Context, from *demoClient, to string) error {
-	data, err := json.Marshal(map[string]string{"text": "Hello " + to})
+func (s *show) message(ctx context.Context, from *demoClient, to, title, text string) error {
+	data, err := json.Marshal(map[string]string{"text": text})
 	if err != nil {
 		return err
 	}
@@ -76,12 +81,8 @@ func (s *show) message(ctx context.Context, from *demoClient, to string) error {
 		return err
 	}
 	steps = append(steps, seen...)
-	for _, c := range s.cluster.recorder.taken(answerPatience) {
-		if one, ok := s.explain(c, to, data); ok {
-			steps = append(steps, one)
-		}
-	}
-	s.print(fmt.Sprintf("%s -> %s", from.name, to), steps, began, outcome)
+	steps = append(steps, s.explainAll(s.cluster.recorder.taken(answerPatience), to, data)...)
+	s.print(title, steps, began, outcome)
 	return nil
 }
 
@@ -126,23 +127,42 @@ func (s *show) observe(a arrival, from *demoClient, to string) ([]step, error) {
 	return nil, nil
 }
 
+// explainAll makes steps of what the nodes asked, and one of the lookup that the
+// owner cache has spared.
+func (s *show) explainAll(commands []command, to string, data []byte) (steps []step) {
+	lookedUp := router.Delivery(s.cluster.flags.delivery) != router.Targeted
+	for _, c := range commands {
+		lookedUp = lookedUp || c.isLookup(s.cluster.keys.Address(to))
+	}
+	for _, c := range commands {
+		if !lookedUp && c.carries(data) {
+			steps = append(steps, step{c.asked, c.node.name, "knows who owns " + to, "no lookup: the owner is cached, and vouches for that"})
+			lookedUp = true
+		}
+		if one, ok := s.explain(c, to, data); ok {
+			steps = append(steps, one)
+		}
+	}
+	return steps
+}
+
 // explain says what a command meant for the message to an address.
 func (s *show) explain(c command, to string, data []byte) (step, bool) {
 	keys := s.cluster.keys
 	if c.err != nil {
-		return step{c.asked, c.node.name, strings.ToUpper(c.name) + " failed", c.err.Error()}, true
+		return step{c.asked, c.node.name, c.name + " failed", c.err.Error()}, true
 	}
 	switch {
-	case c.name == "hgetall" && c.key == keys.Address(to):
+	case c.isLookup(keys.Address(to)):
 		return step{c.answered, c.node.name, "looks up who owns " + to, "HGETALL " + c.key + "  ->  " + s.ownerNames(c.owners)}, true
-	case c.name == "hgetall" || c.key == keys.Channel(c.node.ID()): // a heartbeat
+	case c.name == "HGETALL" || c.key == keys.Channel(c.node.ID()): // a heartbeat
 		return step{}, false
 	}
 	what := "acknowledges "
-	if bytes.Contains(c.payload, data) {
+	if c.carries(data) {
 		what = "publishes it "
 	}
-	evidence := fmt.Sprintf("%s %s  (%d bytes, heard by %s)", strings.ToUpper(c.name), c.key, len(c.payload), count(int(c.heard), "node"))
+	evidence := fmt.Sprintf("PUBLISH %s  (%d bytes, heard by %s)", c.key, len(c.payload), count(c.heard, "node"))
 	return step{c.asked, c.node.name, what + s.audience(c.key, to), evidence}, true
 }
 

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"fmt"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"github.com/alicebob/miniredis/v2/proto"
 )
 
 // command is one Redis command that a node sent, as the demo saw it.
@@ -15,10 +13,36 @@ type command struct {
 	node            *demoNode
 	asked, answered time.Time
 	name, key       string // key is the channel of a PUBLISH
-	payload         []byte // of a PUBLISH
-	heard           int64  // subscribers that a PUBLISH reached
+	payload         string // of a PUBLISH
+	heard           int    // subscribers that a PUBLISH reached
 	owners          []string
 	err             error
+}
+
+// take reads the reply.
+func (c *command) take(reply string) {
+	answer, err := proto.Parse(reply)
+	if failed, ok := answer.(error); ok {
+		err = failed
+	}
+	switch c.err = err; {
+	case err != nil:
+	case c.name == "PUBLISH":
+		c.heard, _ = answer.(int)
+	default:
+		fields, _ := proto.ReadStrings(reply) // it was read before
+		for i := 0; i+1 < len(fields); i += 2 {
+			c.owners = append(c.owners, fields[i])
+		}
+	}
+}
+
+// isLookup tells whether it asks who owns the address of a key.
+func (c *command) isLookup(key string) bool { return c.name == "HGETALL" && c.key == key }
+
+// carries tells whether it publishes data.
+func (c *command) carries(data []byte) bool {
+	return c.name == "PUBLISH" && strings.Contains(c.payload, string(data))
 }
 
 // recorder keeps the lookups and publishes of all nodes while it is on.
@@ -60,103 +84,19 @@ func (r *recorder) begin() {
 	r.underway++
 }
 
-func (r *recorder) end(commands []command) {
+// end takes a command that was answered.
+func (r *recorder) end(c command) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.underway--
 	if r.on {
-		r.seen = append(r.seen, commands...)
+		r.seen = append(r.seen, c)
 	}
 }
 
-// watcher is a hook on one node's Redis client that tells a recorder what the
-// node asks. It changes nothing.
-type watcher struct {
-	recorder *recorder
-	node     *demoNode
-}
-
-// DialHook leaves dialling alone.
-func (w *watcher) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-// ProcessHook watches a command that is sent alone.
-func (w *watcher) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		return w.watch([]redis.Cmder{cmd}, func() error { return next(ctx, cmd) })
-	}
-}
-
-// ProcessPipelineHook watches commands that are sent together.
-func (w *watcher) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		return w.watch(cmds, func() error { return next(ctx, cmds) })
-	}
-}
-
-// watch notes the commands of interest while do runs them. Payloads are copied
-// before, because their sender may use the memory again.
-func (w *watcher) watch(cmds []redis.Cmder, do func() error) error {
-	w.recorder.begin()
-	asked := time.Now()
-	noted := make(map[int]command)
-	for i, cmd := range cmds {
-		if c, ok := w.note(cmd); ok {
-			c.asked = asked
-			noted[i] = c
-		}
-	}
-	err := do()
-	answered := time.Now()
-	var done []command
-	for i, cmd := range cmds {
-		if c, ok := noted[i]; ok {
-			c.answered = answered
-			c.take(cmd)
-			done = append(done, c)
-		}
-	}
-	w.recorder.end(done)
-	return err
-}
-
-// note reads the question, if it is one of interest.
-func (w *watcher) note(cmd redis.Cmder) (command, bool) {
-	args := cmd.Args()
-	c := command{node: w.node, name: cmd.Name()}
-	if len(args) > 1 {
-		c.key = fmt.Sprint(args[1])
-	}
-	switch c.name {
-	case "publish", "spublish":
-		if len(args) == 3 {
-			c.payload = payloadOf(args[2])
-		}
-		return c, true
-	case "hgetall":
-		return c, true
-	}
-	return c, false
-}
-
-// take reads the answer.
-func (c *command) take(cmd redis.Cmder) {
-	c.err = cmd.Err()
-	switch answer := cmd.(type) {
-	case *redis.IntCmd:
-		c.heard = answer.Val()
-	case *redis.MapStringStringCmd:
-		for field := range answer.Val() {
-			c.owners = append(c.owners, field)
-		}
-	}
-}
-
-func payloadOf(arg any) []byte {
-	switch v := arg.(type) {
-	case []byte:
-		return bytes.Clone(v)
-	case string:
-		return []byte(v)
-	}
-	return fmt.Append(nil, arg)
+// abandon gives up on commands whose answers nobody will see.
+func (r *recorder) abandon(commands int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.underway -= commands
 }

@@ -176,7 +176,7 @@ func (n *Node) newRouter(url string) (exchange, error) {
 	r, err := router.New(router.Options{
 		NodeID: n.id, URL: url, Version: o.Version, Redis: o.Redis, Registry: reg,
 		Delivery: o.Delivery, Duplicates: o.Duplicates,
-		MessageTimeout: o.MessageTimeout, MaxPendingBytes: o.MaxPendingBytes,
+		MessageTimeout: o.MessageTimeout, MaxPendingBytes: o.MaxPendingBytes, OwnerCache: o.OwnerCache,
 		Metrics: n.metrics.Router, Logger: n.log,
 	})
 	if err != nil {

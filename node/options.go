@@ -45,6 +45,7 @@ type Options struct {
 	Duplicates      registry.Duplicates // default Allow
 	MessageTimeout  time.Duration       // a message's deadline; default: the router's
 	MaxPendingBytes int                 // payload bytes without outcome on this node; default: the router's
+	OwnerCache      int                 // addresses whose owners are cached; default: the router's; negative: none
 
 	// HandshakeTimeout bounds the time from the accept to the welcome; default 5 s.
 	HandshakeTimeout time.Duration

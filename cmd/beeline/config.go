@@ -43,6 +43,7 @@ type config struct {
 	MaxQueue      byteSize `env:"BEELINE_MAX_QUEUE" envDefault:"256KiB" min:"4KiB" max:"1GiB" unit:"bytes" doc:"the most that may wait for one client to read"`
 	MaxQueueTotal byteSize `env:"BEELINE_MAX_QUEUE_TOTAL" envDefault:"256MiB" min:"4KiB" max:"1024GiB" unit:"bytes" doc:"the most that may wait for all clients of a node"`
 	MaxPending    byteSize `env:"BEELINE_MAX_PENDING" envDefault:"64MiB" min:"4KiB" max:"1024GiB" unit:"bytes" doc:"the most payload of a node's messages whose outcome is not known yet"`
+	OwnerCache    int      `env:"BEELINE_OWNER_CACHE" envDefault:"65536" min:"0" max:"10000000" unit:"addresses" doc:"how many receivers' owners a node remembers, to send without a lookup; 0 looks up every message"`
 
 	LogLevel  string `env:"BEELINE_LOG_LEVEL" envDefault:"info" oneof:"debug,info,warn,error" doc:"the least important lines to log"`
 	LogFormat string `env:"BEELINE_LOG_FORMAT" envDefault:"text" oneof:"text,json" doc:"how a line is written, to standard error"`
@@ -156,16 +157,20 @@ func atLeast(size, least byteSize, what string) error {
 // nodeOptions translates the settings for a node; the caller adds what is not a
 // setting.
 func (c *config) nodeOptions() node.Options {
-	drain := c.DrainPeriod
+	// An option's zero stands for its default.
+	drain, cache := c.DrainPeriod, c.OwnerCache
 	if drain == 0 {
-		drain = -1 // an option's zero stands for its default
+		drain = -1
+	}
+	if cache == 0 {
+		cache = -1
 	}
 	return node.Options{
 		Name: c.NodeName, Version: versionString(),
 		Prefix: c.Prefix, Heartbeat: c.Heartbeat,
 		Listen: c.Listen, AdminListen: c.Admin, Advertise: c.Advertise,
 		Delivery: c.Delivery, Duplicates: c.Duplicates,
-		MessageTimeout: c.MessageTimeout, MaxPendingBytes: int(c.MaxPending),
+		MessageTimeout: c.MessageTimeout, MaxPendingBytes: int(c.MaxPending), OwnerCache: cache,
 		HandshakeTimeout: c.HandshakeTimeout,
 		MaxMessage:       int(c.MaxMessage), MaxSessions: c.MaxSessions,
 		MaxQueue: int(c.MaxQueue), MaxQueueTotal: int(c.MaxQueueTotal),

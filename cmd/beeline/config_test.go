@@ -24,7 +24,7 @@ func TestDefaults(t *testing.T) {
 	c := mustRead(t, "BEELINE_LISTEN=", "PATH=/bin")
 	if c.Listen != ":8080" || c.Admin != "127.0.0.1:9090" || c.Delivery != router.Targeted ||
 		c.Duplicates != registry.Allow || c.Auth != "none" || c.Prefix != "beeline" ||
-		c.Heartbeat != 2*time.Second || c.MaxMessage != 64<<10 || c.MaxQueueTotal != 256<<20 {
+		c.Heartbeat != 2*time.Second || c.OwnerCache != 65536 || c.MaxMessage != 64<<10 || c.MaxQueueTotal != 256<<20 {
 		t.Errorf("defaults: %+v", c)
 	}
 }
@@ -33,15 +33,19 @@ func TestSettingsAreTaken(t *testing.T) {
 	c := mustRead(t, "BEELINE_REDIS_URL=rediss://user:secret@redis.example:6380/2", "BEELINE_LISTEN=0.0.0.0:80",
 		"BEELINE_NODE_NAME=n-1", "BEELINE_ADVERTISE=http://10.0.0.1:80", "BEELINE_DELIVERY=broadcast",
 		"BEELINE_DUPLICATES=replace", "BEELINE_MAX_MESSAGE=1MiB", "BEELINE_MAX_QUEUE=2097152",
-		"BEELINE_DRAIN_PERIOD=0s", "BEELINE_MAX_SESSIONS=1000")
+		"BEELINE_DRAIN_PERIOD=0s", "BEELINE_MAX_SESSIONS=1000", "BEELINE_OWNER_CACHE=0")
 	o := c.nodeOptions()
 	if o.Listen != "0.0.0.0:80" || o.Name != "n-1" || o.Advertise != "http://10.0.0.1:80" ||
 		o.Delivery != router.Broadcast || o.Duplicates != registry.Replace || o.MaxMessage != 1<<20 ||
 		o.MaxQueue != 2<<20 || o.MaxSessions != 1000 {
 		t.Errorf("options: %+v", o)
 	}
-	if o.DrainPeriod >= 0 { // a node's zero is its default
-		t.Errorf("drain period %v, want none", o.DrainPeriod)
+	if o.DrainPeriod >= 0 || o.OwnerCache >= 0 { // a node's zero is its default
+		t.Errorf("drain period %v and a cache of %d, want none", o.DrainPeriod, o.OwnerCache)
+	}
+	c = mustRead(t, "BEELINE_OWNER_CACHE=10")
+	if o := c.nodeOptions(); o.OwnerCache != 10 {
+		t.Errorf("a cache of %d, want 10", o.OwnerCache)
 	}
 }
 
@@ -82,6 +86,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 		"BEELINE_MAX_QUEUE":         "1KiB",
 		"BEELINE_MAX_QUEUE_TOTAL":   "9999999GiB",
 		"BEELINE_MAX_PENDING":       "64 k",
+		"BEELINE_OWNER_CACHE":       "all",
 		"BEELINE_LOG_LEVEL":         "verbose",
 		"BEELINE_LOG_FORMAT":        "xml",
 	}
@@ -96,8 +101,8 @@ func TestEveryFaultAtOnce(t *testing.T) {
 	}
 	r := beeline(env, "serve").want(t, exitUsage)
 	lines := strings.Split(strings.TrimSpace(r.err), "\n")
-	if want := "beeline: 23 settings are wrong:"; lines[0] != want || len(lines) != 24 {
-		t.Fatalf("%d lines:\n%s\nwant 23 faults below %q", len(lines), r.err, want)
+	if want := "beeline: 24 settings are wrong:"; lines[0] != want || len(lines) != 25 {
+		t.Fatalf("%d lines:\n%s\nwant 24 faults below %q", len(lines), r.err, want)
 	}
 	for i, s := range settings() {
 		line := lines[1+i]
@@ -106,7 +111,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 			wantContains(t, line, `"`+faulty[s.name]+`"`, "allowed: ")
 		}
 	}
-	wantContains(t, lines[23], "BEELINE_HEARTBEET is not a setting; did you mean BEELINE_HEARTBEAT?")
+	wantContains(t, lines[24], "BEELINE_HEARTBEET is not a setting; did you mean BEELINE_HEARTBEAT?")
 }
 
 func TestFaultSays(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/spf13/cobra"
 
 	"github.com/beeline-ws/beeline/node"
@@ -39,8 +40,10 @@ func (a *app) serve(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
+	log := newLogger(a.stderr, &c)
+	limitMemory(log, memlimit.FromCgroup)
 	opts := c.nodeOptions()
-	opts.Redis, opts.Logger = client, newLogger(a.stderr, &c)
+	opts.Redis, opts.Logger = client, log
 	n, err := node.New(opts)
 	if err != nil {
 		return err

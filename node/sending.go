@@ -13,7 +13,7 @@ import (
 // the engine has read already is still taken: the bound is exceeded by at most
 // one of its buffers.
 const (
-	maxInFlight      = 256
+	maxInFlight      = 512
 	maxInFlightBytes = 1 << 20
 )
 
@@ -63,7 +63,7 @@ func (s *session) send(to string, data, id []byte) {
 	x.session, x.size, x.id = s, len(data), append(x.id[:0], id...)
 	s.inFlight.messages.Add(1)
 	s.inFlight.bytes.Add(int32(x.size))
-	s.node.router.Send(router.Message{From: s.client, To: to, Data: data}, x.done)
+	s.node.router.Send(router.Message{From: s.client, To: to, Data: data, Receipt: len(id) > 0}, x.done)
 }
 
 func (x *sending) finish(_ router.MessageID, outcome router.Outcome) {

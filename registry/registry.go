@@ -183,6 +183,15 @@ func (r *Registry) Stop(ctx context.Context) error {
 	return r.Bury(ctx, r.opts.NodeID)
 }
 
+// Lapsed says that this node's lease had ended for a while, so that others may
+// have removed its entries. All leases are verified at once.
+func (r *Registry) Lapsed() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refresher.disturbed, r.refresher.due = true, true
+	r.refresher.nudge()
+}
+
 // Keys names this registry's keys and channels.
 func (r *Registry) Keys() Keys { return r.keys }
 

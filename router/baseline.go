@@ -94,7 +94,7 @@ func (w subscribe) send(p *pending) {
 
 // track waits for the receipt of a baseline's message, if somebody asked for it.
 func (r *Router) track(p *pending) {
-	if p.done != nil {
+	if p.Receipt {
 		r.receipts[p.ID] = p
 	}
 }
@@ -148,7 +148,7 @@ const receiptTime = 20 * time.Millisecond
 // receipt does not come. It is called with mu held.
 func (r *Router) awaitReceipts(published ...*pending) {
 	for _, p := range published {
-		if p.done == nil {
+		if !p.Receipt {
 			p.conclude(r, Unconfirmed)
 		}
 		if p.listed {

@@ -3,6 +3,7 @@ package router
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -206,7 +207,7 @@ func (r *Router) take(routes []*route, lookups []registry.Lookup) (empty []*rout
 		found, err := lookups[i].Owners()
 		owners := found
 		if err == nil {
-			owners = r.living(rt.address, found)
+			owners = r.withSelf(rt.address, r.living(rt.address, found))
 		}
 		switch {
 		case err != nil:
@@ -214,10 +215,20 @@ func (r *Router) take(routes []*route, lookups []registry.Lookup) (empty []*rout
 		case len(owners) == 0 && rt.out == 0:
 			empty = append(empty, rt)
 		default:
-			rt.found(r, owners, len(owners) == len(found))
+			rt.found(r, owners, slices.Equal(owners, found))
 		}
 	}
 	return empty
+}
+
+// withSelf adds this node to the owners of an address that it holds, although its
+// entry is lost and not yet claimed again.
+func (r *Router) withSelf(address string, owners []registry.Owner) []registry.Owner {
+	self := func(o registry.Owner) bool { return o.NodeID == r.opts.NodeID }
+	if slices.ContainsFunc(owners, self) || !r.holdings.holds(address) {
+		return owners
+	}
+	return append(slices.Clip(owners), registry.Owner{NodeID: r.opts.NodeID})
 }
 
 // living removes the owners that are known to be dead, here and in the registry.

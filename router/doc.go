@@ -5,11 +5,12 @@
 //
 //  1. A session of alice sends to bob. If bob is on this node and no other node
 //     holds him, the message goes into his sessions' queues and Redis is not
-//     touched. Otherwise it waits on bob's route.
-//  2. The committer takes what gathered while the last round trip was under way:
-//     the routes' lookups and the links' batches travel in one pipeline. An idle
-//     router sends at once, a busy one sends more at a time; no timer is waited
-//     for.
+//     touched. If bob's owners are cached, it goes onto the links to them. Otherwise
+//     it waits on bob's route for a lookup.
+//  2. Whoever called Send calls Flush, which publishes a batch of envelopes on each
+//     link that has something, by one write that does not wait. The lookups of all
+//     routes that wait travel in one pipeline; what gathers meanwhile is the next.
+//     No timer is waited for.
 //  3. The lookup names bob's owners. The message goes onto the link to each of
 //     them, and from there into the next PUBLISH to that node's private channel.
 //     Nobody else hears it.
@@ -17,6 +18,8 @@
 //     cumulative number with the exceptions (not here, joining, overloaded).
 //  5. The acknowledgement becomes the receipt. If the owner was not the owner
 //     any more, the route looks up afresh, four times at the most.
+//
+// The owner cache and why it is never wrong: owners.go.
 //
 // # Routes keep the order
 //
@@ -52,8 +55,10 @@
 //
 // # Goroutines and locks
 //
-// The committer (commit.go) talks to Redis for routes and links; the inbox
-// (inbox.go) receives; the heartbeat (heartbeat.go) proves that the inbox hears
+// The publisher (publisher.go) has no goroutine of its own but to connect: whoever
+// releases mu by unlock publishes what is due. The committer (commit.go) looks up
+// for the routes and, in a Cluster, publishes; the inbox (inbox.go) receives; the
+// heartbeat (heartbeat.go) proves that the inbox hears
 // and refreshes the node lease; the sweeper (sweep.go) runs only while something
 // waits and watches deadlines; a judge (judge.go) runs for each link whose peer
 // is dead or deaf. Router.mu guards routes, links and what is pending; the

@@ -190,11 +190,34 @@ func TestBaselinesDropDuplicatesByID(t *testing.T) {
 
 func TestRecentForgetsTheOldest(t *testing.T) {
 	w := newRecent()
-	for i := range uint64(3 * recentIDs) {
-		w.add(MessageID{1, i})
+	want := func(id MessageID, known bool) {
+		t.Helper()
+		if w.has(id) != known {
+			t.Errorf("%v is known: %t, want %t", id, !known, known)
+		}
 	}
-	if w.has(MessageID{1, 0}) || !w.has(MessageID{1, 3*recentIDs - 1}) || len(w.young)+len(w.old) > 2*recentIDs {
-		t.Errorf("%d and %d IDs are remembered", len(w.young), len(w.old))
+	for i := range uint64(3 * recentIDs) {
+		if i%3 != 0 {
+			w.add(MessageID{1, i})
+		}
+	}
+	want(MessageID{1, 1}, false)
+	want(MessageID{1, 3*recentIDs - 1}, true)
+	want(MessageID{1, 2*recentIDs + 1}, (2*recentIDs+1)%3 != 0)
+	want(MessageID{1, 3*recentIDs - 3}, false)
+	w.add(MessageID{1, 10 * recentIDs})
+	want(MessageID{1, 3*recentIDs - 1}, false)
+	w.add(MessageID{1, 9*recentIDs + 1}) // late, but in the window
+	w.add(MessageID{1, 9 * recentIDs})   // too late
+	want(MessageID{1, 9*recentIDs + 1}, true)
+	want(MessageID{1, 9 * recentIDs}, false)
+	for origin := range uint64(2 * recentOrigins) {
+		w.add(MessageID{2 + origin, 7})
+	}
+	want(MessageID{1 + 2*recentOrigins, 7}, true)
+	want(MessageID{2, 7}, false)
+	if n := len(w.young) + len(w.old); n > recentOrigins {
+		t.Errorf("%d origins are remembered", n)
 	}
 }
 

@@ -2,7 +2,6 @@ package router
 
 import (
 	"encoding/json"
-	"time"
 	"unicode/utf8"
 )
 
@@ -24,7 +23,7 @@ func (in *inbox) foreign(payload string) {
 		return
 	}
 	m := Message{ID: in.r.newID(), From: f.From, To: f.To, Data: f.Data}
-	if in.r.deliverHere(&m, lookedUp, time.Now()) == fateNotHere {
+	if in.r.deliverHere(&m, lookedUp, in.now, in.now) == fateNotHere {
 		in.r.m.WastedDeliveries.Inc()
 		in.dropped(dropNotHere)
 	}

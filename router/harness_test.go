@@ -166,6 +166,8 @@ func (s *testSession) await(what string, ok func() bool) {
 func (s *testSession) wantGot(want ...string) {
 	s.node.t.Helper()
 	s.await(fmt.Sprintf("got %d messages", len(want)), func() bool { return len(s.got) >= len(want) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for i, got := range s.got {
 		if i >= len(want) || got != want[i] {
 			s.node.t.Fatalf("%s got %q as message %d of %d, want %q", s.client, got, i, len(s.got), want[min(i, len(want)-1)])
@@ -206,6 +208,7 @@ func (n *testNode) tryConnect(client string) (*testSession, error) {
 
 // Send sends at once, as a node does that has nothing more to send.
 func (n *testNode) Send(m Message, done func(MessageID, Outcome)) {
+	m.Receipt = done != nil
 	n.Router.Send(m, done)
 	n.Flush()
 }

@@ -50,8 +50,9 @@ func (r *Router) beat(ctx context.Context, patience time.Duration) error {
 	if err := r.refreshLease(ctx); err != nil {
 		return err
 	}
-	if !r.leaseLives() { // while it had ended, claims did not wait for this node
+	if lapsed := r.leaseUntil.Load() != 0 && !r.leaseLives(); lapsed { // meanwhile claims did not wait for this node
 		r.holdings.disturbed()
+		r.reg.Lapsed()
 	}
 	r.leaseUntil.Store(before.Add(r.reg.Timing().NodeTTL()).UnixNano())
 	r.dropIdleLinks()
@@ -127,7 +128,9 @@ func (r *Router) setHearing(hears bool) {
 
 // leaseLives tells whether this node's lease can't have ended in Redis: only then
 // does what it knows about its own addresses count.
-func (r *Router) leaseLives() bool { return r.now().UnixNano() < r.leaseUntil.Load() }
+func (r *Router) leaseLives() bool { return r.leaseLivesAt(r.now()) }
+
+func (r *Router) leaseLivesAt(now time.Time) bool { return now.UnixNano() < r.leaseUntil.Load() }
 
 // dropIdleLinks forgets links to nodes that nothing is exchanged with.
 func (r *Router) dropIdleLinks() {

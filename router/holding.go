@@ -104,6 +104,14 @@ func (t *holdings) deliverAlone(m *Message) (f fate, ok bool) {
 	return f, f != fateJoining
 }
 
+// holds tells whether address has sessions here.
+func (t *holdings) holds(address string) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	h := t.of[address]
+	return h != nil && len(h.sessions) > 0
+}
+
 // learn notes that a lookup found owners, among them this node with that token,
 // unless another claim was heard of since, or the calm has ended.
 func (t *holdings) learn(address, token string, owners ownerSet, asked seen) {
@@ -115,15 +123,17 @@ func (t *holdings) learn(address, token string, owners ownerSet, asked seen) {
 	}
 }
 
-// seen is what had been heard about other owners of an address when it was looked
-// up.
-type seen struct{ notices, calm uint64 }
+// seen is what was known about other owners of an address when it was looked up.
+type seen struct {
+	notices, calm uint64
+	sure          bool // the registry was settled
+}
 
 func (t *holdings) seen(address string) seen {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if h := t.of[address]; h != nil {
-		return seen{h.notices, t.calm}
+		return seen{notices: h.notices, calm: t.calm}
 	}
 	return seen{calm: t.calm}
 }
@@ -176,12 +186,6 @@ func (t *holdings) disturbed() {
 	t.calm++
 }
 
-func (t *holdings) calmNow() uint64 {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.calm
-}
-
 // sessions counts the sessions of all addresses.
 func (t *holdings) sessions() (n int) {
 	t.mu.RLock()
@@ -195,13 +199,13 @@ func (t *holdings) sessions() (n int) {
 // deliverHere delivers m to this node's sessions and measures how long it took.
 // See holdings.deliver for believed; what is known about other owners counts only
 // while the node's lease lives.
-func (r *Router) deliverHere(m *Message, believed ownerSet, accepted time.Time) fate {
-	if believed != lookedUp && !r.leaseLives() {
+func (r *Router) deliverHere(m *Message, believed ownerSet, accepted, now time.Time) fate {
+	if believed != lookedUp && !r.leaseLivesAt(now) {
 		return fateStale
 	}
 	f := r.holdings.deliver(m, believed)
 	if f == fateDelivered {
-		r.delivery[pathRemote].Observe(r.now().Sub(accepted).Seconds())
+		r.delivery[pathRemote].Observe(now.Sub(accepted).Seconds())
 	}
 	return f
 }

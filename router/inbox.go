@@ -46,8 +46,9 @@ type inbox struct {
 
 	// The receiving goroutine's.
 	recent   *recent
-	arrival  arrival // the message in hand
-	saidLost bool    // the loss was logged
+	arrival  arrival   // the message in hand
+	now      time.Time // when its batch came
+	saidLost bool      // the loss was logged
 
 	mu       sync.Mutex
 	sub      *redis.PubSub
@@ -197,6 +198,7 @@ func (in *inbox) confirm(event *redis.Subscription) {
 
 // handle takes one payload: a batch, or a foreign publisher's JSON.
 func (in *inbox) handle(payload string) {
+	in.now = in.r.now()
 	if strings.HasPrefix(payload, "{") {
 		in.foreign(payload)
 		return
@@ -233,7 +235,7 @@ func (in *inbox) numbered(h *header, envelopes string, n int) {
 	l.acknowledged(r, h.ack)
 	skip, ok := l.in.takes(h, n)
 	if n > 0 && (!ok || skip > 0) { // what it missed or has seen it says again
-		l.owe(r, 0)
+		l.owe(r, 0, 0)
 	}
 	r.unlock()
 	if !ok {
@@ -262,7 +264,7 @@ func (in *inbox) numbered(h *header, envelopes string, n int) {
 	r.mu.Lock()
 	l.in.expected = h.first + uint64(n)
 	l.in.exceptions = append(l.in.exceptions, refused...)
-	l.owe(r, within)
+	l.owe(r, n-skip, within)
 	r.unlock()
 }
 
@@ -320,7 +322,7 @@ func (in *inbox) message(h *header, from *inlink, a *arrival) refusal {
 	case from != nil && !from.admits(a):
 		return refusedJoining // not "not here": the entry may be good
 	}
-	f := r.deliverHere(&a.Message, a.believed, time.UnixMicro(a.accepted))
+	f := r.deliverHere(&a.Message, a.believed, time.UnixMicro(a.accepted), in.now)
 	switch f {
 	case fateDelivered:
 		in.recent.add(a.ID)
@@ -334,7 +336,7 @@ func (in *inbox) message(h *header, from *inlink, a *arrival) refusal {
 		return 0
 	}
 	if f == fateNotHere || f == fateJoining || f == fateStale {
-		from.refuse(strings.Clone(a.To), r.now(), r.opts.MessageTimeout)
+		from.refuse(strings.Clone(a.To), in.now, r.opts.MessageTimeout)
 	}
 	return refusalOf[f]
 }

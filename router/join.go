@@ -77,7 +77,7 @@ func (r *Router) JoinAsync(deadline time.Time, address string, s Session, joined
 	switch {
 	case h != nil:
 		r.claim(h, address, j)
-	case err != errBehind:
+	case !errors.Is(err, errBehind):
 		joined(err)
 	}
 }
@@ -176,7 +176,10 @@ func (t *holdings) welcome(r *Router, address string, h *holding, j *joining, ot
 	}
 	h.sessions = []Session{j.session}
 	if h.notices == 0 {
-		h.owners, h.certain = t.self.with(others), j.calm
+		h.owners, h.certain = t.self, j.calm
+		if r.opts.Duplicates != registry.Replace { // which has ended the others
+			h.owners = t.self.with(others)
+		}
 	}
 	return nil
 }

@@ -17,9 +17,12 @@ const (
 	// lazyAck is how long an acknowledgement that nobody waits for may wait for
 	// traffic to ride on, receiptAck how long one may that is a receipt. On a link
 	// that was quiet for quietLink there is no traffic to be expected.
-	lazyAck    = 20 * time.Millisecond
+	lazyAck    = 100 * time.Millisecond
 	receiptAck = 5 * time.Millisecond
 	quietLink  = 100 * time.Millisecond
+	// ackEvery is how many envelopes are received before they are acknowledged,
+	// whatever the time: their senders' sessions may have only so many under way.
+	ackEvery = 32
 	// firstResend is how long a link waits for an acknowledgement before it goes
 	// back to what is not acknowledged; the wait doubles up to lastResend.
 	firstResend = 250 * time.Millisecond
@@ -106,6 +109,7 @@ type inlink struct {
 	exceptions []exception
 	due        time.Time // when an acknowledgement is sent at the latest; zero: none is owed
 	heard      time.Time // the last batch
+	unsaid     int       // envelopes not acknowledged yet
 
 	// Addresses refused and not yet begun anew, in two generations.
 	young, old map[string]struct{}
@@ -174,7 +178,7 @@ func (l *link) batch(r *Router, b []byte) batch {
 	h := header{from: r.opts.NodeID, link: l.id, first: l.next, base: l.base}
 	if l.in.link != 0 {
 		h.ack = ack{link: l.in.link, upTo: l.in.expected - 1, exceptions: l.in.exceptions}
-		l.in.due = time.Time{}
+		l.in.due, l.in.unsaid = time.Time{}, 0
 	}
 	out := batch{link: l, first: l.next, high: l.high, bytes: appendHeader(b, &h)}
 	for l.next < l.end() && len(out.bytes) < maxBatchBytes {
@@ -292,9 +296,13 @@ func (l *link) goBack(r *Router) {
 	}
 }
 
-// owe notes that the peer is to have an acknowledgement within d.
-func (l *link) owe(r *Router, d time.Duration) {
+// owe notes that the peer is to have an acknowledgement within d, of n envelopes
+// more.
+func (l *link) owe(r *Router, n int, d time.Duration) {
 	now := r.now()
+	if l.in.unsaid += n; l.in.unsaid >= ackEvery {
+		d = 0
+	}
 	if d == receiptAck && now.Sub(l.in.heard) > quietLink {
 		d = 0
 	}

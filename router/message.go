@@ -17,6 +17,10 @@ type Message struct {
 	From string    // the sending client
 	To   string    // an address
 	Data []byte    // opaque to the router; Send copies it
+
+	// Receipt says that somebody waits for the outcome. Without it the outcome may
+	// be known a little later, and under the baselines not at all.
+	Receipt bool
 }
 
 // MessageID names a message in the whole cluster: the sending node's random

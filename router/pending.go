@@ -80,7 +80,7 @@ func (p *pending) encode(b []byte, first bool) []byte {
 	if first {
 		flags |= flagFirst
 	}
-	if p.done != nil {
+	if p.Receipt {
 		flags |= flagReceipt
 	}
 	return appendMessage(b, &p.Message, flags, p.hops, p.accepted.UnixMicro(), p.believed)

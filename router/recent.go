@@ -1,32 +1,103 @@
 package router
 
-// recentIDs is how many message IDs a node remembers at the least, to drop
-// duplicates; it holds up to twice as many.
-const recentIDs = 1 << 15
+const (
+	// recentIDs is how many of an origin's latest message IDs are remembered.
+	recentIDs = 1 << 15
+	// recentOrigins bounds the origins that are remembered, in two generations.
+	recentOrigins = 1 << 10
+)
 
-// recent is a bounded window over the message IDs that arrived last. Links drop
-// their own duplicates by number; this catches the same message on two ways:
-// looked up again, or published twice by a retried PUBLISH of a baseline. Only
-// the inbox's goroutine uses it.
-type recent struct{ young, old map[MessageID]struct{} }
+// recent is a bounded window over the message IDs that arrived last, for each
+// origin a ring of bits. Links drop their own duplicates by number; this catches
+// the same message on two ways: looked up again, or published twice by a retried
+// PUBLISH of a baseline. Only the inbox's goroutine uses it.
+type recent struct {
+	young, old map[uint64]*recentWindow // by origin
+	last       *recentWindow            // the one used last
+	origin     uint64                   // whose last is
+}
+
+// recentWindow remembers which of the counts from newest-recentIDs+1 to newest
+// have arrived.
+type recentWindow struct {
+	newest uint64
+	bits   [recentIDs / 64]uint64
+}
 
 func newRecent() *recent {
-	return &recent{young: make(map[MessageID]struct{}), old: make(map[MessageID]struct{})}
+	return &recent{young: make(map[uint64]*recentWindow), old: make(map[uint64]*recentWindow)}
 }
 
 func (w *recent) has(id MessageID) bool {
-	if _, ok := w.young[id]; ok {
-		return true
-	}
-	_, ok := w.old[id]
-	return ok
+	o := w.window(id.Origin)
+	return o != nil && o.has(id.Count)
 }
 
-// add remembers id; when the younger generation is full, the older is forgotten.
+// add remembers id.
 func (w *recent) add(id MessageID) {
-	if len(w.young) == recentIDs {
+	o := w.window(id.Origin)
+	if o == nil {
+		o = &recentWindow{newest: id.Count}
+	}
+	w.keep(id.Origin, o)
+	o.add(id.Count)
+}
+
+func (w *recent) window(origin uint64) *recentWindow {
+	if w.last != nil && w.origin == origin {
+		return w.last
+	}
+	o := w.young[origin]
+	if o == nil {
+		o = w.old[origin]
+	}
+	if o != nil {
+		w.keep(origin, o)
+	}
+	return o
+}
+
+// keep makes o the one used last, and young. When the younger generation is full,
+// the older is forgotten.
+func (w *recent) keep(origin uint64, o *recentWindow) {
+	if w.last == o {
+		return
+	}
+	w.last, w.origin = o, origin
+	if w.young[origin] != nil {
+		return
+	}
+	if len(w.young) == recentOrigins/2 {
 		w.young, w.old = w.old, w.young
 		clear(w.young)
 	}
-	w.young[id] = struct{}{}
+	w.young[origin] = o
+}
+
+func (o *recentWindow) has(count uint64) bool {
+	return count <= o.newest && o.newest-count < recentIDs && o.bits[count%recentIDs/64]&(1<<(count%64)) != 0
+}
+
+// add marks count. One that is older than the window is not remembered.
+func (o *recentWindow) add(count uint64) {
+	switch {
+	case count > o.newest:
+		o.advance(count)
+	case o.newest-count >= recentIDs:
+		return
+	}
+	o.bits[count%recentIDs/64] |= 1 << (count % 64)
+}
+
+// advance makes count the newest, and clears the bits of those that the ring held
+// in the places between.
+func (o *recentWindow) advance(count uint64) {
+	if count-o.newest >= recentIDs {
+		o.bits = [recentIDs / 64]uint64{}
+	} else {
+		for c := o.newest + 1; c <= count; c++ {
+			o.bits[c%recentIDs/64] &^= 1 << (c % 64)
+		}
+	}
+	o.newest = count
 }

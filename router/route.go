@@ -28,6 +28,7 @@ type route struct {
 	learning bool // the lookup is for this node as an owner
 	mending  bool // an owner refused one in flight: later ones must not pass it
 	quiet    bool // in the list of quiet routes
+	remote   bool // owners are cached, and this node is none of them
 
 	waiting []*pending       // in the order sent; the lookup under way covers the first `covered`
 	covered int              //
@@ -127,6 +128,7 @@ func (rt *route) rest(r *Router, d time.Duration) {
 func (rt *route) asked(r *Router) {
 	rt.covered = len(rt.waiting)
 	rt.before = r.holdings.seen(rt.address)
+	rt.before.sure = r.reg.Undisturbed()
 	r.m.Lookups.Inc()
 }
 
@@ -147,6 +149,7 @@ func (rt *route) found(r *Router, owners []registry.Owner, all bool) {
 	if all && r.quiet.limit > 0 && r.now().After(rt.fresh) {
 		rt.cached = lookedUp.with(owners)
 	}
+	rt.remote = rt.cached != lookedUp && !r.holdings.holds(rt.address)
 	rt.dispatch(r, lookedUp, rt.take()...)
 	rt.ask(r) // what came after the lookup was sent
 }
@@ -165,7 +168,7 @@ func (rt *route) dispatch(r *Router, believed ownerSet, messages ...*pending) {
 
 // learn notes what a lookup says about an address that this node owns.
 func (rt *route) learn(r *Router, owners []registry.Owner) {
-	if !r.reg.Undisturbed() {
+	if !rt.before.sure || !r.reg.Undisturbed() {
 		return
 	}
 	for _, o := range owners {
@@ -234,7 +237,7 @@ func (p *pending) send(r *Router, owners []registry.Owner, believed ownerSet) {
 		case o.NodeID == r.opts.NodeID && p.route.mending:
 			p.settle(r, o, fateJoining)
 		case o.NodeID == r.opts.NodeID:
-			p.settle(r, o, r.deliverHere(&p.Message, believed, p.accepted))
+			p.settle(r, o, r.deliverHere(&p.Message, believed, p.accepted, r.now()))
 		case !r.linkTo(o.NodeID).push(r, item{p, o, first}):
 			p.settle(r, o, fateOverloaded)
 		}
@@ -319,7 +322,6 @@ func without(list []*pending, p *pending) ([]*pending, int) {
 func (p *pending) conclude(r *Router, o Outcome) {
 	r.answer(p, o)
 	r.pending.remove(p)
-	r.gauge()
 	if p.route == nil {
 		delete(r.receipts, p.ID)
 	}

@@ -334,10 +334,11 @@ func (r *Router) sendNow(p *pending) (o Outcome, way path, now bool) {
 		return Timeout, pathLocal, true
 	case r.pending.count >= maxPending || r.pending.bytes+len(m.Data) > r.opts.MaxPendingBytes:
 		return Overloaded, pathRemote, true
-	case r.opts.Delivery != Targeted || !r.leaseLives():
+	case r.opts.Delivery != Targeted || !r.leaseLivesAt(p.accepted):
 		return 0, 0, false
 	}
-	if rt := r.routes[m.To]; rt != nil && !rt.idles() {
+	p.route = r.routes[m.To]
+	if p.route != nil && (p.route.remote || !p.route.idles()) {
 		return 0, 0, false
 	}
 	f, ok := r.holdings.deliverAlone(m)
@@ -359,7 +360,6 @@ func (r *Router) accept(p *pending) {
 	r.pending.add(p)
 	r.arm(p.accepted.Add(sweepEvery))
 	r.way.send(p)
-	r.gauge()
 }
 
 func (r *Router) newID() MessageID { return MessageID{Origin: r.origin, Count: r.count.Add(1)} }
@@ -378,6 +378,7 @@ func (r *Router) unlock() {
 	if r.pub != nil {
 		r.pub.flush()
 	}
+	r.gauge()
 	r.release()
 }
 

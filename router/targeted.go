@@ -22,5 +22,8 @@ func (targeted) open(context.Context, string) error { return nil }
 func (targeted) close(string)                       {}
 
 func (w targeted) send(p *pending) {
-	w.r.routeTo(p.To).send(w.r, p)
+	if p.route == nil {
+		p.route = w.r.routeTo(p.To)
+	}
+	p.route.send(w.r, p)
 }

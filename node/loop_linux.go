@@ -73,17 +73,32 @@ func newLoop() (*loop, error) {
 	return l, nil
 }
 
-// run serves until the loop is closed. behind is called after each batch.
+// While a fetch brings busyFetch events, more will be there at once, and what they
+// lead to travels cheaper together; but nobody waits for more than fullTurn.
+const (
+	busyFetch = 4
+	fullTurn  = 64
+)
+
+// run serves until the loop is closed. behind is called after each turn of fetches.
 func (l *loop) run(behind func()) {
 	for l.raw.Read(l.poll) == nil {
-		for i, user := range l.users() {
-			if user != nil {
-				user.ready(l.events[i].Events)
-			}
+		l.serve()
+		for turn := l.count; l.count >= busyFetch && turn < fullTurn && l.fetch(0); turn += l.count {
+			l.serve()
 		}
-		clear(l.turns[:l.count])
 		behind()
 	}
+}
+
+// serve hands out the events that were fetched.
+func (l *loop) serve() {
+	for i, user := range l.users() {
+		if user != nil {
+			user.ready(l.events[i].Events)
+		}
+	}
+	clear(l.turns[:l.count])
 }
 
 // fetch fetches events, and returns false if there are none.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"net/http"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -67,5 +69,69 @@ func do(t *testing.T, c *redis.Client, command []any) {
 	t.Helper()
 	if err := c.Do(t.Context(), command...).Err(); err != nil {
 		t.Fatalf("%v: %v", command, err)
+	}
+}
+
+// documentedUser returns the command of docs/redis.md that makes a node's user,
+// for the keys and channels of prefix.
+func documentedUser(t *testing.T, prefix string) (command []any) {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/redis.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile(`(?m)^    (ACL SETUSER beeline .*\n(?:      .*\n)*)`).FindSubmatch(text)
+	if block == nil {
+		t.Fatal("docs/redis.md has no ACL SETUSER beeline")
+	}
+	for _, word := range strings.Fields(string(block[1])) {
+		command = append(command, strings.ReplaceAll(word, "beeline:", prefix+":"))
+	}
+	return command
+}
+
+// refusals returns what Redis has not let a user do.
+func refusals(t *testing.T, c *redis.Client) []*redis.ACLLogEntry {
+	t.Helper()
+	log, err := c.ACLLog(t.Context(), 100).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log
+}
+
+// A node's user in Redis needs no more rights than are documented.
+func TestDocumentedRightsSuffice(t *testing.T) {
+	t.Run("standalone", func(t *testing.T) {
+		server := redistest.StartOwn(t)
+		checkRights(t, "redis://", server)
+	})
+	t.Run("cluster", func(t *testing.T) {
+		cluster := redistest.StartOwnCluster(t)
+		checkRights(t, "redis+cluster://", cluster.Servers...)
+	})
+}
+
+func checkRights(t *testing.T, scheme string, servers ...*redistest.Server) {
+	for _, s := range servers {
+		do(t, s.Client(t), documentedUser(t, s.Prefix))
+	}
+	user := "BEELINE_REDIS_URL=" + scheme + "beeline:PASSWORD@" + servers[0].Addr
+	for _, delivery := range []string{"broadcast", "subscribe", "targeted"} {
+		n1 := startNode(t, servers[0], "n1", user, "BEELINE_DELIVERY="+delivery)
+		n2 := startNode(t, servers[0], "n2", user, "BEELINE_DELIVERY="+delivery)
+		alice, bob := n1.connect("alice"), n2.connect("bob")
+		alice.wantOutcome("bob", `"hello"`, "delivered")
+		bob.wantMessage("alice", `"hello"`)
+		n2.kill()
+		if delivery == "targeted" { // its entry is pruned
+			alice.wantOutcome("bob", `"are you there?"`, "offline")
+		}
+		n1.kill()
+	}
+	for _, s := range servers {
+		for _, r := range refusals(t, s.Client(t)) {
+			t.Errorf("%s: refused %s %s (%s)", s.Addr, r.Reason, r.Object, r.Context)
+		}
 	}
 }

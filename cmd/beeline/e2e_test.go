@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -220,6 +221,38 @@ func TestStoryMessage(t *testing.T) {
 			again.wantMessage("C2", `{"to":"both"}`)
 		})
 	}
+}
+
+func TestOwnerCacheIsASetting(t *testing.T) {
+	server := redistest.Start(t)
+	bob := startNode(t, server, "n2").connect("bob")
+	for setting, spared := range map[string]bool{"": true, "0": false} {
+		n1 := startNode(t, server, "n1", "BEELINE_OWNER_CACHE="+setting)
+		alice := n1.connect("alice" + setting)
+		for range 3 {
+			alice.wantOutcome("bob", `"hello"`, "delivered")
+			bob.wantMessage(alice.name, `"hello"`)
+		}
+		if hits := n1.metric("beeline_owner_cache_hits_total"); hits == "" || (hits != "0") != spared {
+			t.Errorf("BEELINE_OWNER_CACHE=%s: %q messages without a lookup", setting, hits)
+		}
+	}
+}
+
+// metric returns the value of a series without labels.
+func (n *nodeProcess) metric(name string) string {
+	n.t.Helper()
+	resp, err := http.Get(n.admin + "/metrics")
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			return value
+		}
+	}
+	return ""
 }
 
 // wantBoth takes a message to oneself and its receipt, in either order.

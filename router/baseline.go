@@ -152,7 +152,9 @@ func (r *Router) awaitReceipts(published ...*pending) {
 			p.conclude(r, Unconfirmed)
 		}
 		if p.listed {
-			r.awaited = append(r.awaited, awaited{p, r.now()}) // the sweeper looks while p is pending
+			now := r.now()
+			r.awaited = append(r.awaited, awaited{p, now})
+			r.arm(now.Add(receiptTime))
 		}
 	}
 }
@@ -173,7 +175,9 @@ func (r *Router) overdue(now time.Time) {
 			late = append(late, p)
 		}
 	}
-	r.awaited = slices.Delete(r.awaited, 0, n)
+	if r.awaited = slices.Delete(r.awaited, 0, n); len(r.awaited) > 0 {
+		r.arm(r.awaited[0].since.Add(receiptTime))
+	}
 	if len(late) > 0 {
 		r.lookUpReceivers(late)
 	}

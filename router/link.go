@@ -194,6 +194,7 @@ func (l *link) batch(r *Router, b []byte) batch {
 	l.high = max(l.high, l.next) // the answer may come before PUBLISH's reply
 	if out.count > 0 && l.progress.IsZero() {
 		l.progress = r.now()
+		r.arm(l.progress.Add(l.resend))
 	}
 	return out
 }
@@ -276,15 +277,16 @@ func (l *link) watch(r *Router, now time.Time) {
 	default:
 		r.dirty(l)
 	}
-	if !l.progress.IsZero() && len(l.window) > 0 && now.Sub(l.progress) >= l.resend {
+	switch {
+	case l.progress.IsZero() || len(l.window) == 0:
+	case now.Sub(l.progress) < l.resend:
+		r.arm(l.progress.Add(l.resend))
+	default:
 		if l.resend > firstResend { // Redis finds a listener, but nobody answers
 			r.judge(l)
 		}
 		l.resend = min(2*l.resend, lastResend)
 		l.goBack(r)
-	}
-	if len(l.window) > 0 {
-		r.arm(now.Add(firstResend / 4))
 	}
 }
 

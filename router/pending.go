@@ -12,7 +12,7 @@ type pending struct {
 	Message
 	done     func(MessageID, Outcome)
 	accepted time.Time
-	deadline time.Time
+	deadline time.Time // when it is answered at the latest, a little before its time is over
 	route    *route
 
 	believed ownerSet // whom it was last sent to without a lookup; see ownerSet

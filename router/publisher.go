@@ -50,6 +50,10 @@ const (
 	// replyTime is when the reply to a lone PUBLISH is looked at, that no other
 	// follows: soon, because it says whether the peer lives.
 	replyTime = time.Millisecond
+	// loneWrite is how long there was no write before a lone one.
+	loneWrite = 20 * time.Millisecond
+	// watchReplies is when replies are looked at for which nobody comes by.
+	watchReplies = 100 * time.Millisecond
 )
 
 func newPublisher(r *Router) *publisher {
@@ -77,7 +81,7 @@ func (p *publisher) flush() {
 			return
 		}
 		r.m.CommitCommands.Observe(float64(len(p.sent) - before))
-		p.written(before)
+		p.written(before - p.replies)
 		p.writing = true
 		conn := p.conn
 		r.mu.Unlock()
@@ -119,12 +123,13 @@ func (p *publisher) mayPublish() bool {
 
 // written notes the time of a write. If there was none for a while, nobody may
 // come by soon, and the sweeper looks at the replies.
-func (p *publisher) written(before int) {
+func (p *publisher) written(unreplied int) {
 	now := p.r.now()
-	if before == 0 {
+	if unreplied == 0 {
 		p.progress = now
+		p.r.arm(now.Add(watchReplies))
 	}
-	if p.detached && now.Sub(p.wrote) > sweepEvery {
+	if p.detached && now.Sub(p.wrote) > loneWrite {
 		p.r.arm(now.Add(replyTime))
 	}
 	p.wrote = now
@@ -301,7 +306,7 @@ func (p *publisher) watch(now time.Time) {
 		p.drop(p.conn, errSilent)
 		return
 	}
-	p.r.arm(now.Add(sweepEvery))
+	p.r.arm(now.Add(watchReplies))
 }
 
 var errSilent = errors.New("Redis does not reply")

@@ -356,9 +356,9 @@ func (r *Router) sendNow(p *pending) (o Outcome, way path, now bool) {
 func (r *Router) accept(p *pending) {
 	p.room = append(p.room[:0], p.Data...)
 	p.Data = p.room
-	p.deadline = p.accepted.Add(r.opts.MessageTimeout)
+	p.deadline = p.accepted.Add(r.opts.MessageTimeout - min(earliness, r.opts.MessageTimeout/4))
 	r.pending.add(p)
-	r.arm(p.accepted.Add(sweepEvery))
+	r.arm(p.deadline)
 	r.way.send(p)
 }
 

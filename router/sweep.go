@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// sweepEvery is how often the sweeper looks while messages are pending.
-const sweepEvery = 20 * time.Millisecond
+// earliness is by how much a message may be answered before its deadline, so that
+// it is not after it. A shorter deadline has less of it.
+const earliness = 20 * time.Millisecond
 
 // arm has the sweeper look at that time at the latest. It is called with mu held.
 func (r *Router) arm(at time.Time) {
@@ -49,7 +50,7 @@ func (r *Router) sweepOnce() {
 	defer r.unlock()
 	now := r.now()
 	r.sweepAt = time.Time{}
-	for p := r.pending.oldest; p != nil && now.After(p.deadline.Add(-2*sweepEvery)); p = r.pending.oldest {
+	for p := r.pending.oldest; p != nil && !now.Before(p.deadline); p = r.pending.oldest {
 		r.expire(p)
 	}
 	if r.pub != nil {
@@ -60,8 +61,8 @@ func (r *Router) sweepOnce() {
 	for _, l := range r.links {
 		l.watch(r, now)
 	}
-	if r.pending.oldest != nil {
-		r.arm(now.Add(sweepEvery))
+	if p := r.pending.oldest; p != nil {
+		r.arm(p.deadline)
 	}
 }
 

@@ -3,6 +3,8 @@ package router
 import (
 	"strings"
 	"testing"
+
+	"github.com/beeline-ws/beeline/registry"
 )
 
 var benchMessage = Message{ID: MessageID{1, 2}, From: "alice", To: "bob", Data: []byte(`"` + strings.Repeat("x", 100) + `"`)}
@@ -40,26 +42,112 @@ func BenchmarkRecent(b *testing.B) {
 	}
 }
 
-// BenchmarkSend measures a message from Send to its receipt, with 512 under way.
+// benchTurn is how many messages a busy event loop sends before it flushes.
+const benchTurn = 32
+
+// BenchmarkSend measures a message from Send to its outcome, with 512 under way.
 func BenchmarkSend(b *testing.B) {
 	for _, d := range deliveries {
-		b.Run(string(d), func(b *testing.B) { benchSend(b, d, 1) })
+		b.Run(string(d), func(b *testing.B) { benchSend(b, &Options{Delivery: d}, 1) })
 	}
-	b.Run("local", func(b *testing.B) { benchSend(b, Targeted, 0) })
+	b.Run("looked up", func(b *testing.B) { benchSend(b, &Options{OwnerCache: -1}, 1) })
+	b.Run("local", func(b *testing.B) { benchSend(b, &Options{}, 0) })
 }
 
-func benchSend(b *testing.B, d Delivery, owner int) {
+func benchSend(b *testing.B, opts *Options, owner int) {
 	b.ReportAllocs()
-	c := newCluster(b, 2, func(o *Options) { o.Delivery = d })
+	c := newCluster(b, 2, func(o *Options) { o.Delivery, o.OwnerCache = opts.Delivery, opts.OwnerCache })
 	bob := newBenchSession(b, c.node(owner))
+	r := c.node(0).Router
 	slots := make(chan struct{}, 512)
-	m := Message{From: "alice", To: bob, Data: benchMessage.Data}
-	for b.Loop() {
+	done := func(MessageID, Outcome) { <-slots }
+	m := Message{From: "alice", To: bob, Data: benchMessage.Data, Receipt: true}
+	for i := 0; b.Loop(); i++ {
 		slots <- struct{}{}
-		c.node(0).Send(m, func(MessageID, Outcome) { <-slots })
+		r.Send(m, done)
+		if i%benchTurn == 0 || len(slots) == cap(slots) {
+			r.Flush()
+		}
 	}
+	r.Flush()
 	for range cap(slots) {
 		slots <- struct{}{}
+	}
+}
+
+// benchRoute is a router that has bob's owner cached, and no publisher.
+func benchRoute(b *testing.B) (*Router, *link) {
+	c := newCluster(b, 1, nil)
+	r := c.node(0).Router
+	r.mu.Lock()
+	defer r.release()
+	r.pub.reset()
+	r.pub = &publisher{r: r}
+	rt := r.routeTo("bob")
+	rt.found(r, []registry.Owner{{NodeID: "n1", Token: "1"}}, true)
+	return r, r.linkTo("n1")
+}
+
+// BenchmarkCacheHit measures Send with a cached owner, and the acknowledgement.
+func BenchmarkCacheHit(b *testing.B) {
+	b.ReportAllocs()
+	r, l := benchRoute(b)
+	m := Message{From: "alice", To: "bob", Data: benchMessage.Data}
+	for i := 1; b.Loop(); i++ {
+		r.Send(m, nil)
+		if i%benchTurn == 0 {
+			acknowledgeAll(r, l)
+		}
+	}
+}
+
+// BenchmarkGroupCommit measures the making of a PUBLISH of 32 messages, for each
+// message, and their acknowledgement.
+func BenchmarkGroupCommit(b *testing.B) {
+	b.ReportAllocs()
+	r, l := benchRoute(b)
+	m := Message{From: "alice", To: "bob", Data: benchMessage.Data}
+	for range benchTurn {
+		r.Send(m, nil)
+	}
+	for i := 0; b.Loop(); i++ {
+		if i%benchTurn != 0 {
+			continue
+		}
+		r.mu.Lock()
+		l.goBack(r)
+		r.pub.out, r.pub.sent = r.pub.out[:0], r.pub.sent[:0]
+		r.gather(r.pub.add)
+		r.release()
+	}
+}
+
+func acknowledgeAll(r *Router, l *link) {
+	r.mu.Lock()
+	l.next, l.high = l.end(), l.end()
+	l.acknowledged(r, ack{link: l.id, upTo: l.end() - 1})
+	r.release()
+}
+
+// BenchmarkInbox measures the taking of a batch of 32 messages, for each message.
+func BenchmarkInbox(b *testing.B) {
+	b.ReportAllocs()
+	r := newCluster(b, 1, nil).node(0).Router
+	if err := r.Join(b.Context(), "bob", sink{}); err != nil {
+		b.Fatal(err)
+	}
+	in := newInbox(r)
+	m := benchMessage
+	for i := uint64(0); b.Loop(); i++ {
+		if i%benchTurn != 0 {
+			continue
+		}
+		batch := appendHeader(nil, &header{from: "n1", link: 1, first: i + 1, base: i + 1})
+		for k := range uint64(benchTurn) {
+			m.ID.Count = i + k
+			batch = appendMessage(batch, &m, 0, 0, 1_700_000_000_000_000, lookedUp)
+		}
+		in.handle(string(batch))
 	}
 }
 

@@ -63,6 +63,12 @@ func (c *committer) claim(cl *claim) error {
 	case len(c.claims) >= maxWaitingClaims:
 		return errBusy
 	}
+	if cl.wrote && cl.rule == Replace {
+		// It will replace what it wrote itself: who was told that the earlier run was
+		// replaced must not take this one for it.
+		cl.number = c.r.tokens.Add(1)
+		cl.lease.number = cl.number
+	}
 	c.claims = append(c.claims, cl)
 	c.nudge()
 	return nil

@@ -89,7 +89,12 @@ func (c *Conn) Detach() bool {
 }
 
 // TryRead reads what has arrived on a detached connection; nothing is no error.
-func (c *Conn) TryRead(b []byte) (n int, err error) { return c.polled.tryRead(b) }
+func (c *Conn) TryRead(b []byte) (n int, err error) {
+	if c.polled == nil {
+		return 0, nil
+	}
+	return c.polled.tryRead(b)
+}
 
 // Close closes the connection. It may be called again, and at any time.
 func (c *Conn) Close() error { return c.close() }

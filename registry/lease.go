@@ -125,23 +125,12 @@ func (r *Registry) repeatClaim(cl *claim) {
 		defer r.repeating.Add(-1)
 		err := r.clearWay(cl, settled)
 		if err == nil {
-			r.renew(cl)
 			err = r.committer.claim(cl)
 		}
 		if err != nil {
 			r.failClaim(cl, err)
 		}
 	})
-}
-
-// renew gives a claim that will replace others, what it wrote before included, a
-// token of its own: who was told that the earlier run was replaced must not take
-// this one for it.
-func (r *Registry) renew(cl *claim) {
-	if cl.rule == Replace {
-		cl.number = r.tokens.Add(1)
-		cl.lease.number = cl.number
-	}
 }
 
 // clearWay waits until the epoch is settled, or else removes the dead owners

@@ -27,6 +27,9 @@ func (*broadcast) open(context.Context, string) error { return nil }
 func (*broadcast) close(string)                       {}
 
 func (w *broadcast) send(p *pending) {
+	if !w.r.room(p) {
+		return
+	}
 	if w.count == 0 {
 		w.batch = appendHeader(nil, &header{from: w.r.opts.NodeID})
 	}
@@ -77,6 +80,9 @@ func (w subscribe) close(address string) {
 
 func (w subscribe) send(p *pending) {
 	r := w.r
+	if !r.room(p) {
+		return
+	}
 	payload := p.encode(appendHeader(nil, &header{from: r.opts.NodeID}), true)
 	r.published[kindMessage].Inc()
 	r.track(p)
@@ -90,6 +96,18 @@ func (w subscribe) send(p *pending) {
 		}
 	}})
 	r.post()
+}
+
+// room tells whether a baseline's message may be queued: not without a connection,
+// because it would be sent long after it met its deadline, nor beyond
+// MaxPendingBytes. Else it is overloaded.
+func (r *Router) room(p *pending) bool {
+	if r.pub != nil && r.pub.conn == nil || r.posted+len(p.Data) > r.opts.MaxPendingBytes {
+		p.conclude(r, Overloaded)
+		return false
+	}
+	r.posted += len(p.Data)
+	return true
 }
 
 // track waits for the receipt of a baseline's message, if somebody asked for it.

@@ -81,7 +81,7 @@ func benchRoute(b *testing.B) (*Router, *link) {
 	r := c.node(0).Router
 	r.mu.Lock()
 	defer r.release()
-	r.pub.reset()
+	r.pub.reset(r.now())
 	r.pub = &publisher{r: r}
 	rt := r.routeTo("bob")
 	rt.found(r, []registry.Owner{{NodeID: "n1", Token: "1"}}, true)

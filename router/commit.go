@@ -50,8 +50,9 @@ func (r *Router) kick() {
 	}
 }
 
-// runCommitter sends what has gathered, one round trip at a time: so batches
-// grow with the load, and an idle router sends at once.
+// runCommitter sends the lookups that have gathered, and where there is no publisher
+// what is to be published, one round trip at a time: so batches grow with the load,
+// and an idle router sends at once.
 func (r *Router) runCommitter(ctx context.Context) {
 	for {
 		select {
@@ -108,18 +109,31 @@ func (r *Router) gather(publish func(*post)) {
 		publish(&r.posts[i])
 	}
 	clear(r.posts)
-	r.posts = r.posts[:0]
+	r.posts, r.posted = r.posts[:0], 0
+	rest := r.outgoing[:0]
 	for _, l := range r.outgoing {
-		l.queued = false
-		if l.judged || (l.next == l.end() && l.in.due.IsZero()) {
+		if r.pub != nil && len(r.pub.out) >= maxOut {
+			rest = append(rest, l)
 			continue
 		}
-		b := l.batch(r, r.scratch[:0])
-		r.scratch = b.bytes
-		r.countPost(b.count, len(b.bytes))
-		publish(&post{channel: l.channel, private: true, payload: b.bytes, envelopes: b.count, batch: b})
+		l.queued = false
+		if l.judged || (l.next == l.end() && (l.in.due.IsZero() || l.in.link == 0)) {
+			continue
+		}
+		payload := r.scratch[:0]
+		b := l.batch(r, &payload)
+		r.scratch = payload
+		r.countPost(b.count, len(payload))
+		publish(&post{channel: l.channel, private: true, payload: payload, envelopes: b.count, batch: b})
+		if r.pub != nil && l.next < l.end() { // elsewhere the reply brings the rest
+			l.queued = true
+			rest = append(rest, l)
+		}
 	}
-	r.outgoing = r.outgoing[:0]
+	r.outgoing = rest
+	if cap(r.scratch) > maxScratch {
+		r.scratch = nil
+	}
 	if r.cast != nil {
 		if p, ok := r.cast.gather(); ok {
 			r.countPost(p.envelopes, len(p.payload))
@@ -127,6 +141,9 @@ func (r *Router) gather(publish func(*post)) {
 		}
 	}
 }
+
+// maxScratch is how much room for batches is kept, in bytes.
+const maxScratch = 256 << 10
 
 func (r *Router) countPost(envelopes, size int) {
 	r.m.Publishes.Inc()

@@ -54,7 +54,7 @@ func (r *Router) beat(ctx context.Context, patience time.Duration) error {
 		r.holdings.disturbed()
 		r.reg.Lapsed()
 	}
-	r.leaseUntil.Store(before.Add(r.reg.Timing().NodeTTL()).UnixNano())
+	r.leaseUntil.Store(int64(before.Add(r.reg.Timing().NodeTTL()).Sub(r.started)))
 	r.dropIdleLinks()
 	return nil
 }
@@ -130,7 +130,9 @@ func (r *Router) setHearing(hears bool) {
 // does what it knows about its own addresses count.
 func (r *Router) leaseLives() bool { return r.leaseLivesAt(r.now()) }
 
-func (r *Router) leaseLivesAt(now time.Time) bool { return now.UnixNano() < r.leaseUntil.Load() }
+func (r *Router) leaseLivesAt(now time.Time) bool {
+	return int64(now.Sub(r.started)) < r.leaseUntil.Load()
+}
 
 // dropIdleLinks forgets links to nodes that nothing is exchanged with.
 func (r *Router) dropIdleLinks() {

@@ -234,7 +234,7 @@ func (in *inbox) numbered(h *header, envelopes string, n int) {
 	l := r.linkTo(h.from)
 	l.acknowledged(r, h.ack)
 	skip, ok := l.in.takes(h, n)
-	if n > 0 && (!ok || skip > 0) { // what it missed or has seen it says again
+	if n > 0 && l.in.link != 0 && (!ok || skip > 0) { // what it missed or has seen it says again
 		l.owe(r, 0, 0)
 	}
 	r.unlock()

@@ -54,9 +54,10 @@ func (r *Router) decide(ctx context.Context, l *link) {
 	}
 	r.mu.Lock()
 	l.judged, l.next, l.progress = false, l.base, time.Time{} // it may have missed what was published before, too
-	if r.pub != nil {
-		r.pub.reset()
+	if r.pub != nil && l.unheard {
+		r.pub.reset(r.now())
 	}
+	l.unheard = false
 	r.dirty(l)
 	r.arm(r.now().Add(firstResend))
 	r.unlock()

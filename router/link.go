@@ -12,7 +12,7 @@ const (
 	// maxWindow is how many envelopes a link holds without acknowledgement. A
 	// message beyond it is Overloaded.
 	maxWindow = 1 << 16
-	// maxBatchBytes is where a batch ends; the rest goes with the next commit.
+	// maxBatchBytes is where a batch ends; the rest goes with the next.
 	maxBatchBytes = 1 << 20
 	// lazyAck is how long an acknowledgement that nobody waits for may wait for
 	// traffic to ride on, receiptAck how long one may that is a receipt. On a link
@@ -97,12 +97,13 @@ type link struct {
 	progress time.Time // of the acknowledgements, while some are awaited
 	resend   time.Duration
 	judged   bool // a judge decides whether the peer is dead or deaf
+	unheard  bool // because a PUBLISH reached nobody
 
 	in inlink
 }
 
-// inlink is the receiving side of a link. The inbox's goroutine alone changes it,
-// but for due, which whoever publishes clears.
+// inlink is the receiving side of a link. Router.mu guards it, but for what was
+// refused, which is the inbox's goroutine's alone.
 type inlink struct {
 	link       uint64 // the peer's name for its side
 	expected   uint64 // the next number to take
@@ -129,7 +130,7 @@ func (r *Router) linkTo(node string) *link {
 	return l
 }
 
-// push puts an item into the link's window, from where the next commit takes it.
+// push puts an item into the link's window, from where the next batch takes it.
 // A full window is the caller's to answer: nothing is queued beyond it.
 func (l *link) push(r *Router, it item) bool {
 	if len(l.window) >= maxWindow {
@@ -146,7 +147,7 @@ func (l *link) push(r *Router, it item) bool {
 
 func (l *link) end() uint64 { return l.base + uint64(len(l.window)) }
 
-// dirty makes the next commit look at l, unless a judge holds it.
+// dirty has whoever publishes look at l, unless a judge holds it.
 func (r *Router) dirty(l *link) {
 	if l.queued || l.judged {
 		return
@@ -166,24 +167,25 @@ func (l *link) restart() {
 // batch is one PUBLISH of a link.
 type batch struct {
 	link  *link
+	id    uint64 // the link's
 	first uint64
 	high  uint64 // the link's, before this batch
-	bytes []byte
 	count int
 }
 
 // batch encodes what waits on the link, up to maxBatchBytes, with the
 // acknowledgement that is owed.
-func (l *link) batch(r *Router, b []byte) batch {
+func (l *link) batch(r *Router, payload *[]byte) batch {
 	h := header{from: r.opts.NodeID, link: l.id, first: l.next, base: l.base}
 	if l.in.link != 0 {
 		h.ack = ack{link: l.in.link, upTo: l.in.expected - 1, exceptions: l.in.exceptions}
-		l.in.due, l.in.unsaid = time.Time{}, 0
 	}
-	out := batch{link: l, first: l.next, high: l.high, bytes: appendHeader(b, &h)}
-	for l.next < l.end() && len(out.bytes) < maxBatchBytes {
+	l.in.due, l.in.unsaid = time.Time{}, 0
+	out := batch{link: l, id: l.id, first: l.next, high: l.high}
+	b := appendHeader(*payload, &h)
+	for l.next < l.end() && len(b) < maxBatchBytes {
 		it := &l.window[l.next-l.base]
-		out.bytes = it.cargo.encode(out.bytes, it.first)
+		b = it.cargo.encode(b, it.first)
 		if l.next < l.high {
 			r.m.LinkResends.Inc()
 		}
@@ -196,24 +198,32 @@ func (l *link) batch(r *Router, b []byte) batch {
 		l.progress = r.now()
 		r.arm(l.progress.Add(l.resend))
 	}
+	*payload = b
 	return out
 }
 
 // published takes the outcome of a batch's PUBLISH.
 func (l *link) published(r *Router, b *batch, receivers int64, err error) {
+	if b.id != l.id {
+		return // of a former life
+	}
 	switch {
 	case err != nil: // it may have arrived or not: the resend will tell
 		if b.count > 0 {
 			r.arm(r.now().Add(l.resend))
 		}
 	case receivers == 0:
-		l.high = b.high
+		l.high = min(l.high, b.high)
 		l.next = max(l.base, min(l.next, b.first))
 		if len(l.window) > 0 {
+			l.unheard = true
 			r.judge(l)
 		}
-	case l.next < l.end():
-		r.dirty(l)
+	default:
+		l.high = max(l.high, b.first+uint64(b.count))
+		if l.next < l.end() {
+			r.dirty(l)
+		}
 	}
 }
 

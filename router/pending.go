@@ -111,7 +111,9 @@ func (p *pending) settle(r *Router, owner registry.Owner, f fate) {
 		r.stale[staleJoining].Inc()
 	case fateStale:
 		p.again = true
-		p.route.fresh = r.now().Add(restStale)
+		if p.inFlight {
+			p.route.fresh = r.now().Add(restStale)
+		}
 		r.stale[staleCached].Inc()
 	case fateNotHere:
 		p.again = true
@@ -126,7 +128,7 @@ func (p *pending) settle(r *Router, owner registry.Owner, f fate) {
 		r.stale[staleDead].Inc()
 		r.prune(p.To, owner)
 	}
-	if p.again {
+	if p.again && p.inFlight { // else it was given up, and the route has gone on
 		p.route.mending, p.route.cached = true, lookedUp
 	}
 	if p.out == 0 {

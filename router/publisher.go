@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"time"
@@ -12,7 +13,7 @@ import (
 
 // wire is the publisher's connection to Redis, on which go-redis has introduced
 // itself.
-// See registry.Conn.
+// It is registry.Conn, which see.
 type wire interface {
 	Detach() bool
 	TryRead(b []byte) (n int, err error)
@@ -40,6 +41,10 @@ type publisher struct {
 	sent     []post     // published
 	replies  int        // to the first of sent
 	wrote    time.Time  // the last write
+	looks    bool       // the sweeper will look at the replies
+	away     time.Time  // since when nothing can be published; zero: it can
+	anew     time.Time  // the last time that the connection was made anew
+	warned   bool       // the present trouble was logged
 	progress time.Time  // the last reply, or the first write after it
 	in       []byte     // a reply that is not complete yet, in room for more
 }
@@ -53,7 +58,13 @@ const (
 	// loneWrite is how long there was no write before a lone one.
 	loneWrite = 20 * time.Millisecond
 	// watchReplies is when replies are looked at for which nobody comes by.
-	watchReplies = 100 * time.Millisecond
+	watchReplies = 50 * time.Millisecond
+	// resetEvery bounds how often the connection is made anew for a peer's sake.
+	resetEvery = time.Second
+	// maxOut is how much is written at a time, about, and maxOutKept how much room
+	// for it is kept, in bytes.
+	maxOut     = 4 << 20
+	maxOutKept = 1 << 20
 )
 
 func newPublisher(r *Router) *publisher {
@@ -74,7 +85,9 @@ func newPublisher(r *Router) *publisher {
 func (p *publisher) flush() {
 	r := p.r
 	for !p.writing && r.hasPosts() && p.mayPublish() {
-		p.out = p.out[:0]
+		if p.out = p.out[:0]; cap(p.out) > maxOutKept {
+			p.out = nil
+		}
 		before := len(p.sent)
 		r.gather(p.add)
 		if len(p.sent) == before {
@@ -127,10 +140,14 @@ func (p *publisher) written(unreplied int) {
 	now := p.r.now()
 	if unreplied == 0 {
 		p.progress = now
-		p.r.arm(now.Add(watchReplies))
 	}
-	if p.detached && now.Sub(p.wrote) > loneWrite {
+	switch {
+	case p.detached && now.Sub(p.wrote) > loneWrite:
+		p.looks = true
 		p.r.arm(now.Add(replyTime))
+	case !p.looks:
+		p.looks = true
+		p.r.arm(now.Add(watchReplies))
 	}
 	p.wrote = now
 }
@@ -173,13 +190,20 @@ func appendPublish(b []byte, channel string, payload []byte) []byte {
 
 // run keeps a connection until ctx ends.
 func (p *publisher) run(ctx context.Context) {
+	p.r.mu.Lock()
+	p.away = p.r.now()
+	p.r.unlock()
 	for wait := firstResubscribe; ctx.Err() == nil; wait = min(2*wait, lastResubscribe) {
 		conn, err := p.dial(ctx)
 		if err == nil {
 			wait = firstResubscribe
 			err = p.serve(ctx, conn)
 		}
-		p.r.log.Debug("publisher's connection ended", "error", err)
+		if ctx.Err() == nil {
+			p.r.mu.Lock()
+			p.warn("nothing can be published", err)
+			p.r.unlock()
+		}
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
@@ -193,6 +217,7 @@ func (p *publisher) serve(ctx context.Context, conn wire) error {
 	r.mu.Lock()
 	p.conn, p.detached, p.broken = conn, conn.Detach(), make(chan error, 1)
 	p.in = make([]byte, 0, maxReplies)
+	p.away = time.Time{}
 	r.unlock()
 
 	var err error
@@ -200,6 +225,7 @@ func (p *publisher) serve(ctx context.Context, conn wire) error {
 		select {
 		case err = <-p.broken:
 		case <-ctx.Done():
+			err = context.Cause(ctx)
 		}
 	} else {
 		unhook := context.AfterFunc(ctx, func() { conn.Close() })
@@ -227,8 +253,25 @@ func (p *publisher) drop(conn wire, why error) {
 	if p.conn != conn {
 		return
 	}
-	p.conn = nil
+	p.conn, p.away = nil, p.r.now()
 	p.broken <- why
+}
+
+// warn logs what keeps the node from publishing, once until a PUBLISH succeeds.
+// It is called with mu held.
+func (p *publisher) warn(what string, err error) {
+	level := slog.LevelWarn
+	if p.warned {
+		level = slog.LevelDebug
+	}
+	p.warned = true
+	p.r.log.Log(context.Background(), level, what, "error", err)
+}
+
+// silent tells whether nothing could be published for so long that it is more
+// than a connection made anew. It is called with mu held.
+func (p *publisher) silent(now time.Time) bool {
+	return !p.away.IsZero() && now.Sub(p.away) > commitTimeout
 }
 
 // maxReplies is how much is read of the replies at a time, in bytes.
@@ -265,6 +308,11 @@ func (p *publisher) take(n int) error {
 		if err != nil || p.replies == len(p.sent) {
 			return errReply
 		}
+		if failed != nil {
+			p.warn("Redis refuses PUBLISH", failed)
+		} else {
+			p.warned = false
+		}
 		p.sent[p.replies].replied(p.r, n, failed)
 		p.replies++
 		b = rest
@@ -298,6 +346,7 @@ func readReply(line []byte) (n int64, failed, err error) {
 // watch looks at the replies, and ends a connection on which one is overdue. It is
 // called with mu held.
 func (p *publisher) watch(now time.Time) {
+	p.looks = false
 	p.poll()
 	switch {
 	case p.conn == nil || len(p.sent) == 0:
@@ -306,15 +355,18 @@ func (p *publisher) watch(now time.Time) {
 		p.drop(p.conn, errSilent)
 		return
 	}
+	p.looks = true
 	p.r.arm(now.Add(watchReplies))
 }
 
 var errSilent = errors.New("Redis does not reply")
 
-// reset has the publisher connect again: what it talks with may not be the master
-// any more. It is called with mu held.
-func (p *publisher) reset() {
-	if p.conn != nil {
+// reset has the publisher connect again: a peer that it did not reach is heard by
+// way of another connection, so what it talks with may not be the master any more.
+// It is called with mu held.
+func (p *publisher) reset(now time.Time) {
+	if p.conn != nil && now.Sub(p.anew) >= resetEvery {
+		p.anew = now
 		p.drop(p.conn, errors.New("the peer hears by way of another server"))
 	}
 }

@@ -1,8 +1,9 @@
 package router
 
 const (
-	// recentIDs is how many of an origin's latest message IDs are remembered.
-	recentIDs = 1 << 15
+	// recentIDs is over how many of its latest messages an origin's IDs are
+	// remembered, whomever it sent them to.
+	recentIDs = 1 << 16
 	// recentOrigins bounds the origins that are remembered, in two generations.
 	recentOrigins = 1 << 10
 )

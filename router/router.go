@@ -32,6 +32,7 @@ const (
 var (
 	errDeaf    = errors.New("this node does not hear its private channel")
 	errAway    = errors.New("the node's lease has ended: Redis does not answer")
+	errMute    = errors.New("this node can't publish")
 	errStopped = errors.New("the router is stopping")
 )
 
@@ -85,7 +86,7 @@ type Router struct {
 	count      atomic.Uint64 // of messages
 	hearing    atomic.Bool
 	draining   atomic.Bool
-	leaseUntil atomic.Int64 // Unix ns; this node's lease can't have ended before
+	leaseUntil atomic.Int64 // ns after started; this node's lease can't have ended before
 
 	probes  atomic.Uint64
 	beating sync.Mutex // orders what the node lease says
@@ -105,8 +106,9 @@ type Router struct {
 	awaited  []awaited              // those of them that were published
 	unused   []*pending             // for the next messages
 	lookups  []*route               // for the next commit
-	outgoing []*link                // for the next commit
-	posts    []post                 // for the next commit
+	outgoing []*link                // with something to publish
+	posts    []post                 // of the baselines
+	posted   int                    // bytes of data in what the baselines have queued
 	later    []later
 	sweepAt  time.Time // when the sweeper looks next; zero: nothing waits
 	scratch  []byte
@@ -287,6 +289,11 @@ func (r *Router) Health() error {
 		return errDeaf
 	case !r.leaseLives():
 		return errAway
+	}
+	r.mu.Lock()
+	defer r.unlock()
+	if r.pub != nil && r.pub.silent(r.now()) {
+		return errMute
 	}
 	return nil
 }

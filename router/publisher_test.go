@@ -1,0 +1,95 @@
+package router
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// Several PUBLISHes of a link are under way at a time, and all of them reach
+// nobody: none of their messages can have arrived.
+func TestNothingThatReachedNobodyIsInDoubt(t *testing.T) {
+	c := newCluster(t, 2, nil)
+	c.node(1).connect("bob")
+	c.node(0).wantOutcome("bob", "1", Delivered)
+	c.node(1).die()
+	var outs []<-chan Outcome
+	for range 20 {
+		outs = append(outs, c.node(0).sendTo("bob", "x"))
+	}
+	for _, out := range outs {
+		c.node(0).want(out, Offline)
+	}
+}
+
+// Replies that nobody has looked at say nothing when the router stops.
+func TestStopDoesNotGuessReplies(t *testing.T) {
+	c := newCluster(t, 2, func(o *Options) { o.Delivery = Subscribe })
+	bob := c.node(1).connect("bob")
+	n := c.node(0)
+	outs := make(chan Outcome, 10)
+	for i := range cap(outs) {
+		n.Router.Send(Message{From: "a", To: "bob", Data: fmt.Append(nil, i)}, func(_ MessageID, o Outcome) { outs <- o })
+		n.Flush()
+	}
+	bob.await("got all", func() bool { return len(bob.got) == cap(outs) })
+	n.stop()
+	for range cap(outs) {
+		if o := <-outs; o == Offline {
+			t.Error("a message that arrived is called offline")
+		}
+	}
+}
+
+// What does not fit into one batch follows at once.
+func TestMoreThanABatchLeavesTogether(t *testing.T) {
+	c := newCluster(t, 2, nil)
+	bob := c.node(1).connect("bob")
+	n := c.node(0)
+	n.wantOutcome("bob", "first", Delivered)
+	data := strings.Repeat("x", 64<<10)
+	for range 100 {
+		n.Router.Send(Message{From: "a", To: "bob", Data: []byte(data)}, nil)
+	}
+	n.Flush()
+	n.mu.Lock()
+	left := len(n.outgoing)
+	n.release()
+	if left > 0 && !n.busyWriting() {
+		t.Errorf("%d links still have something to publish, and nobody does", left)
+	}
+	bob.await("got all", func() bool { return len(bob.got) == 101 })
+}
+
+func (n *testNode) busyWriting() bool {
+	n.mu.Lock()
+	defer n.release()
+	return n.pub.writing || len(n.outgoing) == 0
+}
+
+// A batch that no link of ours can have sent is not answered, now or later.
+func TestImpossibleBatchIsNotAnswered(t *testing.T) {
+	n := newCluster(t, 1, nil).node(0)
+	batch := appendHeader(nil, &header{from: "stranger", link: 7, first: 3, base: 5})
+	newInbox(n.Router).handle(string(appendVoid(batch)))
+	n.mu.Lock()
+	defer n.unlock()
+	if l := n.links["stranger"]; l == nil || l.queued || !l.in.due.IsZero() {
+		t.Errorf("the stranger is to be answered: %+v", l)
+	}
+}
+
+// A baseline's messages do not gather while Redis is away.
+func TestBaselineIsOverloadedWithoutRedis(t *testing.T) {
+	for _, d := range []Delivery{Broadcast, Subscribe} {
+		n := newCluster(t, 1, func(o *Options) { o.Delivery = d }).node(0)
+		n.mu.Lock()
+		conn := n.pub.conn
+		n.pub.conn = nil
+		n.release()
+		n.wantOutcome("bob", "x", Overloaded)
+		n.mu.Lock()
+		n.pub.conn = conn
+		n.unlock()
+	}
+}

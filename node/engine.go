@@ -36,8 +36,9 @@ type engine interface {
 // them with its lock held, and never after it ended.
 type wire interface {
 	// flush writes what the session's outbox holds, until there is nothing left.
-	// It is called when the outbox was empty and nobody wrote.
-	flush()
+	// It is called when something was added and nobody writes, and sets busy while
+	// somebody does. It may put that off for a moment, unless now.
+	flush(now bool)
 	// resume tells that s is not full any more.
 	resume()
 	// cut closes the connection. hard throws away what the kernel still holds

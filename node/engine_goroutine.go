@@ -92,7 +92,10 @@ func (w *goWire) read() {
 	w.session.ended()
 }
 
-func (w *goWire) flush() { w.engine.running.Go(w.write) }
+func (w *goWire) flush(bool) {
+	w.session.out.busy = true
+	w.engine.running.Go(w.write)
+}
 
 // write is the session's writing goroutine. It ends when nothing is left.
 func (w *goWire) write() {

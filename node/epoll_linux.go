@@ -19,10 +19,11 @@ type epoll struct {
 	loops []*loop // each socket is on one of them for its life
 	plain *handoff
 
-	others  engine         // for connections that are more than a socket
-	looping sync.WaitGroup // one for each loop
-	running sync.WaitGroup // one for each session
-	ending  sync.WaitGroup // stop's goroutine
+	gathering gathering
+	others    engine         // for connections that are more than a socket
+	looping   sync.WaitGroup // one for each loop
+	running   sync.WaitGroup // one for each session
+	ending    sync.WaitGroup // stop's goroutine
 
 	mu      sync.Mutex
 	stopped bool
@@ -33,6 +34,7 @@ type epoll struct {
 // cause elsewhere.
 func newEpoll(n *Node) (engine, error) {
 	e := &epoll{node: n, others: newGoroutines(n)}
+	e.gathering.most = min(maxGathered, n.opts.MaxQueue/2)
 	for range max(1, runtime.GOMAXPROCS(0)/2) {
 		l, err := newLoop()
 		if err != nil {

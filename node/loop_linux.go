@@ -32,6 +32,8 @@ type loop struct {
 	buf    [readBudget]byte
 	head   head // that is being looked at
 
+	gathered []*pollWire // see gathering; empty between feedings
+
 	// Guarded by mu.
 	mu          sync.Mutex
 	slots       []slot // by descriptor

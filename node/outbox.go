@@ -47,13 +47,16 @@ func (o *outbox) precede(p *pools, b *buffer) {
 }
 
 // buffer is a pooled slice.
-type buffer struct{ b []byte }
+type buffer struct {
+	b       []byte
+	written int // bytes that are done with
+}
 
 func (b *buffer) size() int {
 	if b == nil {
 		return 0
 	}
-	return len(b.b)
+	return len(b.b) - b.written
 }
 
 // maxPooled is the capacity up to which buffers are pooled, in bytes.
@@ -66,8 +69,8 @@ type pools struct {
 
 func newPools(maxHead int) pools {
 	return pools{
-		heads:   &sync.Pool{New: func() any { return &buffer{make([]byte, maxHead)} }},
-		buffers: &sync.Pool{New: func() any { return &buffer{make([]byte, 0, 512)} }},
+		heads:   &sync.Pool{New: func() any { return &buffer{b: make([]byte, maxHead)} }},
+		buffers: &sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, 512)} }},
 		sends:   &sync.Pool{New: func() any { return newSending() }},
 		frames:  &sync.Pool{New: func() any { return new(frames) }},
 	}
@@ -77,7 +80,7 @@ func (p *pools) buffer() *buffer { return p.buffers.Get().(*buffer) }
 
 func (p *pools) release(b *buffer) {
 	if cap(b.b) <= maxPooled {
-		b.b = b.b[:0]
+		b.b, b.written = b.b[:0], 0
 		p.buffers.Put(b)
 	}
 }

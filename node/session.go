@@ -87,8 +87,7 @@ func (s *session) attach(response acceptance, plug func() wire) {
 	s.node.counts.Sessions.Inc()
 	s.greet(response)
 	s.wire = plug()
-	s.out.busy = true
-	s.wire.flush()
+	s.wire.flush(true)
 	if s.reason != stillOpen {
 		s.startGrace()
 	}
@@ -175,6 +174,10 @@ func (s *session) Deliver(m *router.Message) router.Outcome {
 	b := s.out.frame(&s.node.pools, ws.OpText, size)
 	b.b = s.protocol.appendMessage(b.b, m)
 	s.flush()
+	if s.reason == closedNetwork { // found out by writing
+		s.node.counts.drops[dropClosing].Inc()
+		return router.Offline
+	}
 	return router.Delivered
 }
 
@@ -199,6 +202,7 @@ func (s *session) reply(op ws.OpCode, payload []byte) {
 // not be the one that fills them; an answer is let through to a session whose
 // queue is empty, and closes one whose queue is not.
 func (s *session) admit(size int, answer bool) (drop string) {
+	s.makeRoom(size)
 	waiting := s.out.size()
 	switch {
 	case s.reason != stillOpen:
@@ -236,20 +240,31 @@ func (s *session) queue(op ws.OpCode, payload []byte) {
 	b.b = append(b.b, payload...)
 }
 
+// makeRoom has the engine write what it has put off, if size bytes more would be
+// too many.
+func (s *session) makeRoom(size int) {
+	if s.out.size()+size > s.node.opts.MaxQueue && s.writable() {
+		s.wire.flush(true)
+	}
+}
+
 // flush calls the engine if there is something to write and nobody does.
 func (s *session) flush() {
-	if s.wire == nil || s.over || s.out.busy || s.out.waiting == nil {
-		return
+	if s.writable() {
+		s.wire.flush(false)
 	}
-	s.out.busy = true
-	s.wire.flush()
+}
+
+// writable tells whether the engine may be asked to write what waits.
+func (s *session) writable() bool {
+	return s.wire != nil && !s.over && !s.out.busy && s.out.waiting != nil
 }
 
 // output gives the writer, with mu held, what is to be written next: bytes that
 // are its own until wrote. Or nil, and what to do with the connection now.
 func (s *session) output() ([]byte, after) {
 	if b := s.out.take(); b != nil {
-		return b.b, afterNothing
+		return b.b[b.written:], afterNothing
 	}
 	s.out.busy = false
 	switch {
@@ -269,8 +284,8 @@ func (s *session) wrote(n int) {
 	s.node.counts.SentBytes.Add(float64(n))
 	s.node.countQueued(-n)
 	b := s.out.taken
-	if n < len(b.b) {
-		b.b = b.b[:copy(b.b, b.b[n:])]
+	b.written += n
+	if b.size() > 0 {
 		return
 	}
 	s.out.taken = nil
@@ -280,6 +295,6 @@ func (s *session) wrote(n int) {
 // giveUp throws away, with mu held, what a writer that is gone has not written.
 func (s *session) giveUp() {
 	if b := s.out.taken; b != nil {
-		s.wrote(len(b.b))
+		s.wrote(b.size())
 	}
 }

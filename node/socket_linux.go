@@ -28,10 +28,11 @@ func readSocket(fd int32, b []byte) (int, syscall.Errno) {
 	}
 }
 
-// writeSocket writes what fits.
+// writeSocket writes what fits. A broken socket is an error and, unlike with
+// write, no signal.
 func writeSocket(fd int32, b []byte) (int, syscall.Errno) {
 	for {
-		n, _, err := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		n, _, err := syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), syscall.MSG_NOSIGNAL, 0, 0)
 		switch err {
 		case 0:
 			return int(n), 0

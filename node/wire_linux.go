@@ -20,8 +20,8 @@ type pollWire struct {
 
 // Flags of a wire.
 const (
-	wireCorked uint32 = 1 << iota // the loop feeds the session, and writes behind
-	wireDoomed                    // the loop is to close it
+	wireGathered uint32 = 1 << iota // whoever ends a feeding writes; guarded by the session's lock
+	wireDoomed                      // the loop is to close it
 )
 
 func (w *pollWire) loop() *loop { return w.engine.loopOf(w.fd) }
@@ -43,7 +43,7 @@ func (w *pollWire) ready(events uint32) {
 	}
 }
 
-// read feeds the session, and writes all its answers at once.
+// read feeds the session, and writes at once what that led to.
 func (w *pollWire) read(events uint32) {
 	s := w.session
 	if s.full() && w.pause() {
@@ -56,9 +56,9 @@ func (w *pollWire) read(events uint32) {
 	n, errno := readSocket(w.fd, buf)
 	switch {
 	case n > 0:
-		w.flags.Or(wireCorked)
+		w.engine.gathering.begin()
 		_ = s.receive(buf[:n]) // an error closes the session; it is fed until it ended
-		w.uncork()
+		w.endFeeding()
 	case errno != syscall.EAGAIN:
 		s.disconnected()
 	}
@@ -90,38 +90,68 @@ func (w *pollWire) watch(want uint32) {
 	l.watch(w.fd, want)
 }
 
-func (w *pollWire) uncork() {
+// endFeeding writes what was put off, first to w itself: if its peer has ended, the
+// next read is the last, and who writes for another loop may be late.
+func (w *pollWire) endFeeding() {
+	l := w.loop()
+	l.gathered = w.engine.gathering.end(l.gathered)
+	w.writeGathered()
+	for _, other := range l.gathered {
+		other.writeGathered()
+	}
+	clear(l.gathered)
+}
+
+func (w *pollWire) writeGathered() {
+	if w.flags.Load()&wireGathered == 0 {
+		return
+	}
 	s := w.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w.flags.And(^wireCorked)
-	if s.out.busy && w.want&wantOut == 0 {
+	w.flags.And(^wireGathered)
+	if w.fd >= 0 && !s.out.busy && s.out.size() > 0 {
 		w.write()
 	}
 }
 
-func (w *pollWire) flush() {
-	if w.flags.Load()&wireCorked == 0 {
+func (w *pollWire) flush(now bool) {
+	g := &w.engine.gathering
+	switch {
+	case w.fd < 0:
+	case now || w.session.out.size() >= g.most:
+		w.write()
+	case w.flags.Load()&wireGathered != 0:
+	case g.take(w):
+		w.flags.Or(wireGathered)
+	default:
 		w.write()
 	}
 }
 
-// write writes until nothing is left or nothing fits.
+// writeBudget is what is written, in bytes, before others have their turn with the
+// session's lock and on the loop.
+const writeBudget = 64 << 10
+
+// write writes until nothing is left, nothing fits, or it was enough for now.
 func (w *pollWire) write() {
 	s := w.session
-	for {
+	s.out.busy = true
+	for budget := writeBudget; ; {
 		b, then := s.output()
 		if b == nil {
 			w.unblock()
 			w.finish(then)
 			return
 		}
+		b = b[:min(len(b), budget)]
 		n, errno := writeSocket(w.fd, b)
 		if n > 0 {
 			s.wrote(n)
+			budget -= n
 		}
 		switch {
-		case errno == syscall.EAGAIN || errno == 0 && n < len(b):
+		case errno == syscall.EAGAIN || errno == 0 && (n < len(b) || budget == 0 && s.out.size() > 0):
 			w.block()
 			return
 		case errno != 0:

@@ -13,7 +13,7 @@ import (
 
 // arrival is a socket on its way to a session: the loop reads its head, the
 // router answers its join. Until the join it belongs to the loop's goroutine,
-// then to whoever calls joined.
+// then to whoever is the first to answer: the router, or who stops the node.
 type arrival struct {
 	engine   *epoll
 	fd       int32
@@ -27,8 +27,10 @@ type arrival struct {
 
 	// Guarded by the loop's mu.
 	joining    bool // not the loop's any more
+	answered   bool // nor the router's
 	muted      bool // not watched any more
 	hurried    bool // watched so that the loop refuses it
+	list       *arrivals
 	prev, next *arrival
 }
 
@@ -106,7 +108,9 @@ func (a *arrival) decide(h *head) {
 	if n.isPage(h) {
 		n.counts.connects[resultHTTP].Inc()
 		request := &head{raw: slices.Concat(h.raw, h.rest)}
-		a.leave(func(conn net.Conn) { a.engine.plain.hand(conn, request, n.handshakes.free) })
+		a.leave(tryLater(resultUnavailable, "node is out of file descriptors: try again"), func(conn net.Conn) {
+			a.engine.plain.hand(conn, request, n.handshakes.free)
+		})
 		return
 	}
 	s, response, r := n.open(h)
@@ -116,22 +120,56 @@ func (a *arrival) decide(h *head) {
 	}
 	a.session, a.response, a.rest = s, response, bytes.Clone(h.rest)
 	a.release()
-	a.unlist(true) // from here on a is not the loop's
-	n.router.JoinAsync(a.deadline, s.client, s, a.joined)
+	a.engine.joining.Add(1)
+	a.startJoin() // from here on a is not the loop's
+	n.router.JoinAsync(a.deadline, s.client, s, a.hearRouter)
 }
 
-// joined takes the router's answer.
-func (a *arrival) joined(err error) {
+// startJoin has a wait for the router.
+func (a *arrival) startJoin() {
+	l := a.loop()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a.unlist()
+	a.joining = true
+	l.joins.add(a)
+}
+
+// endJoin tells whether nobody has answered before.
+func (a *arrival) endJoin() (first bool) {
+	l := a.loop()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a.unlist()
+	first = !a.answered
+	a.answered = true
+	return first
+}
+
+// hearRouter takes the router's answer. If it comes too late the session, which
+// was abandoned, leaves again.
+func (a *arrival) hearRouter(err error) {
+	if !a.answer(err) && err == nil {
+		a.session.setJoined()
+	}
+	a.engine.joining.Done()
+}
+
+// answer welcomes or refuses, once.
+func (a *arrival) answer(err error) (first bool) {
+	if !a.endJoin() {
+		return false
+	}
 	n := a.engine.node
-	if r := n.joined(a.session, err); r != nil {
+	switch r := n.joined(a.session, err); {
+	case r != nil:
 		a.refuse(r)
-		return
-	}
-	if len(a.rest) == 0 {
+	case len(a.rest) == 0:
 		a.welcome()
-		return
+	default:
+		n.handshakes.start(a.welcome) // what came with the head is no work for who calls this
 	}
-	n.handshakes.start(a.welcome) // what came with the head is no work for who calls this
+	return true
 }
 
 func (a *arrival) welcome() {
@@ -184,47 +222,41 @@ func (a *arrival) refuseHead(err error) {
 // refuse answers in a goroutine, for that may take a while.
 func (a *arrival) refuse(r *refusal) {
 	n := a.engine.node
-	a.leave(func(conn net.Conn) {
+	if !a.leave(r, func(conn net.Conn) {
 		n.refuse(conn, r)
 		n.handshakes.free()
-	})
+	}) {
+		n.counts.connects[r.result].Inc()
+	}
 }
 
-// leave gives the connection to f, which runs in a goroutine of its own and
-// frees its slot.
-func (a *arrival) leave(f func(net.Conn)) {
+// leave gives the connection to f, which runs in a goroutine of its own and frees
+// its slot. It fails without descriptors: then the client is told r, if that fits,
+// and cut.
+func (a *arrival) leave(r *refusal, f func(net.Conn)) (ok bool) {
 	h := &a.engine.node.handshakes
 	a.remove()
-	conn, err := socketConn(a.fd)
-	if err != nil { // out of file descriptors: it is closed
+	defer h.leave()
+	conn, err := socketConn(a.fd, r)
+	if err != nil {
 		h.free()
-		h.leave()
-		return
+		return false
 	}
 	h.start(func() { f(conn) })
-	h.leave()
+	return true
 }
 
 // remove takes the socket off the loop.
 func (a *arrival) remove() {
-	a.unlist(false)
 	a.release()
 	l := a.loop()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	a.unlist()
 	if !a.muted {
 		_ = l.control(syscall.EPOLL_CTL_DEL, a.fd, 0)
 	}
 	l.remove(a.fd)
-}
-
-// unlist takes a off those whose head is awaited.
-func (a *arrival) unlist(joining bool) {
-	l := a.loop()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.unlist(a)
-	a.joining = a.joining || joining
 }
 
 func (a *arrival) release() {
@@ -232,4 +264,37 @@ func (a *arrival) release() {
 		a.engine.node.release(a.spill)
 		a.spill = nil
 	}
+}
+
+// arrivals are those that wait for the same, the oldest first.
+type arrivals struct{ first, last *arrival }
+
+// add is called, as unlist is, with the loop's mu held.
+func (q *arrivals) add(a *arrival) {
+	a.list, a.prev = q, q.last
+	if q.last == nil {
+		q.first = a
+	} else {
+		q.last.next = a
+	}
+	q.last = a
+}
+
+// unlist takes a off the list that it is on, if any.
+func (a *arrival) unlist() {
+	q := a.list
+	if q == nil {
+		return
+	}
+	if a.prev == nil {
+		q.first = a.next
+	} else {
+		a.prev.next = a.next
+	}
+	if a.next == nil {
+		q.last = a.prev
+	} else {
+		a.next.prev = a.prev
+	}
+	a.list, a.prev, a.next = nil, nil, nil
 }

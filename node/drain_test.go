@@ -23,6 +23,7 @@ func TestDrain(t *testing.T) {
 	for i := range clients {
 		clients[i] = connect(t, n.Addr(), fmt.Sprint("c", i))
 	}
+	eventually(t, "their handshakes are over", func() bool { return len(n.handshakes.slots) == 1 })
 	waiting := dial(t, n.Addr())                                                         // says nothing
 	eventually(t, "it is accepted", func() bool { return len(n.handshakes.slots) == 2 }) // and one is for the next
 	stopped := make(chan struct{})

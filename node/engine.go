@@ -16,8 +16,8 @@ type engine interface {
 	// accept takes clients through their handshakes until l is closed. What is
 	// no WebSocket goes to plain.
 	accept(l net.Listener, plain *handoff)
-	// refuseWaiting refuses those whose head is still awaited. It is called when
-	// nobody is accepted any more.
+	// refuseWaiting refuses those whose head or whose join is still awaited. It is
+	// called when nobody is accepted any more.
 	refuseWaiting()
 	// add takes the connection of a session over that joined the router. It is
 	// called with the session's lock held. From now on the engine calls, one at

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/beeline-ws/beeline/router"
 )
 
 // epoll is the engine with one goroutine for many sessions. It owns their
@@ -23,6 +25,7 @@ type epoll struct {
 	others    engine         // for connections that are more than a socket
 	looping   sync.WaitGroup // one for each loop
 	running   sync.WaitGroup // one for each session
+	joining   sync.WaitGroup // one for each question to the router
 	ending    sync.WaitGroup // stop's goroutine
 
 	mu      sync.Mutex
@@ -56,6 +59,7 @@ func (e *epoll) accept(l net.Listener, plain *handoff) {
 	e.plain = plain
 	from, err := newAcceptor(l)
 	if err != nil {
+		e.node.log.Warn("no epoll for handshakes; a goroutine serves each", "error", err)
 		e.node.acceptAll(l, plain)
 		return
 	}
@@ -64,40 +68,41 @@ func (e *epoll) accept(l net.Listener, plain *handoff) {
 	defer context.AfterFunc(h.ctx, func() { from.file.Close() })()
 	for h.acquire() {
 		fd, err := from.next()
-		switch {
-		case err == nil:
-			if !e.arrive(fd) {
-				closeSocket(fd)
-				h.free()
-			}
-		case !e.node.acceptFailed(err):
+		if err == nil {
+			err = e.arrive(fd)
+		}
+		if err != nil && !e.node.acceptFailed(err) {
 			return
 		}
 	}
 }
 
-// arrive begins a handshake, unless the node stops.
-func (e *epoll) arrive(fd int32) bool {
+// arrive begins a handshake, unless the node stops. If it fails, fd is closed.
+func (e *epoll) arrive(fd int32) error {
 	h := &e.node.handshakes
 	if !h.begin() {
-		return false
+		closeSocket(fd)
+		return net.ErrClosed
 	}
 	a := &arrival{engine: e, fd: fd, deadline: time.Now().Add(e.node.opts.HandshakeTimeout)}
 	l := e.loopOf(fd)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.add(fd, a); err != nil {
-		e.node.log.Error("watching a connection failed", "error", err)
+		closeSocket(fd)
 		h.leave()
-		return false
+		return err
 	}
-	l.enlist(a)
-	return true
+	l.heads.add(a)
+	return nil
 }
 
 func (e *epoll) refuseWaiting() {
 	for _, l := range e.loops {
 		l.hurry(time.Now().Add(e.node.opts.HandshakeTimeout + time.Second))
+		for _, a := range l.joining() {
+			a.answer(router.ErrUnavailable)
+		}
 	}
 }
 
@@ -153,6 +158,9 @@ func (e *epoll) stop(ctx context.Context) error {
 		}
 	}
 	e.ending.Go(func() {
+		e.node.handshakes.running.Wait() // they need the loops, and become sessions
+		e.joining.Wait()
+		e.node.leaving.Wait() // those who joined too late
 		e.running.Wait()
 		e.closeLoops()
 	})

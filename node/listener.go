@@ -71,7 +71,7 @@ func (n *Node) acceptFailed(err error) bool {
 	if errors.Is(err, net.ErrClosed) {
 		return false
 	}
-	n.log.Error("accept failed", "error", err) // out of file descriptors
+	n.log.Error("accept failed", "error", err) // out of file descriptors, or memory
 	n.handshakes.rest(100 * time.Millisecond)
 	return true
 }

@@ -35,12 +35,13 @@ type loop struct {
 	gathered []*pollWire // see gathering; empty between feedings
 
 	// Guarded by mu.
-	mu          sync.Mutex
-	slots       []slot // by descriptor
-	generation  uint32
-	closed      bool
-	blocked     map[*pollWire]moment // waiting for room in the socket, and since when
-	first, last *arrival             // whose head is awaited, the oldest first
+	mu         sync.Mutex
+	slots      []slot // by descriptor
+	generation uint32
+	closed     bool
+	blocked    map[*pollWire]moment // waiting for room in the socket, and since when
+	heads      arrivals             // whose head is awaited
+	joins      arrivals             // who wait for the router
 }
 
 // slot is a watched descriptor. Events carry the generation, so that one of a
@@ -163,44 +164,27 @@ func (l *loop) control(op int, fd int32, events uint32) error {
 	return nil
 }
 
-// enlist adds to those whose head is awaited.
-func (l *loop) enlist(a *arrival) {
-	if l.last == nil {
-		l.first = a
-	} else {
-		l.last.next, a.prev = a, l.last
-	}
-	l.last = a
-}
-
-func (l *loop) unlist(a *arrival) {
-	if a != l.first && a.prev == nil {
-		return
-	}
-	if a.prev == nil {
-		l.first = a.next
-	} else {
-		a.prev.next = a.next
-	}
-	if a.next == nil {
-		l.last = a.prev
-	} else {
-		a.next.prev = a.prev
-	}
-	a.prev, a.next = nil, nil
-}
-
 // hurry has the loop refuse those whose head should have come before end: their
 // sockets have room, so that being watched for it wakes the loop at once.
 func (l *loop) hurry(end time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for a := l.first; a != nil && a.deadline.Before(end); a = a.next {
+	for a := l.heads.first; a != nil && a.deadline.Before(end); a = a.next {
 		if !a.hurried {
 			a.hurried = true
 			l.watch(a.fd, wantIn|wantOut)
 		}
 	}
+}
+
+// joining returns those who wait for the router.
+func (l *loop) joining() (all []*arrival) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for a := l.joins.first; a != nil; a = a.next {
+		all = append(all, a)
+	}
+	return all
 }
 
 // stalled returns the sessions whose peers have taken nothing since then.

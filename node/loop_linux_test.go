@@ -4,11 +4,18 @@ package node
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/gobwas/ws"
 )
 
 type nobody struct{ n int }
@@ -78,6 +85,22 @@ func TestNoDescriptorsLeft(t *testing.T) {
 	log := awaited{"accept failed", make(chan struct{}, 1)}
 	n := start(t, func(o *Options, _ *localExchange) { o.Logger = slog.New(slog.NewTextHandler(log, nil)) })
 	by := n.bystanders()
+	undo := sync.OnceFunc(fewDescriptors(t, 1)) // for the client's end
+	defer undo()
+	conn := dial(t, n.Addr())
+	conn.Write([]byte(upgradeHead("/ws?client=late")))
+	<-log.seen
+	by.wantUndisturbed()
+	undo()
+	answer := make([]byte, 12)
+	if _, err := conn.Read(answer); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 101") {
+		t.Errorf("answer %q, %v", answer, err)
+	}
+}
+
+// fewDescriptors allows no more than there are, and so many, until it is undone.
+func fewDescriptors(t *testing.T, more uint64) (undo func()) {
+	t.Helper()
 	free, err := os.Open(os.DevNull)
 	if err != nil {
 		t.Fatal(err)
@@ -89,21 +112,94 @@ func TestNoDescriptorsLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	few := limit
-	few.Cur = next + 1 // for the client's end
+	few.Cur = next + more
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
 		t.Fatal(err)
 	}
-	defer syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
-	conn := dial(t, n.Addr())
-	conn.Write([]byte(upgradeHead("/ws?client=late")))
-	<-log.seen
-	by.wantUndisturbed()
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
+	return func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+			t.Error(err)
+		}
 	}
+}
+
+// Who is refused when no descriptor is left is told so, and counted.
+func TestRefusalWithoutDescriptors(t *testing.T) {
+	n := start(t, nil)
+	conn := dial(t, n.Addr())
+	eventually(t, "it is accepted", func() bool { return len(n.handshakes.slots) == 2 }) // and one is for the next
+	defer fewDescriptors(t, 0)()
+	conn.Write([]byte("no HTTP\r\n\r\n"))
 	answer := make([]byte, 12)
-	if _, err := conn.Read(answer); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 101") {
+	if _, err := io.ReadFull(conn, answer); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400") {
 		t.Errorf("answer %q, %v", answer, err)
+	}
+	conn.Close()
+	eventually(t, "its slot is free", func() bool { return len(n.handshakes.slots) == 1 })
+	n.wantCount(n.counts.connects, resultBadHead, 1)
+}
+
+// A node that has no time to stop still closes who was on his way.
+func TestHardStopWithinHandshakes(t *testing.T) {
+	n := start(t, nil)
+	conns := make([]net.Conn, 300)
+	for i := range conns {
+		conns[i] = dial(t, n.Addr())
+	}
+	eventually(t, "they are accepted", func() bool { return len(n.handshakes.slots) == len(conns)+1 })
+	now, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := n.Stop(now); !errors.Is(err, context.Canceled) {
+		t.Errorf("stop says %v", err)
+	}
+	for _, c := range conns {
+		if answer, err := io.ReadAll(c); err != nil {
+			t.Fatalf("answer %q, %v; want the end", answer, err)
+		}
+		c.Close()
+	}
+	n.handshakes.running.Wait()
+	if e, ok := n.engine.(*epoll); ok {
+		e.ending.Wait()
+	}
+}
+
+// While the router does not answer, a stopping node does not wait for it before it
+// tells its sessions, and who waits for it is refused.
+func TestStopWithinHungJoins(t *testing.T) {
+	joining, proceed := make(chan struct{}), make(chan struct{})
+	n := start(t, func(_ *Options, x *localExchange) {
+		x.joinError = func(address string) error {
+			if address == "late" {
+				close(joining)
+				<-proceed
+			}
+			return nil
+		}
+	})
+	if _, ok := n.engine.(*epoll); !ok {
+		t.Skip("another engine, whose joins end with their context")
+	}
+	old := connect(t, n.Addr(), "old")
+	conn := dial(t, n.Addr())
+	io.WriteString(conn, upgradeHead("/ws?client=late"))
+	<-joining
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		stop(t, n.Node)
+	}()
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 503") {
+		t.Errorf("answer %q, %v", answer, err)
+	}
+	conn.Close()
+	old.want(ws.OpText, `{"type":"bye","reason":"draining"`)
+	old.conn.Close()
+	close(proceed)
+	<-stopped
+	if n.table.size() != 0 || n.x.members("late") != 0 {
+		t.Errorf("%d sessions are left, %d in the router", n.table.size(), n.x.members("late"))
 	}
 }
 
@@ -119,7 +215,7 @@ func TestWelcomeBehindTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer syscall.Close(pair[1])
-	if !n.handshakes.acquire() || !e.arrive(int32(pair[0])) {
+	if !n.handshakes.acquire() || e.arrive(int32(pair[0])) != nil {
 		t.Fatal("does not arrive")
 	}
 	l := e.loopOf(int32(pair[0]))
@@ -131,11 +227,15 @@ func TestWelcomeBehindTheEnd(t *testing.T) {
 	if err := n.x.Join(t.Context(), "late", a.session); err != nil {
 		t.Fatal(err)
 	}
-	a.unlist(true)
-	if err := e.stop(t.Context()); err != nil {
+	e.joining.Add(1)
+	a.startJoin()
+	now, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := e.stop(now); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	a.joined(nil)
+	a.hearRouter(nil)
+	e.ending.Wait()
 	n.leaving.Wait()
 	if n.table.size() != 0 || n.x.members("late") != 0 || n.queued.Load() != 0 {
 		t.Errorf("%d sessions, %d in the router, %d bytes queued", n.table.size(), n.x.members("late"), n.queued.Load())

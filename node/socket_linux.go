@@ -123,11 +123,16 @@ func noDelay(l syscall.RawConn) error {
 	return os.NewSyscallError("setsockopt", err)
 }
 
-// socketConn makes a connection of a socket, whose descriptor it takes over.
-func socketConn(fd int32) (net.Conn, error) {
+// socketConn makes a connection of a socket, whose descriptor it takes over. If it
+// can't, out of descriptors, the client is told r.
+func socketConn(fd int32, r *refusal) (net.Conn, error) {
 	f := os.NewFile(uintptr(fd), "client")
 	defer f.Close()
-	return net.FileConn(f) // of a duplicate
+	conn, err := net.FileConn(f) // of a duplicate
+	if err != nil {
+		_, _ = writeSocket(fd, r.bytes())
+	}
+	return conn, err
 }
 
 // takeSocket takes a connection's socket over. It fails for a connection that is

@@ -53,7 +53,7 @@ func (a *arrival) isJoining() bool {
 	l := a.loop()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if a.joining && !a.muted && l.slots[a.fd].user == a {
+	if a.joining && !a.muted && l.slot(a.fd).user == a {
 		a.muted = true
 		_ = l.control(syscall.EPOLL_CTL_DEL, a.fd, 0)
 	}
@@ -191,7 +191,7 @@ func (a *arrival) plug() wire {
 		w.stillborn()
 		return w
 	}
-	l.slots[a.fd].user = w
+	l.slot(a.fd).user = w
 	switch {
 	case a.muted:
 		if l.control(syscall.EPOLL_CTL_ADD, a.fd, wantIn) != nil { // out of memory

@@ -28,6 +28,8 @@ type epoll struct {
 	joining   sync.WaitGroup // one for each question to the router
 	ending    sync.WaitGroup // stop's goroutine
 
+	looked moment // for stalled sessions; owned by tick
+
 	mu      sync.Mutex
 	stopped bool
 }
@@ -38,8 +40,9 @@ type epoll struct {
 func newEpoll(n *Node) (engine, error) {
 	e := &epoll{node: n, others: newGoroutines(n)}
 	e.gathering.most = min(maxGathered, n.opts.MaxQueue/2)
-	for range max(1, runtime.GOMAXPROCS(0)/2) {
-		l, err := newLoop()
+	loops := max(1, runtime.GOMAXPROCS(0)/2)
+	for range loops {
+		l, err := newLoop(loops)
 		if err != nil {
 			e.closeLoops()
 			return nil, err
@@ -142,7 +145,14 @@ func (e *epoll) enter() bool {
 func (e *epoll) tick() {
 	for _, l := range e.loops {
 		l.hurry(time.Now())
-		for _, s := range l.stalled(e.node.now(), e.node.opts.PongTimeout) {
+	}
+	now, patience := e.node.now(), e.node.opts.PongTimeout
+	if now.since(e.looked) < patience/16 {
+		return
+	}
+	e.looked = now
+	for _, l := range e.loops {
+		for _, s := range l.stalled(now, patience) {
 			s.stalled()
 		}
 	}

@@ -116,7 +116,7 @@ func TestGatheringMakesRoom(t *testing.T) {
 // broken.
 func TestDeliverToBrokenSocket(t *testing.T) {
 	n := start(t, nil)
-	l, err := newLoop()
+	l, err := newLoop(1)
 	if err != nil {
 		t.Fatal(err)
 	}

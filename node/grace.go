@@ -9,7 +9,8 @@ import (
 // over. It is the same for all, so that a queue is enough.
 type graces struct {
 	mu    sync.Mutex
-	queue []grace
+	queue []grace // from head on
+	head  int
 }
 
 type grace struct {
@@ -33,14 +34,17 @@ func (g *graces) over(now moment) {
 func (g *graces) due(now moment) []grace {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n := 0
-	for n < len(g.queue) && now.since(g.queue[n].began) >= closeGrace {
-		n++
+	from := g.head
+	for g.head < len(g.queue) && now.since(g.queue[g.head].began) >= closeGrace {
+		g.head++
 	}
-	if n == 0 {
-		return nil
+	due := slices.Clone(g.queue[from:g.head])
+	clear(g.queue[from:g.head])
+	switch {
+	case g.head == len(g.queue):
+		g.queue, g.head = nil, 0
+	case g.head > len(g.queue)/2:
+		g.queue, g.head = slices.Delete(g.queue, 0, g.head), 0
 	}
-	due := slices.Clone(g.queue[:n])
-	g.queue = slices.Delete(g.queue, 0, n)
 	return due
 }

@@ -24,19 +24,22 @@ type loop struct {
 	file *os.File // owns fd: its finalizer would close it
 	raw  syscall.RawConn
 	poll func(uintptr) bool
+	of   int // loops; the descriptors of each are those with the same rest
 
 	// Owned by the loop's goroutine.
-	events [256]syscall.EpollEvent
-	count  int // of events
-	turns  [256]user
-	buf    [readBudget]byte
-	head   head // that is being looked at
+	events  [256]syscall.EpollEvent
+	fetched [256]user // whom the events are for
+	count   int       // of events
+	served  int       // events since the last flush
+	fed     int       // bytes of sessions since then
+	buf     [readBudget]byte
+	head    head // that is being looked at
 
 	gathered []*pollWire // see gathering; empty between feedings
 
 	// Guarded by mu.
 	mu         sync.Mutex
-	slots      []slot // by descriptor
+	slots      []slot // by descriptor, divided by of
 	generation uint32
 	closed     bool
 	blocked    map[*pollWire]moment // waiting for room in the socket, and since when
@@ -61,13 +64,14 @@ const (
 	failing = uint32(syscall.EPOLLERR | syscall.EPOLLHUP)
 )
 
-func newLoop() (*loop, error) {
+// newLoop returns one of so many loops.
+func newLoop(of int) (*loop, error) {
 	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
 	_ = syscall.SetNonblock(fd, true) // has os.NewFile give it to Go's poller
-	l := &loop{fd: fd, file: os.NewFile(uintptr(fd), "epoll"), blocked: map[*pollWire]moment{}}
+	l := &loop{fd: fd, of: of, file: os.NewFile(uintptr(fd), "epoll"), blocked: map[*pollWire]moment{}}
 	if l.raw, err = l.file.SyscallConn(); err != nil {
 		l.file.Close()
 		return nil, err
@@ -77,31 +81,50 @@ func newLoop() (*loop, error) {
 }
 
 // While a fetch brings busyFetch events, more will be there at once, and what they
-// lead to travels cheaper together; but nobody waits for more than fullTurn.
+// lead to travels cheaper together; but no message waits for more than maxServed
+// events, or maxFed bytes and those of one more read.
 const (
 	busyFetch = 4
-	fullTurn  = 64
+	maxServed = 64
+	maxFed    = 256 << 10
 )
 
-// run serves until the loop is closed. behind is called after each turn of fetches.
-func (l *loop) run(behind func()) {
+// run serves until the loop is closed. flush sends on what the sessions were fed.
+func (l *loop) run(flush func()) {
 	for l.raw.Read(l.poll) == nil {
-		l.serve()
-		for turn := l.count; l.count >= busyFetch && turn < fullTurn && l.fetch(0); turn += l.count {
-			l.serve()
+		l.serve(flush)
+		for l.count >= busyFetch && l.more() {
+			l.serve(flush)
 		}
-		behind()
+		l.flush(flush)
 	}
 }
 
+// more is fetch for a loop that may be closed: its descriptor may be another's.
+func (l *loop) more() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.closed && l.fetch(0)
+}
+
 // serve hands out the events that were fetched.
-func (l *loop) serve() {
+func (l *loop) serve(flush func()) {
 	for i, user := range l.users() {
 		if user != nil {
 			user.ready(l.events[i].Events)
 		}
+		if l.served++; l.served >= maxServed || l.fed >= maxFed {
+			l.flush(flush)
+		}
 	}
-	clear(l.turns[:l.count])
+	clear(l.fetched[:l.count])
+}
+
+func (l *loop) flush(flush func()) {
+	if l.served > 0 {
+		l.served, l.fed = 0, 0
+		flush()
+	}
 }
 
 // fetch fetches events, and returns false if there are none.
@@ -120,27 +143,30 @@ func (l *loop) users() []user {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range l.count {
-		l.turns[i] = l.find(&l.events[i])
+		l.fetched[i] = l.find(&l.events[i])
 	}
-	return l.turns[:l.count]
+	return l.fetched[:l.count]
 }
 
 func (l *loop) find(e *syscall.EpollEvent) user {
-	if s := &l.slots[e.Fd]; s.generation == uint32(e.Pad) {
-		return s.user
+	if i := int(e.Fd) / l.of; i < len(l.slots) && l.slots[i].generation == uint32(e.Pad) {
+		return l.slots[i].user
 	}
 	return nil
 }
 
+// slot is that of a descriptor that was added.
+func (l *loop) slot(fd int32) *slot { return &l.slots[int(fd)/l.of] }
+
 // add watches fd for u. Like all below, it is called with mu held.
 func (l *loop) add(fd int32, u user) error {
-	if n := int(fd) + 1 - len(l.slots); n > 0 {
+	if n := int(fd)/l.of + 1 - len(l.slots); n > 0 {
 		l.slots = append(l.slots, make([]slot, n)...)
 	}
 	l.generation++
-	l.slots[fd] = slot{u, l.generation}
+	*l.slot(fd) = slot{u, l.generation}
 	if err := l.control(syscall.EPOLL_CTL_ADD, fd, wantIn); err != nil {
-		l.slots[fd] = slot{}
+		l.remove(fd)
 		return err
 	}
 	return nil
@@ -150,13 +176,13 @@ func (l *loop) add(fd int32, u user) error {
 func (l *loop) watch(fd int32, events uint32) { _ = l.control(syscall.EPOLL_CTL_MOD, fd, events) }
 
 // remove stops watching fd, which is closed next or was taken out before.
-func (l *loop) remove(fd int32) { l.slots[fd] = slot{} }
+func (l *loop) remove(fd int32) { *l.slot(fd) = slot{} }
 
 func (l *loop) control(op int, fd int32, events uint32) error {
 	if l.closed {
 		return os.ErrClosed
 	}
-	e := syscall.EpollEvent{Events: events, Fd: fd, Pad: int32(l.slots[fd].generation)}
+	e := syscall.EpollEvent{Events: events, Fd: fd, Pad: int32(l.slot(fd).generation)}
 	_, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_CTL, uintptr(l.fd), uintptr(op), uintptr(fd), uintptr(unsafe.Pointer(&e)), 0, 0)
 	if errno != 0 {
 		return os.NewSyscallError("epoll_ctl", errno)

@@ -25,7 +25,7 @@ func (*nobody) ready(uint32) {}
 // A descriptor's number is given away again: an event that was fetched for its
 // former owner must not reach the next one.
 func TestStaleEvents(t *testing.T) {
-	l, err := newLoop()
+	l, err := newLoop(1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,6 +62,67 @@ func TestStaleEvents(t *testing.T) {
 	}
 	if got := l.find(&event); got != nil {
 		t.Errorf("a stale event is for %v", got)
+	}
+}
+
+// A closed loop's descriptor may be another's: its events are not for this one.
+func TestClosedLoop(t *testing.T) {
+	l, err := newLoop(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.close()
+	if l.more() {
+		t.Error("a closed loop fetches")
+	}
+	if u := l.find(&syscall.EpollEvent{Fd: 1000}); u != nil {
+		t.Errorf("an event of an unknown descriptor is for %v", u)
+	}
+}
+
+// Of several loops each has slots for its own descriptors alone.
+func TestSlots(t *testing.T) {
+	const of = 4
+	l, err := newLoop(of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(pair[0])
+	defer syscall.Close(pair[1])
+	fd, u := int32(pair[0]), &nobody{1}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.add(fd, u); err != nil {
+		t.Fatal(err)
+	}
+	if l.slot(fd).user != u || len(l.slots) != int(fd)/of+1 {
+		t.Errorf("%d slots for descriptor %d of %d loops", len(l.slots), fd, of)
+	}
+}
+
+// What sessions are fed is sent on after so many events, or bytes, however many
+// were fetched.
+func TestFlushWithinServe(t *testing.T) {
+	l, err := newLoop(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	flushes := 0
+	l.count = 2 * maxServed
+	l.serve(func() { flushes++ })
+	if flushes != 2 || l.served != 0 {
+		t.Errorf("%d flushes after %d events, %d are left", flushes, l.count, l.served)
+	}
+	l.count, l.fed = 1, maxFed
+	l.serve(func() { flushes++ })
+	if flushes != 3 || l.fed != 0 {
+		t.Errorf("%d flushes after %d bytes", flushes, maxFed)
 	}
 }
 
@@ -220,7 +281,7 @@ func TestWelcomeBehindTheEnd(t *testing.T) {
 	}
 	l := e.loopOf(int32(pair[0]))
 	l.mu.Lock()
-	a := l.slots[pair[0]].user.(*arrival)
+	a := l.slot(int32(pair[0])).user.(*arrival)
 	l.mu.Unlock()
 	a.session = newSession(n.Node, plain{}, "late")
 	n.table.add(a.session)

@@ -56,6 +56,7 @@ func (w *pollWire) read(events uint32) {
 	n, errno := readSocket(w.fd, buf)
 	switch {
 	case n > 0:
+		w.loop().fed += n
 		w.engine.gathering.begin()
 		_ = s.receive(buf[:n]) // an error closes the session; it is fed until it ended
 		w.endFeeding()

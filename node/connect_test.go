@@ -50,6 +50,25 @@ func TestFramesBehindTheHead(t *testing.T) {
 	c.want(ws.OpText, `{"type":"pong"}`)
 }
 
+// What a handshake says besides does not matter.
+func TestUnusualHandshakes(t *testing.T) {
+	n := start(t, nil)
+	for _, row := range [][2]string{
+		{"Connection: Upgrade", "Connection: keep-alive, Upgrade"},
+		{"Connection: Upgrade", "Connection: keep-alive\r\nConnection: Upgrade"},
+		{"Connection: Upgrade", "Connection: upgrade\r\nConnection: keep-alive"},
+		{"Upgrade: websocket", "Upgrade: h2c, WebSocket"},
+		{"Upgrade: websocket", "Upgrade: h2c\r\nUpgrade: websocket"},
+		{"Host: test", "Host: test\r\nContent-Length: 0"},
+	} {
+		conn := dial(t, n.Addr())
+		io.WriteString(conn, strings.Replace(upgradeHead("/ws?client=a"), row[0], row[1], 1))
+		if r := (&client{t, conn, bufio.NewReader(conn), "a"}).response(); r.StatusCode != http.StatusSwitchingProtocols {
+			t.Errorf("%q: %v", row[1], r)
+		}
+	}
+}
+
 // Each row is a connection that is refused: what the peer sees, and what it is
 // counted as.
 func TestRefusedConnections(t *testing.T) {
@@ -82,6 +101,9 @@ func TestRefusedConnections(t *testing.T) {
 		{"no host", without("Host"), 400, resultBadHandshake, "Host"},
 		{"other Upgrade", swap("Upgrade: websocket", "Upgrade: h2c"), 400, resultBadHandshake, "Upgrade"},
 		{"other Connection", swap("Connection: Upgrade", "Connection: close"), 400, resultBadHandshake, "Connection"},
+		{"body", swap("Upgrade: websocket", "Upgrade: websocket\r\nContent-Length: 5"), 400, resultBadHandshake, "body"},
+		{"chunked body", swap("Upgrade: websocket", "Upgrade: websocket\r\nTransfer-Encoding: chunked"), 400, resultBadHandshake, "body"},
+		{"two hosts", swap("Host: test", "Host: test\r\nHost: other"), 400, resultBadHandshake, "Host"},
 		{"wrong version", swap("Version: 13", "Version: 8"), 426, resultBadVersion, "13"},
 		{"unknown path", upgradeHead("/other?client=a"), 404, resultUnknownPath, "/ws"},
 		{"wrong method", swap("GET", "POST"), 405, resultBadMethod, "GET"},
@@ -185,6 +207,11 @@ func TestPage(t *testing.T) {
 	wantGet(t, "http://"+n.Addr()+"/", 200, "the page")
 	wantGet(t, "http://"+n.Addr()+"/node", 200, `{"node":"`+n.ID()+`"}`)
 	wantGet(t, "http://"+n.Addr()+"/other", 404, "/ws")
+	conn := dial(t, n.Addr())
+	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n")
+	if r := (&client{t, conn, bufio.NewReader(conn), ""}).response(); r.StatusCode != http.StatusOK {
+		t.Errorf("who offers HTTP/2, too, gets %v", r)
+	}
 	without := start(t, nil)
 	wantGet(t, "http://"+without.Addr()+"/", 404, "/ws")
 }

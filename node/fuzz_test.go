@@ -30,6 +30,7 @@ func FuzzHead(f *testing.F) {
 	f.Add([]byte("GET / HTTP/1.1\n\nbody"))
 	f.Add([]byte("GET http://x/ws?client=%ff HTTP/1.0\r\nUpgrade:websocket\r\n\r\n"))
 	f.Add([]byte("\r\n\r\n"))
+	f.Add([]byte(strings.Replace(upgradeHead("/ws?client=a"), "Connection: U", "Connection: keep-alive, u", 1)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		const limit = 512
 		whole, err := readHead(bytes.NewReader(b), make([]byte, limit))
@@ -54,6 +55,11 @@ func FuzzHead(f *testing.F) {
 			response := accept(&whole, plain{})
 			if got := response.append(nil); !bytes.Equal(got, rw.out) {
 				t.Fatalf("response %q, want %q", got, rw.out)
+			}
+		}
+		if _, err := (ws.Upgrader{}).Upgrade(&judge{Reader: bytes.NewReader(whole.raw)}); err == nil {
+			if _, err := (ws.Upgrader{}).Upgrade(&judge{Reader: bytes.NewReader(whole.reduced())}); err != nil {
+				t.Fatalf("%q is not reduced well: %v", whole.raw, err)
 			}
 		}
 		if client, err := identifyByQuery(&whole); err == nil && (client == "" || !utf8.ValidString(client)) {

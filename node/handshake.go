@@ -121,11 +121,16 @@ func (n *Node) route(h *head) (protocol, *refusal) {
 
 // checkUpgrade checks the handshake as RFC 6455, section 4.2.1, wants it.
 func checkUpgrade(h *head) *refusal {
-	if h.regular() {
+	switch {
+	case h.regular():
 		return nil
+	case h.fields&fieldBody != 0:
+		return refuse(resultBadHandshake, http.StatusBadRequest, "a WebSocket handshake has no body; allowed is none")
+	case h.fields&fieldTwoHosts != 0:
+		return refuse(resultBadHandshake, http.StatusBadRequest, "this request has two Host lines; allowed is one")
 	}
 	var rw headConn
-	rw.Reset(h.raw)
+	rw.Reset(h.reduced())
 	u := ws.Upgrader{Protocol: func([]byte) bool { return false }} // checks the list
 	_, err := u.Upgrade(&rw)
 	if err == nil {

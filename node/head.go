@@ -18,6 +18,7 @@ type head struct {
 
 	method, path, query []byte
 	upgrade             bool // asks for a WebSocket
+	connection          bool // and says so of this connection
 	handshake           bool // has any header of a WebSocket handshake
 	version, key        []byte
 	fields              fieldSet
@@ -136,7 +137,7 @@ var (
 )
 
 // fieldSet is what a head has of a WebSocket handshake.
-type fieldSet uint8
+type fieldSet uint16
 
 const (
 	fieldVersion fieldSet = 1 << iota // HTTP/1.1
@@ -145,7 +146,9 @@ const (
 	fieldConnection
 	fieldWSVersion
 	fieldKey
-	fieldOdd // has something that is not as in all other heads
+	fieldOdd  // has something that is not as in all other heads
+	fieldBody // is followed by a body
+	fieldTwoHosts
 
 	wholeHandshake = fieldOdd - 1
 )
@@ -171,14 +174,21 @@ func (h *head) note(f fieldSet, ok bool) {
 func (h *head) field(name, value []byte) {
 	switch {
 	case isField(name, "host"):
+		if h.fields&fieldHost != 0 {
+			h.fields |= fieldTwoHosts
+		}
 		h.note(fieldHost, len(value) > 0)
 	case isField(name, "upgrade"):
-		websocket := bytes.EqualFold(value, []byte("websocket"))
-		h.note(fieldUpgrade, websocket)
-		h.upgrade = h.upgrade || websocket
+		h.note(fieldUpgrade, bytes.EqualFold(value, []byte("websocket")))
+		h.upgrade = h.upgrade || hasToken(value, "websocket")
 		h.handshake = true
 	case isField(name, "connection"):
 		h.note(fieldConnection, bytes.EqualFold(value, []byte("upgrade")))
+		h.connection = h.connection || hasToken(value, "upgrade")
+	case isField(name, "content-length"), isField(name, "transfer-encoding"):
+		if string(value) != "0" {
+			h.fields |= fieldBody
+		}
 	case isField(name, "sec-websocket-version"):
 		h.note(fieldWSVersion, string(value) == "13")
 		h.version, h.handshake = value, true
@@ -216,6 +226,41 @@ func (h *head) fieldName(name []byte) {
 	if len(name) == 0 {
 		h.fields |= fieldOdd
 	}
+}
+
+// reduced is the head without what else its lists offer: an upgrade to something
+// else, and options of the connection. A list may come in several lines.
+func (h *head) reduced() []byte {
+	b := make([]byte, 0, len(h.raw)+len(upgradeLine)+len(connectionLine))
+	for line := range bytes.Lines(h.raw) {
+		first := len(b) == 0
+		name, _, _ := bytes.Cut(line, colon)
+		if !isField(name, "upgrade") && !isField(name, "connection") {
+			b = append(b, line...)
+		}
+		if first && h.upgrade {
+			b = append(b, upgradeLine...)
+		}
+		if first && h.connection {
+			b = append(b, connectionLine...)
+		}
+	}
+	return b
+}
+
+const (
+	upgradeLine    = "Upgrade: websocket\r\n"
+	connectionLine = "Connection: Upgrade\r\n"
+)
+
+// hasToken tells whether a list has a token, which is given in lower case.
+func hasToken(list []byte, lower string) bool {
+	for token := range bytes.SplitSeq(list, comma) {
+		if isField(bytes.TrimSpace(token), lower) {
+			return true
+		}
+	}
+	return false
 }
 
 func isField(name []byte, lower string) bool {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -20,12 +21,18 @@ func (n *Node) pageHandler() http.Handler {
 		http.Error(w, "not found; WebSockets are at /ws", http.StatusNotFound)
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if n.paths[r.URL.Path] != nil || r.Header.Get("Upgrade") != "" {
+		if n.paths[r.URL.Path] != nil || asksForWebSocket(r) {
 			n.takeBack(w, r)
 			return
 		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// asksForWebSocket tells whether r offers that upgrade; others are no business of
+// this node, and the request is served as if they were not there.
+func asksForWebSocket(r *http.Request) bool {
+	return slices.ContainsFunc(r.Header["Upgrade"], func(line string) bool { return hasToken([]byte(line), "websocket") })
 }
 
 // self tells other nodes whether this process is still the one they mean.

@@ -161,7 +161,7 @@ func (a *arrival) answer(err error) (first bool) {
 		return false
 	}
 	n := a.engine.node
-	switch r := n.joined(a.session, err); {
+	switch r := n.concludeJoin(a.session, err); {
 	case r != nil:
 		a.refuse(r)
 	case len(a.rest) == 0:

@@ -33,16 +33,17 @@
 // (socket_linux.go). An idle session has no goroutine, no buffer and no timer.
 // Nothing on a loop waits: a join is answered elsewhere, a refusal is written by
 // a goroutine of its own. Whoever has something for a session writes it at once
-// (wire_linux.go), with one system call; while the loop feeds a session its
-// answers gather, and where a socket takes nothing more all gathers until the
-// loop hears that it does. Elsewhere, and for connections that are more than a
+// (wire_linux.go), with one system call; while a loop feeds a session, what is for
+// any gathers until it was fed (gathering_linux.go), and where a socket takes
+// nothing more all gathers until the loop hears that it does. Elsewhere, and for connections that are more than a
 // socket, a session has a reading goroutine, and a writing one while there is
 // something to write (engine_goroutine.go). All tests run with both.
 //
-// A descriptor is closed by its loop alone, which alone reads it, and with the
-// session's lock held, which whoever writes to it holds too: nobody can reach a
-// socket that was given its number meanwhile. Who wants to cut a connection shuts
-// it down, and the loop hears of that.
+// A session's descriptor is closed by its loop alone, which alone reads it, and
+// with the session's lock held, which whoever writes to it holds too: nobody can
+// reach a socket that was given its number meanwhile. Who wants to cut a connection
+// shuts it down, and the loop hears of that. A descriptor that is no session's, not
+// yet or not any more, is closed by its one owner, when it is on no loop.
 //
 // # Goroutines
 //
@@ -53,8 +54,8 @@
 // a lock while it calls a session. All are awaited in Stop, which undoes in
 // reverse what Start did (cleanup.go, drain.go).
 //
-// Locks: a session's mu is taken before a loop's, which is taken last; with a
-// session's held only the engine's wire is called, and never the router.
+// Locks: a session's mu is taken before a loop's or the gathering's, which are taken
+// last; with a session's held only the engine's wire is called, and never the router.
 //
 // It may import packages router, registry and metrics, go-redis, gobwas/ws and
 // client_golang.

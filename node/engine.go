@@ -13,8 +13,8 @@ const readBudget = 16 << 10
 // engine moves bytes between connections and sessions. A session is passive: it
 // neither reads nor writes nor waits, the engine does.
 type engine interface {
-	// accept takes clients through their handshakes until l is closed. What is
-	// no WebSocket goes to plain.
+	// accept takes clients through their handshakes until the node's handshakes
+	// are stopped and l is closed. What is no WebSocket goes to plain.
 	accept(l net.Listener, plain *handoff)
 	// refuseWaiting refuses those whose head or whose join is still awaited. It is
 	// called when nobody is accepted any more.

@@ -160,21 +160,26 @@ func (e *epoll) tick() {
 
 func (e *epoll) stop(ctx context.Context) error {
 	e.mu.Lock()
-	e.stopped = true
+	if !e.stopped {
+		e.stopped = true
+		e.ending.Go(e.end)
+	}
 	e.mu.Unlock()
 	for _, l := range e.loops {
 		for _, s := range l.sessions() {
 			s.disconnected()
 		}
 	}
-	e.ending.Go(func() {
-		e.node.handshakes.running.Wait() // they need the loops, and become sessions
-		e.joining.Wait()
-		e.node.leaving.Wait() // those who joined too late
-		e.running.Wait()
-		e.closeLoops()
-	})
 	return errors.Join(wait(ctx, &e.ending), e.others.stop(ctx))
+}
+
+// end closes the loops when nobody needs them any more.
+func (e *epoll) end() {
+	e.node.handshakes.running.Wait() // they may still become sessions
+	e.joining.Wait()
+	e.running.Wait()
+	e.closeLoops()
+	e.node.leaving.Wait() // from here on nobody leaves
 }
 
 func (e *epoll) closeLoops() {

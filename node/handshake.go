@@ -25,7 +25,7 @@ func (n *Node) welcome(conn net.Conn, h *head, deadline time.Time) {
 	if r == nil {
 		ctx, cancel := context.WithDeadline(n.handshakes.ctx, deadline)
 		defer cancel()
-		r = n.joined(s, n.router.Join(ctx, s.client, s))
+		r = n.concludeJoin(s, n.router.Join(ctx, s.client, s))
 	}
 	if r != nil {
 		n.refuse(conn, r)
@@ -64,10 +64,10 @@ func (n *Node) open(h *head) (*session, acceptance, *refusal) {
 	return s, accept(h, p), nil
 }
 
-// joined takes the router's answer to a join. Messages may be delivered before.
+// concludeJoin takes the router's answer to a join. Messages may be delivered before.
 // A duplicate is upgraded all the same and closed then: a browser does not see
 // the status of an HTTP answer. A refused session is abandoned.
-func (n *Node) joined(s *session, err error) *refusal {
+func (n *Node) concludeJoin(s *session, err error) *refusal {
 	switch {
 	case err == nil:
 		s.setJoined()

@@ -15,9 +15,10 @@ import (
 // Go's own poller, which tells when there is something to fetch. That saves a
 // thread and its wake-ups.
 //
-// Only the loop's goroutine reads sockets and closes them, so that no descriptor
-// is closed, and given to somebody else, under a read. Others write to a socket,
-// or shut it down, under the lock of its owner, which holds the loop off closing.
+// Only the loop's goroutine reads sessions' sockets and closes them, so that no
+// descriptor is closed, and given to somebody else, under a read. Others write to
+// a socket, or shut it down, under the session's lock, which holds the loop off
+// closing. What is not a session's is closed by its one owner.
 type loop struct {
 	// Static.
 	fd   int

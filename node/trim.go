@@ -6,11 +6,12 @@ import (
 )
 
 // A storm of connects or closes leaves garbage behind, and a heap that the
-// runtime would keep until it is needed again: for an idle node, for good. When
-// the storm is over, one collection, for which only the sweep waits, gives it back.
+// runtime would keep until it is needed again: for an idle node, for good. When the
+// number of sessions has changed much since the last time, and rests, one
+// collection, for which only the sweep waits, gives it back.
 const (
-	trimAfter = 2 * time.Second // without a storm
-	trimStorm = 1000            // sessions more or less
+	trimAfter = 2 * time.Second // between two looks at the number
+	trimStorm = 1000            // sessions more or less, at least; a tenth is rest
 )
 
 // trimmer says when. It is owned by the sweep.
@@ -20,7 +21,7 @@ type trimmer struct {
 	looked  moment
 }
 
-// look trims if a storm is over.
+// look trims if the number of sessions has changed much, and rests.
 func (t *trimmer) look(now moment, sessions int) {
 	if t.due(now, sessions) {
 		debug.FreeOSMemory()

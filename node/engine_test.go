@@ -57,7 +57,7 @@ func TestSlowReaderGetsAll(t *testing.T) {
 func TestReaderThatStalls(t *testing.T) {
 	n := start(t, func(o *Options, x *localExchange) {
 		roomy(o, x)
-		o.PingInterval, o.PongTimeout = time.Hour, 100*time.Millisecond
+		o.PingInterval, o.PongTimeout = time.Hour, time.Second // longer than the blocking takes
 	})
 	by := n.bystanders()
 	block(t, n, by.from, openNarrow(t, n, "stalls"))

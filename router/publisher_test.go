@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // Several PUBLISHes of a link are under way at a time, and all of them reach
@@ -92,4 +94,23 @@ func TestBaselineIsOverloadedWithoutRedis(t *testing.T) {
 		n.pub.conn = conn
 		n.unlock()
 	}
+}
+
+// What an owner believes of its co-owners ends when Redis may have lost data: it
+// vouches for nothing until it has looked up again.
+func TestDisturbedOwnerVouchesForNothing(t *testing.T) {
+	c := newCluster(t, 2, nil)
+	bob := c.node(1).connect("bob")
+	c.node(0).wantOutcome("bob", "looked up", Delivered)
+	c.node(0).wantOutcome("bob", "cached", Delivered)
+	refused := func() float64 { return testutil.ToFloat64(c.node(0).stale[staleCached]) }
+	if refused() != 0 {
+		t.Error("a sure owner refused a cached answer")
+	}
+	c.node(1).Disturbed()
+	c.node(0).wantOutcome("bob", "cached before", Delivered)
+	if refused() == 0 {
+		t.Error("an owner that is not sure vouched for a cached answer")
+	}
+	bob.wantGot("looked up", "cached", "cached before")
 }

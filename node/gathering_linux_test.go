@@ -29,11 +29,7 @@ func queued(s *session) int {
 // What a feeding leads to is written when it ends, once for each session, and at
 // once to a session for which much gathers.
 func TestGathering(t *testing.T) {
-	n := start(t, nil)
-	e, ok := n.engine.(*epoll)
-	if !ok {
-		t.Skip("another engine")
-	}
+	n, e := startEpoll(t, nil)
 	c, other := connect(t, n.Addr(), "a"), connect(t, n.Addr(), "b")
 	a, b := n.session("a"), n.session("b")
 	small := &router.Message{From: "x", To: "a", Data: []byte("1")}
@@ -75,11 +71,7 @@ func TestGathering(t *testing.T) {
 
 // A session that ends while something gathers for it leaves nothing behind.
 func TestGatheredSessionThatEnds(t *testing.T) {
-	n := start(t, nil)
-	e, ok := n.engine.(*epoll)
-	if !ok {
-		t.Skip("another engine")
-	}
+	n, e := startEpoll(t, nil)
 	c := connect(t, n.Addr(), "a")
 	e.gathering.begin()
 	n.session("a").Deliver(&router.Message{From: "x", To: "a", Data: []byte("1")})
@@ -93,11 +85,7 @@ func TestGatheredSessionThatEnds(t *testing.T) {
 
 // A message of the largest size has room behind what gathers.
 func TestGatheringMakesRoom(t *testing.T) {
-	n := start(t, func(o *Options, _ *localExchange) { o.MaxMessage, o.MaxQueue = 8<<10, 12<<10 })
-	e, ok := n.engine.(*epoll)
-	if !ok {
-		t.Skip("another engine")
-	}
+	n, e := startEpoll(t, func(o *Options, _ *localExchange) { o.MaxMessage, o.MaxQueue = 8<<10, 12<<10 })
 	c := connect(t, n.Addr(), "a")
 	small := `"` + strings.Repeat("x", 4<<10) + `"`
 	large := `"` + strings.Repeat("x", 8<<10-2) + `"`
@@ -148,10 +136,7 @@ func TestDeliverToBrokenSocket(t *testing.T) {
 // leads to.
 func TestPromptReaderOfManyAnswers(t *testing.T) {
 	const answers = 300
-	n := start(t, func(o *Options, _ *localExchange) { o.MaxMessage, o.MaxQueue = 4<<10, 8<<10 })
-	if _, ok := n.engine.(*epoll); !ok {
-		t.Skip("another engine, whose writers have to keep up")
-	}
+	n, _ := startEpoll(t, func(o *Options, _ *localExchange) { o.MaxMessage, o.MaxQueue = 4<<10, 8<<10 })
 	c := connect(t, n.Addr(), "c")
 	var sends []byte
 	for range answers {

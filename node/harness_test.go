@@ -208,6 +208,11 @@ type rig struct {
 // start starts a node without Redis. change may be nil.
 func start(t testing.TB, change func(*Options, *localExchange)) *rig {
 	t.Helper()
+	return startOn(t, testEngine, change)
+}
+
+func startOn(t testing.TB, engine func(*Node) engine, change func(*Options, *localExchange)) *rig {
+	t.Helper()
 	x := newLocalExchange()
 	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"}) // never asked
 	t.Cleanup(func() { client.Close() })
@@ -219,7 +224,7 @@ func start(t testing.TB, change func(*Options, *localExchange)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.compose, n.newEngine = func(string) (exchange, error) { return x, nil }, testEngine
+	n.compose, n.newEngine = func(string) (exchange, error) { return x, nil }, engine
 	return &rig{started(t, n), t, x}
 }
 

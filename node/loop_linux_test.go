@@ -22,6 +22,17 @@ type nobody struct{ n int }
 
 func (*nobody) ready(uint32) {}
 
+// startEpoll starts a node on epoll, whatever engine the other tests have.
+func startEpoll(t *testing.T, change func(*Options, *localExchange)) (*rig, *epoll) {
+	t.Helper()
+	n := startOn(t, bestEngine, change)
+	e, ok := n.engine.(*epoll)
+	if !ok {
+		t.Fatal("this system offers no epoll")
+	}
+	return n, e
+}
+
 // A descriptor's number is given away again: an event that was fetched for its
 // former owner must not reach the next one.
 func TestStaleEvents(t *testing.T) {
@@ -229,7 +240,7 @@ func TestHardStopWithinHandshakes(t *testing.T) {
 // tells its sessions, and who waits for it is refused.
 func TestStopWithinHungJoins(t *testing.T) {
 	joining, proceed := make(chan struct{}), make(chan struct{})
-	n := start(t, func(_ *Options, x *localExchange) {
+	n, _ := startEpoll(t, func(_ *Options, x *localExchange) {
 		x.joinError = func(address string) error {
 			if address == "late" {
 				close(joining)
@@ -238,9 +249,6 @@ func TestStopWithinHungJoins(t *testing.T) {
 			return nil
 		}
 	})
-	if _, ok := n.engine.(*epoll); !ok {
-		t.Skip("another engine, whose joins end with their context")
-	}
 	old := connect(t, n.Addr(), "old")
 	conn := dial(t, n.Addr())
 	io.WriteString(conn, upgradeHead("/ws?client=late"))
@@ -266,11 +274,7 @@ func TestStopWithinHungJoins(t *testing.T) {
 
 // A join that is answered when the engine has stopped ends well, too.
 func TestWelcomeBehindTheEnd(t *testing.T) {
-	n := start(t, nil)
-	e, ok := n.engine.(*epoll)
-	if !ok {
-		t.Skip("another engine")
-	}
+	n, e := startEpoll(t, nil)
 	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)

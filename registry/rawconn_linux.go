@@ -103,7 +103,7 @@ func (c *rawConn) end(t *transfer, op string, err error) (int, error) {
 	switch {
 	case err != nil:
 		return n, renamed(err, op)
-	case failed == nil || failed == io.EOF: //nolint:errorlint // set by read, never wrapped
+	case failed == nil || errors.Is(failed, io.EOF):
 		return n, failed
 	}
 	return n, &net.OpError{Op: op, Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(),

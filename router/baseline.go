@@ -169,7 +169,7 @@ func (r *Router) awaitReceipts(published ...*pending) {
 		if !p.Receipt {
 			p.conclude(r, Unconfirmed)
 		}
-		if p.listed {
+		if p.listed.in {
 			now := r.now()
 			r.awaited = append(r.awaited, awaited{p, now})
 			r.arm(now.Add(receiptTime))
@@ -189,7 +189,7 @@ func (r *Router) overdue(now time.Time) {
 	var late []*pending
 	n := 0
 	for ; n < len(r.awaited) && now.Sub(r.awaited[n].since) >= receiptTime; n++ {
-		if p := r.awaited[n].p; p.listed {
+		if p := r.awaited[n].p; p.listed.in {
 			late = append(late, p)
 		}
 	}
@@ -220,7 +220,7 @@ func (r *Router) lookUpReceivers(asked []*pending) {
 				continue
 			}
 			r.mu.Lock()
-			if p.listed {
+			if p.listed.in {
 				p.conclude(r, Offline)
 			}
 			r.unlock()

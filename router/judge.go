@@ -68,7 +68,7 @@ func (r *Router) waitsForNobody(l *link) bool {
 	r.mu.Lock()
 	defer r.unlock()
 	for _, it := range l.window {
-		if p, ok := it.cargo.(*pending); !ok || p.listed {
+		if p, ok := it.cargo.(*pending); !ok || p.listed.in {
 			return false
 		}
 	}

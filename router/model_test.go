@@ -180,7 +180,7 @@ func (m *model) cut() *cut {
 	c := &cut{at: m.now(), underWay: make(map[string]bool)}
 	for _, n := range m.c.nodes {
 		n.mu.Lock()
-		for p := n.pending.oldest; p != nil; p = p.newer {
+		for p := n.pending.oldest; p != nil; p = p.listed.newer {
 			c.underWay[string(p.Data)] = true
 		}
 		n.mu.Unlock()

@@ -33,47 +33,20 @@ func (s ownerSet) with(owners []registry.Owner) ownerSet {
 	return s
 }
 
-// quiet is the list of the cached routes that nothing waits for, the one used last
-// first. What is more than the limit is forgotten.
+// quiet is the list of the cached routes that nothing waits for, by when they were
+// used. What is more than the limit is forgotten.
 type quiet struct {
-	newest, oldest *route
-	count, limit   int
+	ordered[*route]
+	limit int
 }
 
-// add puts rt in front and returns the route that is to be forgotten, if any.
+// add returns the route that is to be forgotten, if any.
 func (q *quiet) add(rt *route) (forgotten *route) {
-	rt.quiet = true
-	rt.older = q.newest
-	if q.newest != nil {
-		q.newest.newer = rt
-	} else {
-		q.oldest = rt
-	}
-	q.newest = rt
-	q.count++
+	q.ordered.add(rt)
 	if q.count <= q.limit {
 		return nil
 	}
-	last := q.oldest
-	q.remove(last)
-	return last
-}
-
-func (q *quiet) remove(rt *route) {
-	if !rt.quiet {
-		return
-	}
-	rt.quiet = false
-	if rt.newer != nil {
-		rt.newer.older = rt.older
-	} else {
-		q.newest = rt.older
-	}
-	if rt.older != nil {
-		rt.older.newer = rt.newer
-	} else {
-		q.oldest = rt.newer
-	}
-	rt.newer, rt.older = nil, nil
-	q.count--
+	forgotten = q.oldest
+	q.remove(forgotten)
+	return forgotten
 }

@@ -25,9 +25,8 @@ type pending struct {
 	unknown  bool     // an owner died with it
 	answered bool     // the outcome was told
 	inFlight bool     // counts in its route's out
-	listed   bool     // in the list of deadlines: neither concluded nor expired
 
-	newer, older *pending // in the order of deadlines
+	listed place[*pending] // in the list of deadlines: neither concluded nor expired
 
 	room []byte // that Data is in, for the next message, too
 }
@@ -38,6 +37,8 @@ const (
 	maxUnused = 1 << 12
 	maxRoom   = 1 << 10
 )
+
+func (p *pending) place() *place[*pending] { return &p.listed }
 
 // newPending returns m with its ID and the time. Its data is not copied yet.
 func (r *Router) newPending(m Message, done func(MessageID, Outcome)) *pending {
@@ -73,7 +74,7 @@ func (p *pending) was(node string) bool {
 }
 
 func (p *pending) encode(b []byte, first bool) []byte {
-	if !p.listed {
+	if !p.listed.in {
 		return appendVoid(b)
 	}
 	var flags byte
@@ -87,7 +88,7 @@ func (p *pending) encode(b []byte, first bool) []byte {
 }
 
 func (p *pending) kind() kind {
-	if !p.listed {
+	if !p.listed.in {
 		return kindVoid
 	}
 	return kindMessage
@@ -139,40 +140,19 @@ func (p *pending) settle(r *Router, owner registry.Owner, f fate) {
 // deadlines is the list of pending messages, the oldest first. All messages of a
 // router live equally long, so the order of acceptance is that of deadlines.
 type deadlines struct {
-	oldest, newest *pending
-	count, bytes   int
+	ordered[*pending]
+	bytes int
 }
 
 func (d *deadlines) add(p *pending) {
-	p.listed = true
-	p.older = d.newest
-	if d.newest != nil {
-		d.newest.newer = p
-	} else {
-		d.oldest = p
-	}
-	d.newest = p
-	d.count++
+	d.ordered.add(p)
 	d.bytes += len(p.Data)
 }
 
 func (d *deadlines) remove(p *pending) {
-	if !p.listed {
+	if !d.ordered.remove(p) {
 		return
 	}
-	p.listed = false
-	if p.older != nil {
-		p.older.newer = p.newer
-	} else {
-		d.oldest = p.newer
-	}
-	if p.newer != nil {
-		p.newer.older = p.older
-	} else {
-		d.newest = p.older
-	}
-	p.older, p.newer = nil, nil
-	d.count--
 	d.bytes -= len(p.Data)
 	p.Data = nil // a link may hold on to p, as a void number
 	if cap(p.room) > maxRoom {

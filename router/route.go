@@ -27,7 +27,6 @@ type route struct {
 	resting  bool // a lookup will be queued after a rest
 	learning bool // the lookup is for this node as an owner
 	mending  bool // an owner refused one in flight: later ones must not pass it
-	quiet    bool // in the list of quiet routes
 	remote   bool // owners are cached, and this node is none of them
 
 	waiting []*pending       // in the order sent; the lookup under way covers the first `covered`
@@ -39,8 +38,10 @@ type route struct {
 	fresh   time.Time        // nothing is cached before
 	before  seen             // what this node had heard when the lookup was sent
 
-	newer, older *route // in the list of quiet routes
+	quiet place[*route]
 }
+
+func (rt *route) place() *place[*route] { return &rt.quiet }
 
 // routeTo returns the route to an address.
 func (r *Router) routeTo(address string) *route {
@@ -102,7 +103,7 @@ func (rt *route) ask(r *Router) {
 // settle keeps a route that nothing waits for while its owners are cached.
 func (rt *route) settle(r *Router) {
 	switch {
-	case rt.quiet:
+	case rt.quiet.in:
 	case rt.cached == lookedUp && r.now().After(rt.fresh):
 		delete(r.routes, rt.address)
 	default:
@@ -255,7 +256,7 @@ func (rt *route) returned(r *Router, p *pending) {
 		return
 	}
 	switch {
-	case p.again && p.listed:
+	case p.again && p.listed.in:
 		p.inFlight = false
 		i, _ := slices.BinarySearchFunc(rt.back, p, func(a, b *pending) int { return cmp.Compare(a.ID.Count, b.ID.Count) })
 		rt.back = slices.Insert(rt.back, i, p)

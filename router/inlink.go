@@ -1,0 +1,85 @@
+package router
+
+import (
+	"time"
+)
+
+// inlink is the receiving side of a link. Router.mu guards it, but for what was
+// refused, which is the inbox's goroutine's alone.
+type inlink struct {
+	link       uint64 // the peer's name for its side
+	expected   uint64 // the next number to take
+	exceptions []exception
+	due        time.Time // when an acknowledgement is sent at the latest; zero: none is owed
+	heard      time.Time // the last batch
+	unsaid     int       // envelopes not acknowledged yet
+
+	// Addresses refused and not yet begun anew, in two generations.
+	young, old map[string]struct{}
+	turned     time.Time // when old was young
+}
+
+// owe notes that the peer is to have an acknowledgement within d, of n envelopes
+// more.
+func (l *link) owe(r *Router, n int, d time.Duration) {
+	now := r.now()
+	if l.in.unsaid += n; l.in.unsaid >= ackEvery {
+		d = 0
+	}
+	if d == receiptAck && now.Sub(l.in.heard) > quietLink {
+		d = 0
+	}
+	l.in.heard = now
+	if due := now.Add(d); l.in.due.IsZero() || due.Before(l.in.due) {
+		l.in.due = due
+	}
+	if d == 0 {
+		r.dirty(l)
+		return
+	}
+	r.arm(l.in.due)
+}
+
+// takes decides which of a batch's n envelopes are new: all but the first skip.
+// A gap means that an earlier batch was lost; the sender will come back to it.
+func (in *inlink) takes(h *header, n int) (skip int, ok bool) {
+	if h.base > h.first || h.first-h.base+uint64(n) > maxWindow+1 {
+		return 0, false // no link of ours has such a window
+	}
+	if in.link != h.link {
+		*in = inlink{link: h.link, expected: h.base, due: in.due, heard: in.heard}
+	}
+	for len(in.exceptions) > 0 && in.exceptions[0].seq < h.base {
+		in.exceptions = in.exceptions[1:]
+	}
+	if h.first > in.expected {
+		return 0, false
+	}
+	return int(min(in.expected-h.first, uint64(n))), true
+}
+
+// admits tells whether a message may be delivered: not if an earlier one for the
+// address was refused and this one might overtake it.
+func (in *inlink) admits(a *arrival) bool {
+	if len(in.young)+len(in.old) == 0 {
+		return true
+	}
+	if a.flags&flagFirst != 0 {
+		delete(in.young, a.To)
+		delete(in.old, a.To)
+		return true
+	}
+	_, young := in.young[a.To]
+	_, old := in.old[a.To]
+	return !young && !old
+}
+
+// refuse remembers that a message for address was refused, for as long as one sent
+// before may follow, which is no longer than a message lives. Beyond maxRefused
+// the older half is forgotten.
+func (in *inlink) refuse(address string, now time.Time, life time.Duration) {
+	if in.young == nil || now.Sub(in.turned) > life || len(in.young) >= maxRefused {
+		in.old, in.young, in.turned = in.young, make(map[string]struct{}), now
+	}
+	in.young[address] = struct{}{}
+}

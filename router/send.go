@@ -1,0 +1,114 @@
+package router
+
+// Send takes m to the sessions of m.To. It does not block and keeps nothing of
+// m. Messages that one goroutine sends to one address arrive in that order.
+// done, if not nil, is called exactly once with the message's ID and outcome,
+// from a goroutine of the router or before Send returns, and must not block. What
+// Send queues leaves with the next Flush.
+//
+// A message is Overloaded at once if the messages without outcome would have
+// more than MaxPendingBytes, or be more than 262,144.
+func (r *Router) Send(m Message, done func(MessageID, Outcome)) {
+	r.mu.Lock()
+	p := r.newPending(m, done)
+	o, path, now := r.sendNow(p)
+	if !now {
+		r.accept(p)
+		r.release()
+		return
+	}
+	id := p.ID
+	r.reuse(p)
+	r.release()
+	r.outcomes[o][path].Inc()
+	if done != nil {
+		done(id, o)
+	}
+}
+
+// Flush sends what Send has queued. Whoever calls Send calls it once after each
+// batch of messages; it does not block.
+func (r *Router) Flush() {
+	r.mu.Lock()
+	r.unlock()
+}
+
+// sendNow ends a message that needs no Redis: refused, or for this node alone.
+func (r *Router) sendNow(p *pending) (o Outcome, way path, now bool) {
+	m := &p.Message
+	switch {
+	case CheckAddress(m.To) != nil || CheckClient(m.From) != nil:
+		return Rejected, pathLocal, true
+	case r.ctx.Err() != nil:
+		return Timeout, pathLocal, true
+	case r.pending.count >= maxPending || r.pending.bytes+len(m.Data) > r.opts.MaxPendingBytes:
+		return Overloaded, pathRemote, true
+	case r.opts.Delivery != Targeted || !r.leaseLivesAt(p.accepted):
+		return 0, 0, false
+	}
+	p.route = r.routes[m.To]
+	if p.route != nil && (p.route.remote || !p.route.idles()) {
+		return 0, 0, false
+	}
+	f, ok := r.holdings.deliverAlone(m)
+	if !ok {
+		return 0, 0, false
+	}
+	if f == fateOverloaded {
+		return Overloaded, pathLocal, true
+	}
+	r.delivery[pathLocal].Observe(r.now().Sub(p.accepted).Seconds())
+	return Delivered, pathLocal, true
+}
+
+// accept keeps a message and gives it to the delivery.
+func (r *Router) accept(p *pending) {
+	p.room = append(p.room[:0], p.Data...)
+	p.Data = p.room
+	p.deadline = p.accepted.Add(r.opts.MessageTimeout - min(earliness, r.opts.MessageTimeout/4))
+	r.pending.add(p)
+	r.arm(p.deadline)
+	r.way.send(p)
+}
+
+func (r *Router) newID() MessageID { return MessageID{Origin: r.origin, Count: r.count.Add(1)} }
+
+// gauge shows what is pending.
+func (r *Router) gauge() {
+	r.m.PendingMessages.Set(float64(r.pending.count))
+	r.m.PendingBytes.Set(float64(r.pending.bytes))
+}
+
+// unlock publishes what is due, releases mu and then runs the callbacks that
+// gathered under it.
+func (r *Router) unlock() {
+	if r.pub != nil {
+		r.pub.flush()
+	}
+	r.gauge()
+	r.release()
+}
+
+// release is unlock for those who leave the publishing to others.
+func (r *Router) release() {
+	if len(r.calls) == 1 { // often, and then nothing need be allocated
+		c := r.calls[0]
+		r.calls = r.calls[:0]
+		r.mu.Unlock()
+		c.done(c.id, c.outcome)
+		return
+	}
+	calls := r.calls
+	r.calls = nil
+	r.mu.Unlock()
+	for _, c := range calls {
+		c.done(c.id, c.outcome)
+	}
+}
+
+// call is a sender's callback that is due.
+type call struct {
+	done    func(MessageID, Outcome)
+	id      MessageID
+	outcome Outcome
+}

@@ -6,11 +6,19 @@ type place[E any] struct {
 	in           bool
 }
 
+// placed is an element of an ordered list.
+type placed[E any] interface{ place() *place[E] }
+
+var (
+	_ placed[*pending] = (*pending)(nil)
+	_ placed[*route]   = (*route)(nil)
+)
+
 // ordered is a list of elements, each with its place in it, by when they were
 // added.
 type ordered[E interface {
 	comparable
-	place() *place[E]
+	placed[E]
 }] struct {
 	newest, oldest E
 	count          int

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -26,25 +25,19 @@ type claim struct {
 	address  string
 	number   uint64 // the token
 	rule     Duplicates
-	again    bool      // restores an entry
-	deadline time.Time // it is not sent after; zero: none
-	gone     <-chan struct{}
+	again    bool                    // restores an entry
+	deadline time.Time               // it is not sent after; zero: none
 	answered func(*Registry, *claim) // called by the committer; must not block
 	claimed  func([]Owner, error)    // of ClaimAsync
 
-	// over is set by whoever ends the claim: with an answer, or, under
-	// committer.mu, because nobody waits for one any more.
-	over      atomic.Bool
-	unsettled atomic.Bool // it met an epoch that was not settled
-	sent      bool        // guarded by committer.mu
-
 	// The answer.
-	err     error
-	verdict int
-	others  []Owner
-	master  string // the tag of the address's master
-	epoch   string // in which the claim ran
-	wrote   bool   // some run of it did, or may have done
+	err       error
+	verdict   int
+	others    []Owner
+	master    string // the tag of the address's master
+	epoch     string // in which the claim ran
+	wrote     bool   // some run of it did, or may have done
+	unsettled bool   // it met an epoch that was not settled
 }
 
 // sameKind tells whether one call can make both claims.
@@ -61,7 +54,7 @@ func (cl *claim) kind() string {
 // failure says why the claim failed.
 func (cl *claim) failure(err error) error {
 	ended := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
-	if ended && cl.unsettled.Load() && !errors.Is(err, ErrUnsettled) {
+	if ended && cl.unsettled && !errors.Is(err, ErrUnsettled) {
 		err = fmt.Errorf("%w: %w", ErrUnsettled, err)
 	}
 	return fmt.Errorf("claim %q: %w", cl.address, err)

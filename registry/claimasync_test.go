@@ -126,19 +126,7 @@ func TestUnsettledClaimsEndAtTheirDeadlineOrTheStop(t *testing.T) {
 		short := a.begin(time.Now().Add(200*time.Millisecond), "bob")
 		wantError(t, short.answer(t).err, ErrUnsettled)
 		eventually(t, func() bool { return a.repeating.Load() == 1 }, func() string { return "a claim that failed goes on" })
-		ctx, cancel := context.WithCancel(t.Context())
-		givenUp := make(chan error, 1)
-		go func() {
-			_, err := a.Claim(ctx, new(Lease), "carol")
-			givenUp <- err
-		}()
-		eventually(t, func() bool { return a.repeating.Load() == 2 }, func() string { return "the claims do not wait" })
-		cancel()
-		wantError(t, receive(t, givenUp, "the claim is given up"), ErrUnsettled)
-		eventually(t, func() bool { return a.repeating.Load() == 1 }, func() string { return "a claim that was given up goes on" })
-		for _, address := range []string{"bob", "carol"} {
-			a.eventuallyOwners(address)
-		}
+		a.eventuallyOwners("bob")
 
 		must(t, a.Stop(t.Context()))
 		if got := endless.answer(t); !errors.Is(got.err, errStopped) {

@@ -17,7 +17,6 @@ const (
 var (
 	errStopped   = errors.New("registry is stopped")
 	errBusy      = errors.New("too many claims are waiting")
-	errGivenUp   = errors.New("claim was given up")
 	errNoMaster  = errors.New("no Redis master is known for the key")
 	errMalformed = errors.New("script answered in an unknown form")
 )
@@ -58,8 +57,6 @@ func (c *committer) claim(cl *claim) error {
 	switch {
 	case c.stopped:
 		return errStopped
-	case cl.over.Load():
-		return errGivenUp
 	case len(c.claims) >= maxWaitingClaims:
 		return errBusy
 	}
@@ -74,30 +71,11 @@ func (c *committer) claim(cl *claim) error {
 	return nil
 }
 
-// giveUp ends a claim whose answer nobody waits for any more, unless it has
-// ended. If it was sent, what it may have written is released.
-func (c *committer) giveUp(cl *claim) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !cl.over.CompareAndSwap(false, true) {
-		return false
-	}
-	if cl.sent {
-		c.queueRelease(release{address: cl.address, number: cl.number, doubtful: true})
-	}
-	return true
-}
-
 // release queues the removal of an entry. At maxWaitingReleases, and after the
 // stop, it is dropped: the entry ends with its TTL.
 func (c *committer) release(rel release) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.queueRelease(rel)
-}
-
-// queueRelease is release for who holds mu.
-func (c *committer) queueRelease(rel release) {
 	if c.stopped || len(c.releases) >= maxWaitingReleases {
 		c.r.metrics.OperationErrors.WithLabelValues("release").Inc()
 		return
@@ -154,7 +132,7 @@ func (c *committer) abort() {
 }
 
 // take returns the next group, and the claims whose deadline passed while they
-// waited. Claims that were given up are dropped.
+// waited.
 func (c *committer) take() (g *group, expired []*claim, stopped bool) {
 	g = &c.group
 	g.reset()
@@ -164,14 +142,11 @@ func (c *committer) take() (g *group, expired []*claim, stopped bool) {
 	var n int
 	for ; n < len(c.claims) && len(g.claims) < maxGroup; n++ {
 		cl := c.claims[n]
-		switch {
-		case cl.over.Load():
-		case !cl.deadline.IsZero() && now.After(cl.deadline):
+		if !cl.deadline.IsZero() && now.After(cl.deadline) {
 			expired = append(expired, cl)
-		default:
-			cl.sent = true
-			g.claims = append(g.claims, cl)
+			continue
 		}
+		g.claims = append(g.claims, cl)
 	}
 	c.claims = dropFirst(c.claims, n)
 	if n = min(maxGroup, len(c.releases)); n > 0 && !now.Before(c.notUntil) {

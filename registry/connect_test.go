@@ -68,9 +68,6 @@ func TestConnectToCluster(t *testing.T) {
 	if got.Username != "user" || got.Password != "pass" || got.PoolSize != 7 || got.TLSConfig == nil || got.TLSConfig.ServerName != "" {
 		t.Errorf("options: %+v", got)
 	}
-	if !Sharded(client) {
-		t.Error("a Cluster is not sharded")
-	}
 	must(t, client.Close())
 }
 

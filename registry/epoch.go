@@ -72,11 +72,11 @@ func (r *Registry) stillSettled(c *claim) bool {
 	return r.settledIn(c.master, c.epoch)
 }
 
-// awaitSettled returns when the last seen epoch of a claim's master is settled.
-func (r *Registry) awaitSettled(ctx context.Context, cl *claim) error {
+// awaitSettled returns when the last seen epoch of a master is settled.
+func (r *Registry) awaitSettled(ctx context.Context, master string) error {
 	for {
 		r.mu.Lock()
-		e, changed := r.epochs[cl.master], r.epochsChanged
+		e, changed := r.epochs[master], r.epochsChanged
 		settled := e != nil && !e.settled.IsZero()
 		r.mu.Unlock()
 		if settled {
@@ -84,8 +84,6 @@ func (r *Registry) awaitSettled(ctx context.Context, cl *claim) error {
 		}
 		select {
 		case <-changed:
-		case <-cl.gone:
-			return errGivenUp
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %w", ErrUnsettled, context.Cause(ctx))
 		}

@@ -66,12 +66,6 @@ func TestFlushUnsettlesUntilEveryNodeHasVerified(t *testing.T) {
 	})
 }
 
-func (n *testNode) claimFor(d time.Duration, l *Lease, address string) ([]Owner, error) {
-	ctx, cancel := context.WithTimeout(n.t.Context(), d)
-	defer cancel()
-	return n.Claim(ctx, l, address)
-}
-
 func TestClaimDuringRecoveryLearnsEveryOwner(t *testing.T) {
 	onEachOwn(t, func(t *testing.T, s store) {
 		opts := Options{Heartbeat: time.Second}
@@ -96,9 +90,7 @@ func TestRejectHoldsThroughAFlush(t *testing.T) {
 		a.keepBeating()
 		b.keepBeating()
 		s.flush(t)
-		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
-		defer cancel()
-		_, err := a.Claim(ctx, new(Lease), "alice")
+		_, err := a.claimFor(15*time.Second, new(Lease), "alice")
 		wantError(t, err, ErrHeld)
 		a.eventuallyOwners("alice", b.owner(atB))
 		if len(b.taken) > 0 {
@@ -241,9 +233,6 @@ func TestSentinelFailover(t *testing.T) {
 	client, err := Connect(s.URL())
 	must(t, err)
 	t.Cleanup(func() { _ = client.Close() })
-	if Sharded(client) {
-		t.Error("Sentinel counts as sharded")
-	}
 	a := startNode(t, store{s.Prefix, func(testing.TB) redis.UniversalClient { return client }}, "a",
 		Options{Heartbeat: 500 * time.Millisecond})
 	l := a.claim("alice")

@@ -99,7 +99,7 @@ func quietNode(t testing.TB, s store, id string, opts Options) *testNode {
 func (n *testNode) listen() {
 	n.t.Helper()
 	subscribe := n.opts.Redis.Subscribe
-	if Sharded(n.opts.Redis) {
+	if n.masters.cluster != nil {
 		subscribe = n.opts.Redis.SSubscribe
 	}
 	n.channel = subscribe(n.t.Context(), n.keys.Channel(n.opts.NodeID))
@@ -160,11 +160,25 @@ func (n *testNode) claim(address string) *Lease {
 
 func (n *testNode) claimInto(l *Lease, address string) []Owner {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(n.t.Context(), 15*time.Second)
-	defer cancel()
-	others, err := n.Claim(ctx, l, address)
+	others, err := n.claimBy(time.Now().Add(15*time.Second), l, address)
 	must(n.t, err)
 	return others
+}
+
+// claimBy claims and waits for the answer.
+func (n *testNode) claimBy(deadline time.Time, l *Lease, address string) (others []Owner, err error) {
+	answered := make(chan struct{})
+	n.ClaimAsync(deadline, l, address, func(o []Owner, e error) {
+		others, err = o, e
+		close(answered)
+	})
+	receive(n.t, answered, "the claim is answered")
+	return others, err
+}
+
+// claimFor is claimBy with a deadline so far ahead.
+func (n *testNode) claimFor(d time.Duration, l *Lease, address string) ([]Owner, error) {
+	return n.claimBy(time.Now().Add(d), l, address)
 }
 
 // refreshAllNow lets a refresh interval pass.

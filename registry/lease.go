@@ -2,25 +2,24 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
 )
 
-// Lease is this node's claim of an address, from Claim until Release. It is
+// Lease is this node's claim of an address, from ClaimAsync until Release. It is
 // meant to be embedded by value in what the caller keeps for the address. Its
-// zero value is ready for Claim, and so is a lease whose Claim failed; it must
+// zero value is ready for a claim, and so is a lease whose claim failed; it must
 // not be copied, nor claimed while it is held.
 type Lease struct {
-	// Written by Claim before anybody else sees the lease.
+	// Written by ClaimAsync before anybody else sees the lease.
 	address string
 	number  uint64 // the token
 
 	// Guarded by Registry.mu.
 	index int32 // in its slot of the wheel
 	slot  int16 // of the wheel
-	held  bool  // between a successful Claim and Release or Taken
+	held  bool  // between a successful claim and Release or Taken
 }
 
 // Address returns what was claimed.
@@ -37,48 +36,24 @@ type Owner struct {
 	Token  string // of the claim that wrote the entry
 }
 
-// Claim makes this node an owner of address and keeps l refreshed until
-// Release. It returns the other owners, some of which may be dead; under
-// Replace they have been removed already and must be told; under Reject a live
-// other owner makes it fail with ErrHeld (dead ones are pruned and claimed
-// over). While the registry is not settled it waits, and claims again, so that
-// no owner is missed; if ctx ends before, the error wraps ErrUnsettled. On any
-// error the entry, if it was written, is released.
-func (r *Registry) Claim(ctx context.Context, l *Lease, address string) (others []Owner, err error) {
-	type answer struct {
-		others []Owner
-		err    error
-	}
-	answers := make(chan answer, 1)
-	deadline, _ := ctx.Deadline()
-	cl := &claim{deadline: deadline, gone: ctx.Done(), claimed: func(others []Owner, err error) { answers <- answer{others, err} }}
-	r.beginClaim(cl, l, address)
-	select {
-	case a := <-answers:
-		return a.others, a.err
-	case <-ctx.Done():
-		if r.committer.giveUp(cl) {
-			return nil, cl.failure(ctx.Err())
-		}
-		a := <-answers // on its way
-		return a.others, a.err
-	}
-}
-
-// ClaimAsync begins a claim and returns at once. claimed is called exactly once,
-// with what Claim would have returned, from a goroutine of the registry or before
-// ClaimAsync returns; it must not block. A claim that can't be sent, or must be
-// repeated, before the deadline fails; one that is under way then has its answer
-// still, in the time that a round trip may take. A zero deadline is none. Until
-// claimed is called, l must be left alone; to release it then is not too late.
+// ClaimAsync makes this node an owner of address and keeps l refreshed until
+// Release. It returns at once; claimed is called exactly once, from a goroutine of
+// the registry or before ClaimAsync returns, and must not block. Until then l must be
+// left alone; to release it in claimed is not too late.
+//
+// claimed gets the other owners, some of which may be dead; under Replace they have
+// been removed already and must be told; under Reject a live other owner makes the
+// claim fail with ErrHeld (dead ones are pruned and claimed over). While the registry
+// is not settled the claim waits, and is made again, so that no owner is missed. On
+// any error the entry, if it was written, is released.
+//
+// A claim that can't be sent, or must be repeated, before the deadline fails, with
+// ErrUnsettled if that is why; one that is under way then has its answer still, in the
+// time that a round trip may take. A zero deadline is none.
 func (r *Registry) ClaimAsync(deadline time.Time, l *Lease, address string, claimed func(others []Owner, err error)) {
-	r.beginClaim(&claim{deadline: deadline, claimed: claimed}, l, address)
-}
-
-func (r *Registry) beginClaim(cl *claim, l *Lease, address string) {
 	l.address, l.number = address, r.tokens.Add(1)
-	cl.lease, cl.address, cl.number = l, address, l.number
-	cl.rule, cl.answered = r.opts.Duplicates, (*Registry).claimAnswered
+	cl := &claim{lease: l, address: address, number: l.number, rule: r.opts.Duplicates, deadline: deadline,
+		answered: (*Registry).claimAnswered, claimed: claimed}
 	if err := r.committer.claim(cl); err != nil {
 		r.failClaim(cl, err)
 	}
@@ -92,16 +67,13 @@ func (r *Registry) claimAnswered(cl *claim) {
 		r.failClaim(cl, cl.err)
 	case cl.verdict == written && r.admit(cl):
 		cl.claimed(cl.others, nil)
-	case !cl.over.Load():
+	default:
 		r.repeatClaim(cl)
 	}
 }
 
 // failClaim ends a claim with an error and releases what it wrote.
 func (r *Registry) failClaim(cl *claim, err error) {
-	if errors.Is(err, errGivenUp) || !cl.over.CompareAndSwap(false, true) {
-		return // Claim itself ends it
-	}
 	if cl.wrote {
 		r.committer.release(release{address: cl.address, number: cl.number, doubtful: cl.err != nil})
 	}
@@ -114,7 +86,7 @@ func (r *Registry) failClaim(cl *claim, err error) {
 func (r *Registry) repeatClaim(cl *claim) {
 	settled := r.stillSettled(cl)
 	if !settled {
-		cl.unsettled.Store(true)
+		cl.unsettled = true
 	}
 	if r.repeating.Add(1) > maxWaitingClaims {
 		r.repeating.Add(-1)
@@ -143,7 +115,7 @@ func (r *Registry) clearWay(cl *claim, settled bool) error {
 	defer cancel()
 	switch {
 	case !settled:
-		return r.awaitSettled(ctx, cl)
+		return r.awaitSettled(ctx, cl.master)
 	case cl.verdict == refused:
 		return r.pruneDead(ctx, cl.address, cl.others)
 	}
@@ -171,12 +143,11 @@ func (r *Registry) pruneDead(ctx context.Context, address string, owners []Owner
 
 // admit begins to refresh the lease of a claim, if the epoch that the claim was
 // made in is settled and still the last one seen. Else the entry may be lost
-// already, and the verification that follows would not know of it. It ends the
-// claim, unless it was given up.
+// already, and the verification that follows would not know of it.
 func (r *Registry) admit(cl *claim) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.settledIn(cl.master, cl.epoch) || !cl.over.CompareAndSwap(false, true) {
+	if !r.settledIn(cl.master, cl.epoch) {
 		return false
 	}
 	r.wheel.add(cl.lease)

@@ -11,13 +11,6 @@ import (
 // maxTags bounds the search for a hash tag on each master of a Cluster.
 const maxTags = 1 << 14
 
-// Sharded tells whether c is a Cluster, where private channels are sharded
-// channels.
-func Sharded(c redis.UniversalClient) bool {
-	_, ok := c.(*redis.ClusterClient)
-	return ok
-}
-
 // masters knows the Redis masters. Each has a tag that names its epoch: "0"
 // outside Cluster, there the smallest number whose epoch key lies on it.
 type masters struct {

@@ -149,7 +149,7 @@ func TestReleasesBeyondTheBoundAreLeftToTheTTL(t *testing.T) {
 		t.Errorf("%v releases dropped, want 3", n)
 	}
 	r.committer.claims = make([]*claim, maxWaitingClaims)
-	_, err = r.Claim(t.Context(), new(Lease), "alice")
+	_, err = (&testNode{Registry: r, t: t}).claimBy(time.Time{}, new(Lease), "alice")
 	wantError(t, err, errBusy)
 	if n := len(r.committer.releases); n != maxWaitingReleases {
 		t.Errorf("%d releases wait: a claim that was not sent is released", n)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -230,10 +231,7 @@ func claimMany(a *testNode, n int) []*Lease {
 	base := a.tokens.Load()
 	for i := range leases {
 		leases[i] = new(Lease)
-		go func() {
-			_, err := a.Claim(a.t.Context(), leases[i], fmt.Sprintf("client-%d-%d", base, i))
-			errs <- err
-		}()
+		a.ClaimAsync(time.Time{}, leases[i], fmt.Sprintf("client-%d-%d", base, i), func(_ []Owner, err error) { errs <- err })
 	}
 	for range n {
 		must(a.t, <-errs)

@@ -1,0 +1,140 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	redisStartTime = 10 * time.Second
+	// redisPorts is how many ports are tried: another process may take a free one
+	// before the server does.
+	redisPorts = 3
+)
+
+// ErrNoRedis says that neither redis-server nor valkey-server is installed.
+var ErrNoRedis = errors.New("neither redis-server nor valkey-server is installed")
+
+// Redis is a server that keeps nothing on disk.
+type Redis struct {
+	*Process
+	Name    string // redis-server or valkey-server
+	Version string
+	Addr    string // host:port
+	URL     string // redis://host:port
+
+	path string
+	args []string
+}
+
+// StartRedis starts redis-server, or else valkey-server, on a free port of
+// 127.0.0.1 and returns once it answers. It works in dir, which must exist. args
+// are further arguments of the server, such as "--maxmemory", "2mb".
+func StartRedis(ctx context.Context, dir string, args ...string) (*Redis, error) {
+	for _, name := range []string{"redis-server", "valkey-server"} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			continue
+		}
+		r := &Redis{Name: name, path: path}
+		for range redisPorts {
+			if err = r.startSomewhere(ctx, dir, args); !errors.Is(err, errEndedAtOnce) {
+				break
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("start %s: %w", name, err)
+		}
+		return r, nil
+	}
+	return nil, ErrNoRedis
+}
+
+func (r *Redis) startSomewhere(ctx context.Context, dir string, args []string) error {
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	r.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	r.URL = "redis://" + r.Addr
+	r.args = append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1",
+		"--save", "", "--appendonly", "no", "--dir", dir}, args...)
+	return r.start(ctx)
+}
+
+// Kill ends the server that runs now.
+func (r *Redis) Kill() { r.Process.Kill() }
+
+// Stop asks the server that runs now to end, and insists when ctx ends.
+func (r *Redis) Stop(ctx context.Context) { r.Process.Stop(ctx) }
+
+// Restart kills the server if it runs, and starts it again: empty, on the same
+// address. No other goroutine may use the server meanwhile.
+func (r *Redis) Restart(ctx context.Context) error {
+	r.Kill()
+	if err := r.start(ctx); err != nil {
+		return fmt.Errorf("start %s again: %w", r.Name, err)
+	}
+	return nil
+}
+
+func (r *Redis) start(ctx context.Context) (err error) {
+	if r.Process, err = startProcess(exec.Command(r.path, r.args...)); err != nil {
+		return err
+	}
+	if r.Version, err = r.awaitVersion(ctx); err != nil {
+		r.Kill()
+	}
+	return err
+}
+
+var versionLine = regexp.MustCompile(`(?m)^(?:valkey|redis)_version:(\S+)`)
+
+// awaitVersion returns the server's version once it answers.
+func (r *Redis) awaitVersion(ctx context.Context) (string, error) {
+	client := redis.NewClient(&redis.Options{Addr: r.Addr, DisableIdentity: true,
+		ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1})
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, redisStartTime)
+	defer cancel()
+	for {
+		info, err := client.Info(ctx, "server").Result()
+		if err == nil {
+			return lastMatch(versionLine, info), nil
+		}
+		select {
+		case <-r.Exited():
+			return "", errEndedAtOnce
+		case <-ctx.Done():
+			return "", fmt.Errorf("it does not answer: %w", err)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// lastMatch finds Valkey's own version behind the one of Redis that it is
+// compatible with.
+func lastMatch(re *regexp.Regexp, text string) string {
+	all := re.FindAllStringSubmatch(text, -1)
+	if len(all) == 0 {
+		return ""
+	}
+	return all[len(all)-1][1]
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}

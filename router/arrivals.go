@@ -95,6 +95,9 @@ func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, within
 			in.dropped(dropMalformed)
 			return 0, lazyAck
 		}
+		if in.arrival.Confirm {
+			r.cameFrom(h.from, in.arrival.ID.Origin)
+		}
 		if in.arrival.flags&flagReceipt != 0 {
 			return in.message(h, from, &in.arrival), receiptAck
 		}
@@ -108,8 +111,10 @@ func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, within
 		return 0, 0
 	case kindReceipt:
 		id := MessageID{Origin: body.uint64(), Count: body.uvarint()}
-		if o := body.byte(); !body.bad && o < outcomes {
-			r.receipt(id, Outcome(o))
+		if o, client := body.byte(), body.str(); !body.bad && o < outcomes {
+			r.mu.Lock()
+			r.receipt(id, Outcome(o), client)
+			r.unlock()
 		}
 	case kindProbe:
 		if h.from == r.opts.NodeID {
@@ -132,10 +137,20 @@ func (in *inbox) message(h *header, from *inlink, a *arrival) refusal {
 	case from != nil && !from.admits(a):
 		return refusedJoining // not "not here": the entry may be good
 	}
+	if a.content != 0 && !r.repeats.delivers(a.From, a.content, a.ID) {
+		in.dropped(dropRepeated)
+		if from == nil {
+			r.reply(h.from, a, fateDelivered)
+		}
+		return 0
+	}
 	f := r.deliverHere(&a.Message, a.believed, time.UnixMicro(a.accepted), in.now)
 	switch f {
 	case fateDelivered:
 		in.recent.add(a.ID)
+		if a.content != 0 && !a.Droppable { // which may be dropped yet
+			r.repeats.delivered(a.From, a.content, a.ID)
+		}
 	case fateNotHere:
 		r.m.WastedDeliveries.Inc()
 	case fateStale:

@@ -36,7 +36,7 @@ func (w *broadcast) send(p *pending) {
 	w.batch = p.encode(w.batch, true)
 	w.r.published[kindMessage].Inc()
 	w.count++
-	w.r.track(p)
+	w.r.awaitReceipt(p)
 	w.asked = append(w.asked, p)
 	w.r.post()
 }
@@ -85,7 +85,7 @@ func (w subscribe) send(p *pending) {
 	}
 	payload := p.encode(appendHeader(nil, &header{from: r.opts.NodeID}), true)
 	r.published[kindMessage].Inc()
-	r.track(p)
+	r.awaitReceipt(p)
 	r.posts = append(r.posts, post{channel: r.keys.Client(p.To), payload: payload, envelopes: 1, then: func(n int64, err error) {
 		switch {
 		case err != nil: // unknown until the deadline
@@ -110,53 +110,6 @@ func (r *Router) room(p *pending) bool {
 	return true
 }
 
-// track waits for the receipt of a baseline's message, if somebody asked for it.
-func (r *Router) track(p *pending) {
-	if p.Receipt {
-		r.receipts[p.ID] = p
-	}
-}
-
-// receipt takes a receiving node's answer to a baseline's message.
-func (r *Router) receipt(id MessageID, o Outcome) {
-	r.mu.Lock()
-	defer r.unlock()
-	if p := r.receipts[id]; p != nil && (o == Delivered || o == Overloaded) {
-		p.conclude(r, o)
-	}
-}
-
-// reply answers a baseline's message to its sender's node, over the link there.
-func (r *Router) reply(node string, a *arrival, f fate) {
-	if a.flags&flagReceipt == 0 || f != fateDelivered && f != fateOverloaded {
-		return
-	}
-	o := Delivered
-	if f == fateOverloaded {
-		o = Overloaded
-	}
-	if node == r.opts.NodeID {
-		r.receipt(a.ID, o)
-		return
-	}
-	r.mu.Lock()
-	defer r.unlock()
-	r.linkTo(node).push(r, item{cargo: &answer{a.ID, o}})
-	r.arm(r.now().Add(firstResend))
-}
-
-// answer is a baseline's receipt on its way to the sender's node. If the link's
-// window is full it is dropped, and the sender says timeout.
-type answer struct {
-	id      MessageID
-	outcome Outcome
-}
-
-func (a *answer) encode(b []byte, _ bool) []byte { return appendReceipt(b, a.id, a.outcome) }
-func (*answer) kind() kind                       { return kindReceipt }
-
-func (a *answer) settle(*Router, registry.Owner, fate) {}
-
 // receiptTime is how long the receipt of a published message may take before the
 // registry is asked whether anybody can have got it.
 const receiptTime = 20 * time.Millisecond
@@ -167,7 +120,7 @@ const receiptTime = 20 * time.Millisecond
 func (r *Router) awaitReceipts(published ...*pending) {
 	for _, p := range published {
 		if !p.Receipt {
-			p.conclude(r, Unconfirmed)
+			p.conclude(r, Published)
 		}
 		if p.listed.in {
 			now := r.now()
@@ -189,7 +142,7 @@ func (r *Router) overdue(now time.Time) {
 	var late []*pending
 	n := 0
 	for ; n < len(r.awaited) && now.Sub(r.awaited[n].since) >= receiptTime; n++ {
-		if p := r.awaited[n].p; p.listed.in {
+		if p := r.awaited[n].p; p.listed.in && !p.delivered {
 			late = append(late, p)
 		}
 	}

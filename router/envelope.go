@@ -16,9 +16,9 @@ import (
 //	           believed:8 str(from) str(to) str(data) extension*
 //	claimed  = str(address) more*
 //	replaced = str(address) str(token) more*
-//	receipt  = origin:8 uvarint(count) outcome:1 more*
+//	receipt  = origin:8 uvarint(count) outcome:1 str(client) more*
 //	probe    = uvarint(count) more*
-//	extension = tag:1 str(value)
+//	extension = tag:1 str(value); tag 1: content:8
 //	str      = uvarint(len) bytes
 //
 // Fixed-size numbers are little-endian. link is the sender's random name for
@@ -40,7 +40,7 @@ const (
 	kindMessage              // a message for an address
 	kindClaimed              // the sender owns the address too, from now on
 	kindReplaced             // the sender has taken the address over
-	kindReceipt              // a baseline's answer to one message
+	kindReceipt              // what became of one message, beside the acknowledgement
 	kindProbe                // a node's proof that it hears itself
 
 	kinds = iota
@@ -50,9 +50,15 @@ var kindNames = [kinds]string{"void", "message", "claimed", "replaced", "receipt
 
 // Flags of a message.
 const (
-	flagFirst   = 1 << 0 // follows no unanswered message for this address
-	flagReceipt = 1 << 1 // somebody waits for the outcome
+	flagFirst     = 1 << 0 // follows no unanswered message for this address
+	flagReceipt   = 1 << 1 // somebody waits for the outcome
+	flagConfirm   = 1 << 2 // the receiver is asked to acknowledge
+	flagDroppable = 1 << 3 // a slow receiver's queue may drop it
 )
+
+// tagContent marks the extension that says what a repeat of the message would have
+// in common with it (repeats.go).
+const tagContent = 1
 
 // maxHops bounds how often a message is sent to owners that may be stale.
 const maxHops = 4
@@ -129,9 +135,12 @@ func uvarintLen(n uint64) int {
 func strLen(n int) int { return uvarintLen(uint64(n)) + n }
 
 // appendMessage appends m as an envelope.
-func appendMessage(b []byte, m *Message, flags, hops byte, accepted int64, believed ownerSet) []byte {
+func appendMessage(b []byte, m *Message, flags, hops byte, accepted int64, believed ownerSet, content uint64) []byte {
 	size := 1 + 2 + 8 + uvarintLen(m.ID.Count) + uvarintLen(uint64(accepted)) + 8 +
 		strLen(len(m.From)) + strLen(len(m.To)) + strLen(len(m.Data))
+	if content != 0 {
+		size += 1 + strLen(8)
+	}
 	b = binary.AppendUvarint(b, uint64(size))
 	b = append(b, byte(kindMessage), flags, hops)
 	b = binary.LittleEndian.AppendUint64(b, m.ID.Origin)
@@ -140,7 +149,12 @@ func appendMessage(b []byte, m *Message, flags, hops byte, accepted int64, belie
 	b = binary.LittleEndian.AppendUint64(b, uint64(believed))
 	b = appendStr(b, m.From)
 	b = appendStr(b, m.To)
-	return appendStr(b, m.Data)
+	b = appendStr(b, m.Data)
+	if content != 0 {
+		b = append(b, tagContent, 8)
+		b = binary.LittleEndian.AppendUint64(b, content)
+	}
+	return b
 }
 
 func appendVoid(b []byte) []byte { return append(b, 1, byte(kindVoid)) }
@@ -158,12 +172,13 @@ func appendReplaced(b []byte, address, token string) []byte {
 	return appendStr(b, token)
 }
 
-func appendReceipt(b []byte, id MessageID, o Outcome) []byte {
-	b = binary.AppendUvarint(b, uint64(1+8+uvarintLen(id.Count)+1))
+func appendReceipt(b []byte, id MessageID, o Outcome, client string) []byte {
+	b = binary.AppendUvarint(b, uint64(1+8+uvarintLen(id.Count)+1+strLen(len(client))))
 	b = append(b, byte(kindReceipt))
 	b = binary.LittleEndian.AppendUint64(b, id.Origin)
 	b = binary.AppendUvarint(b, id.Count)
-	return append(b, byte(o))
+	b = append(b, byte(o))
+	return appendStr(b, client)
 }
 
 func appendProbe(b []byte, count uint64) []byte {
@@ -294,20 +309,24 @@ type arrival struct {
 	hops     byte
 	accepted int64 // Unix µs
 	believed ownerSet
+	content  uint64 // see repeats
 }
 
 // message reads a message's body. Its strings and data are parts of the body.
 func (e envelope) message() (a arrival, ok bool) {
 	r := reader{rest: e.body}
 	a.flags, a.hops = r.byte(), r.byte()
+	a.Confirm, a.Droppable = a.flags&flagConfirm != 0, a.flags&flagDroppable != 0
 	a.ID = MessageID{Origin: r.uint64(), Count: r.uvarint()}
 	a.accepted = int64(r.uvarint())
 	a.believed = ownerSet(r.uint64())
 	a.From, a.To = r.str(), r.str()
 	a.Data = bytesOf(r.str())
-	for r.rest != "" { // extensions: none is known yet
-		r.byte()
-		r.str()
+	for r.rest != "" {
+		tag, value := r.byte(), reader{rest: r.str()}
+		if tag == tagContent {
+			a.content = value.uint64()
+		}
 	}
 	return a, !r.bad
 }

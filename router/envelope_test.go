@@ -21,10 +21,10 @@ func goldenBatch() []byte {
 	b = appendVoid(b)
 	b = appendMessage(b, &Message{
 		ID: MessageID{Origin: 0xcafe, Count: 513}, From: "alice", To: "bob", Data: []byte(`{"n":1}`),
-	}, flagFirst|flagReceipt, 2, 1_700_000_000_000_000, 0xbe11e7ed)
+	}, flagFirst|flagReceipt|flagConfirm, 2, 1_700_000_000_000_000, 0xbe11e7ed, 0x0102030405060708)
 	b = appendClaimed(b, "bob")
 	b = appendReplaced(b, "bob", "token")
-	b = appendReceipt(b, MessageID{Origin: 1, Count: 2}, Overloaded)
+	b = appendReceipt(b, MessageID{Origin: 1, Count: 2}, Overloaded, "bob")
 	return appendProbe(b, 1000)
 }
 
@@ -62,7 +62,8 @@ func TestBatchIsReadAsWritten(t *testing.T) {
 	wantKind(t, e, kindMessage)
 	a, ok := e.message()
 	if !ok || a.From != "alice" || a.To != "bob" || string(a.Data) != `{"n":1}` || a.hops != 2 ||
-		a.flags != flagFirst|flagReceipt || a.accepted != 1_700_000_000_000_000 || a.ID != (MessageID{0xcafe, 513}) {
+		a.flags != flagFirst|flagReceipt|flagConfirm || a.content != 0x0102030405060708 ||
+		a.accepted != 1_700_000_000_000_000 || a.ID != (MessageID{0xcafe, 513}) {
 		t.Errorf("message %+v, %v", a, ok)
 	}
 	for _, k := range []kind{kindClaimed, kindReplaced, kindReceipt, kindProbe} {
@@ -85,7 +86,7 @@ func TestUnknownFieldsAreSkipped(t *testing.T) {
 	if err != nil || h.from != "a" || h.base != 1 {
 		t.Errorf("header with more fields: %+v, %v", h, err)
 	}
-	m := appendMessage(nil, &Message{From: "a", To: "b", Data: []byte("1")}, 0, 1, 1, 7)
+	m := appendMessage(nil, &Message{From: "a", To: "b", Data: []byte("1")}, 0, 1, 1, 7, 0)
 	m[0] += 4 // tag, length, two bytes
 	m = append(m, 200, 2, 'x', 'y')
 	e := (&reader{rest: string(m)}).next()
@@ -132,7 +133,7 @@ func FuzzBatch(f *testing.F) {
 		for r := (reader{rest: rest}); r.rest != ""; n-- {
 			e := r.next()
 			if a, ok := e.message(); ok && e.kind == kindMessage {
-				again := appendMessage(nil, &a.Message, a.flags, a.hops, a.accepted, a.believed)
+				again := appendMessage(nil, &a.Message, a.flags, a.hops, a.accepted, a.believed, a.content)
 				b, ok := (&reader{rest: string(again)}).next().message()
 				if !ok || b.To != a.To || b.From != a.From || !bytes.Equal(b.Data, a.Data) || b.ID != a.ID {
 					t.Fatalf("%+v became %+v", a, b)

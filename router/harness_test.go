@@ -113,6 +113,7 @@ type testSession struct {
 	mu      sync.Mutex
 	got     []string
 	ids     map[string]int
+	last    Message // without its data
 	evicted error
 	changed chan struct{}
 }
@@ -128,6 +129,8 @@ func (s *testSession) Deliver(m *Message) Outcome {
 	}
 	s.got = append(s.got, string(m.Data))
 	s.ids[m.ID.String()]++
+	s.last = *m
+	s.last.Data = nil
 	s.wake()
 	return Delivered
 }

@@ -24,6 +24,7 @@ const (
 	dropVersion
 	dropUnknownKind
 	dropDuplicate
+	dropRepeated
 	dropGap
 	dropHops
 	dropForeign
@@ -34,7 +35,7 @@ const (
 )
 
 var dropNames = [dropReasons]string{
-	"malformed", "version", "unknown_kind", "duplicate", "gap", "hops", "malformed_json", "not_here",
+	"malformed", "version", "unknown_kind", "duplicate", "repeated", "gap", "hops", "malformed_json", "not_here",
 	"too_many_links",
 }
 

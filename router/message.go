@@ -3,6 +3,7 @@ package router
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -21,6 +22,16 @@ type Message struct {
 	// Receipt says that somebody waits for the outcome. Without it the outcome may
 	// be known a little later, and under the baselines not at all.
 	Receipt bool
+	// Confirm asks for the receiver's own acknowledgement: the outcome is Confirmed
+	// once one of its sessions has given it. It implies Receipt.
+	Confirm bool
+	// Droppable says that a session may drop the message from its queue again to
+	// make room for a later one.
+	Droppable bool
+	// Ref is the sending client's own name for the message, or empty. The router
+	// copies nothing of it. A message with the Ref, To and Data of an earlier one of
+	// the same client is that one, sent again: see Send.
+	Ref []byte
 }
 
 // MessageID names a message in the whole cluster: the sending node's random
@@ -29,6 +40,19 @@ type MessageID struct{ Origin, Count uint64 }
 
 // String returns the ID as clients see it: two hexadecimal numbers.
 func (id MessageID) String() string { return fmt.Sprintf("%x-%x", id.Origin, id.Count) }
+
+// ParseMessageID reads what String returns.
+func ParseMessageID(s string) (id MessageID, err error) {
+	origin, count, _ := strings.Cut(s, "-")
+	id.Origin, err = strconv.ParseUint(origin, 16, 64)
+	if err == nil {
+		id.Count, err = strconv.ParseUint(count, 16, 64)
+	}
+	if err != nil {
+		return MessageID{}, errors.New("a message's ID is two hexadecimal numbers with a '-' between")
+	}
+	return id, nil
+}
 
 // Session is where the router leaves messages for one connection. Its methods
 // are called from the router's goroutines and from those that send, at the same

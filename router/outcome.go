@@ -15,13 +15,17 @@ const (
 	Timeout
 	// Rejected: the message was bad or forbidden.
 	Rejected
-	// Unconfirmed: a baseline delivery published the message and nobody asked
-	// what became of it. The targeted delivery never says so.
-	Unconfirmed
+	// Published: a baseline delivery published the message and nobody asked what
+	// became of it. The targeted delivery never says so.
+	Published
+	// Confirmed: the receiver itself has acknowledged the message. Only who asked
+	// for that is told so; a confirmation that does not come before the deadline
+	// leaves Delivered.
+	Confirmed
 
 	outcomes = iota
 )
 
-var outcomeNames = [outcomes]string{"delivered", "offline", "overloaded", "timeout", "rejected", "unconfirmed"}
+var outcomeNames = [outcomes]string{"delivered", "offline", "overloaded", "timeout", "rejected", "published", "confirmed"}
 
 func (o Outcome) String() string { return outcomeNames[o] }

@@ -11,20 +11,24 @@ import (
 type pending struct {
 	Message
 	done     func(MessageID, Outcome)
+	also     []func(MessageID, Outcome) // those of its repeats
+	content  uint64                     // see repeats; 0: it can't be repeated
 	accepted time.Time
 	deadline time.Time // when it is answered at the latest, a little before its time is over
 	route    *route
 
-	believed ownerSet // whom it was last sent to without a lookup; see ownerSet
-	hops     byte
-	out      int      // owners that have not answered
-	reached  []string // nodes that need not get it again
-	again    bool     // an owner was not the owner: look up afresh
-	joining  bool     // ... because it was just claiming, or its sessions closing
-	full     bool     // an owner was overloaded
-	unknown  bool     // an owner died with it
-	answered bool     // the outcome was told
-	inFlight bool     // counts in its route's out
+	believed  ownerSet // whom it was last sent to without a lookup; see ownerSet
+	hops      byte
+	out       int      // owners that have not answered
+	reached   []string // nodes that need not get it again
+	again     bool     // an owner was not the owner: look up afresh
+	joining   bool     // ... because it was just claiming, or its sessions closing
+	full      bool     // an owner was overloaded
+	unknown   bool     // an owner died with it
+	delivered bool     // and the receiver's confirmation is awaited
+	local     bool     // no other node was asked
+	answered  bool     // the outcome was told
+	inFlight  bool     // counts in its route's out
 
 	listed place[*pending] // in the list of deadlines: neither concluded nor expired
 
@@ -50,6 +54,8 @@ func (r *Router) newPending(m Message, done func(MessageID, Outcome)) *pending {
 	}
 	p.Message, p.done, p.accepted = m, done, r.now()
 	p.ID = r.newID()
+	p.Receipt = m.Receipt || m.Confirm
+	p.content, p.Ref = p.Message.content(), nil
 	return p
 }
 
@@ -84,7 +90,13 @@ func (p *pending) encode(b []byte, first bool) []byte {
 	if p.Receipt {
 		flags |= flagReceipt
 	}
-	return appendMessage(b, &p.Message, flags, p.hops, p.accepted.UnixMicro(), p.believed)
+	if p.Confirm {
+		flags |= flagConfirm
+	}
+	if p.Droppable {
+		flags |= flagDroppable
+	}
+	return appendMessage(b, &p.Message, flags, p.hops, p.accepted.UnixMicro(), p.believed, p.content)
 }
 
 func (p *pending) kind() kind {
@@ -100,6 +112,13 @@ func (p *pending) settle(r *Router, owner registry.Owner, f fate) {
 	switch f {
 	case fateDelivered:
 		p.reached = append(p.reached, owner.NodeID)
+		if p.content != 0 && owner.NodeID == r.opts.NodeID {
+			r.repeats.delivered(p.From, p.content, p.ID)
+		}
+		if p.Confirm {
+			p.delivered = true
+			break
+		}
 		r.answer(p, Delivered)
 	case fateOverloaded:
 		p.reached = append(p.reached, owner.NodeID)
@@ -137,6 +156,28 @@ func (p *pending) settle(r *Router, owner registry.Owner, f fate) {
 	}
 }
 
+// end ends what can be done for p. If an owner has delivered it and its receiver is
+// to confirm that, it waits until the deadline, without its data; else it is
+// concluded with o.
+func (p *pending) end(r *Router, o Outcome) {
+	p.inFlight = false
+	if p.delivered && !p.answered && p.listed.in {
+		p.route = nil
+		r.pending.unload(p)
+		return
+	}
+	p.conclude(r, o)
+	r.reuse(p)
+}
+
+// atLast is p's outcome if it has none at its deadline.
+func (p *pending) atLast() Outcome {
+	if p.delivered {
+		return Delivered
+	}
+	return Timeout
+}
+
 // deadlines is the list of pending messages, the oldest first. All messages of a
 // router live equally long, so the order of acceptance is that of deadlines.
 type deadlines struct {
@@ -153,8 +194,13 @@ func (d *deadlines) remove(p *pending) {
 	if !d.ordered.remove(p) {
 		return
 	}
+	d.unload(p) // a link may hold on to p, as a void number
+}
+
+// unload lets go of p's data.
+func (d *deadlines) unload(p *pending) {
 	d.bytes -= len(p.Data)
-	p.Data = nil // a link may hold on to p, as a void number
+	p.Data = nil
 	if cap(p.room) > maxRoom {
 		p.room = nil
 	}

@@ -185,13 +185,12 @@ func (rt *route) nobody(r *Router) {
 	for _, p := range rt.take() {
 		switch { // it may have been at an owner before
 		case p.full:
-			p.conclude(r, Overloaded)
+			p.end(r, Overloaded)
 		case p.unknown:
-			p.conclude(r, Timeout)
+			p.end(r, Timeout)
 		default:
-			p.conclude(r, Offline)
+			p.end(r, Offline)
 		}
-		r.reuse(p)
 	}
 	rt.ask(r)
 }
@@ -218,8 +217,7 @@ func (p *pending) send(r *Router, owners []registry.Owner, believed ownerSet) {
 	}
 	p.again, p.joining, p.believed = false, false, believed
 	if p.hops == maxHops {
-		p.conclude(r, Timeout)
-		r.reuse(p)
+		p.end(r, Timeout)
 		return
 	}
 	if believed == lookedUp {
@@ -261,11 +259,9 @@ func (rt *route) returned(r *Router, p *pending) {
 		i, _ := slices.BinarySearchFunc(rt.back, p, func(a, b *pending) int { return cmp.Compare(a.ID.Count, b.ID.Count) })
 		rt.back = slices.Insert(rt.back, i, p)
 	case p.full:
-		p.conclude(r, Overloaded)
-		r.reuse(p)
+		p.end(r, Overloaded)
 	default: // delivered was told already; else an owner died with it
-		p.conclude(r, Timeout)
-		r.reuse(p)
+		p.end(r, Timeout)
 	}
 	rt.landed(r)
 }
@@ -323,7 +319,7 @@ func without(list []*pending, p *pending) ([]*pending, int) {
 func (p *pending) conclude(r *Router, o Outcome) {
 	r.answer(p, o)
 	r.pending.remove(p)
-	if p.route == nil {
+	if p.route == nil || p.Confirm {
 		delete(r.receipts, p.ID)
 	}
 }
@@ -334,8 +330,21 @@ func (r *Router) answer(p *pending, o Outcome) {
 		return
 	}
 	p.answered = true
-	r.outcomes[o][pathRemote].Inc()
+	way := pathRemote
+	if p.local {
+		way = pathLocal
+	}
+	r.outcomes[o][way].Inc()
 	if p.done != nil {
 		r.calls = append(r.calls, call{p.done, p.ID, o})
 	}
+	if p.content == 0 {
+		return
+	}
+	r.repeats.end(p, o)
+	for _, done := range p.also {
+		r.outcomes[o][way].Inc()
+		r.calls = append(r.calls, call{done, p.ID, o})
+	}
+	p.also = nil
 }

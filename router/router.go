@@ -102,13 +102,15 @@ type Router struct {
 	links    map[string]*link
 	dead     map[string]struct{}
 	pending  deadlines
-	receipts map[MessageID]*pending // a baseline's messages that wait for theirs
-	awaited  []awaited              // those of them that were published
-	unused   []*pending             // for the next messages
-	lookups  []*route               // for the next commit
-	outgoing []*link                // with something to publish
-	posts    []post                 // of the baselines
-	posted   int                    // bytes of data in what the baselines have queued
+	receipts map[MessageID]*pending // messages whose receipts are envelopes
+	origins  map[uint64]string      // which nodes' messages carry which origin
+	repeats  *repeats
+	awaited  []awaited  // those of them that were published
+	unused   []*pending // for the next messages
+	lookups  []*route   // for the next commit
+	outgoing []*link    // with something to publish
+	posts    []post     // of the baselines
+	posted   int        // bytes of data in what the baselines have queued
 	later    []later
 	sweepAt  time.Time // when the sweeper looks next; zero: nothing waits
 	scratch  []byte
@@ -140,7 +142,7 @@ func New(opts Options) (*Router, error) {
 		work: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
 		prunes: make(chan staleEntry, maxPrunes),
 		routes: make(map[string]*route), links: make(map[string]*link),
-		dead: make(map[string]struct{}), receipts: make(map[MessageID]*pending),
+		dead: make(map[string]struct{}), receipts: make(map[MessageID]*pending), origins: make(map[uint64]string), repeats: newRepeats(),
 	}
 	_, r.sharded = opts.Redis.(*redis.ClusterClient)
 	if _, ok := opts.Redis.(*redis.Client); ok {
@@ -231,7 +233,7 @@ func (r *Router) Stop(ctx context.Context) error {
 	r.tasks.wait()
 	r.mu.Lock()
 	for p := r.pending.oldest; p != nil; p = r.pending.oldest {
-		p.conclude(r, Timeout)
+		p.conclude(r, p.atLast())
 	}
 	for _, l := range r.links {
 		if !l.in.due.IsZero() {

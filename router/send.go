@@ -6,16 +6,33 @@ package router
 // from a goroutine of the router or before Send returns, and must not block. What
 // Send queues leaves with the next Flush.
 //
+// With Ref, a message that a client sends again while the first is under way, or
+// after it was delivered, is not delivered twice: done gets the first one's ID and
+// outcome.
+//
 // A message is Overloaded at once if the messages without outcome would have
 // more than MaxPendingBytes, or be more than 262,144.
 func (r *Router) Send(m Message, done func(MessageID, Outcome)) {
 	r.mu.Lock()
 	p := r.newPending(m, done)
+	if r.repeated(p) {
+		r.release()
+		return
+	}
 	o, path, now := r.sendNow(p)
-	if !now {
+	switch {
+	case !now:
 		r.accept(p)
 		r.release()
 		return
+	case p.Confirm && o == Delivered:
+		p.local = true
+		r.awaitConfirmation(p)
+		r.release()
+		return
+	}
+	if p.content != 0 {
+		r.repeats.end(p, o)
 	}
 	id := p.ID
 	r.reuse(p)
@@ -65,10 +82,26 @@ func (r *Router) sendNow(p *pending) (o Outcome, way path, now bool) {
 func (r *Router) accept(p *pending) {
 	p.room = append(p.room[:0], p.Data...)
 	p.Data = p.room
+	r.keep(p)
+	if p.Confirm {
+		r.awaitReceipt(p)
+	}
+	r.way.send(p)
+}
+
+// keep bounds the time until p has its outcome.
+func (r *Router) keep(p *pending) {
 	p.deadline = p.accepted.Add(r.opts.MessageTimeout - min(earliness, r.opts.MessageTimeout/4))
 	r.pending.add(p)
 	r.arm(p.deadline)
-	r.way.send(p)
+}
+
+// awaitConfirmation keeps a message that was delivered here until its receiver
+// confirms it.
+func (r *Router) awaitConfirmation(p *pending) {
+	p.Data, p.route, p.delivered = nil, nil, true
+	r.keep(p)
+	r.awaitReceipt(p)
 }
 
 func (r *Router) newID() MessageID { return MessageID{Origin: r.origin, Count: r.count.Add(1)} }

@@ -69,7 +69,7 @@ func (r *Router) sweepOnce() {
 // expire answers a message whose deadline has come. What is on its way stays on
 // its links, as void numbers; what waits on its route is forgotten there.
 func (r *Router) expire(p *pending) {
-	p.conclude(r, Timeout)
+	p.conclude(r, p.atLast())
 	if p.route != nil {
 		p.route.forget(r, p)
 	}

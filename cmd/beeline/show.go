@@ -109,7 +109,7 @@ func (s *show) await(ctx context.Context, from *demoClient, to string) (steps []
 }
 
 func wentThere(outcome string) bool {
-	return outcome == router.Delivered.String() || outcome == router.Unconfirmed.String()
+	return outcome == router.Delivered.String() || outcome == router.Published.String()
 }
 
 // observe makes a step of what a client received.

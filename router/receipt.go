@@ -1,0 +1,115 @@
+package router
+
+import (
+	"strings"
+
+	"github.com/beeline-ws/beeline/registry"
+)
+
+// Most receipts are links' acknowledgements. Those that are not travel as an
+// envelope of their own to the node that sent the message: a client's confirmation,
+// the news that a queued message was dropped, and under the baselines, which number
+// nothing, every answer.
+
+// answer is such a receipt on its way. If the link's window is full it is dropped,
+// and the sender is told at the deadline what it knows then.
+type answer struct {
+	id      MessageID
+	outcome Outcome
+	client  string // the message's receiver
+}
+
+func (a *answer) encode(b []byte, _ bool) []byte { return appendReceipt(b, a.id, a.outcome, a.client) }
+func (*answer) kind() kind                       { return kindReceipt }
+
+func (a *answer) settle(*Router, registry.Owner, fate) {}
+
+// Confirm takes the word of client, that has a session here, that it has received
+// the message. It leaves with the next Flush. A word about a message that was not
+// for client, or that has its outcome already, changes nothing.
+func (r *Router) Confirm(client string, id MessageID) {
+	r.mu.Lock()
+	defer r.release()
+	r.report(client, id, Confirmed)
+}
+
+// Drop takes back that a message with Confirm was delivered: the session of client
+// that it was queued to has dropped it. Its outcome is Overloaded, unless another
+// session confirms it first.
+func (r *Router) Drop(client string, id MessageID) {
+	r.mu.Lock()
+	defer r.unlock()
+	r.report(client, id, Overloaded)
+}
+
+// report has the node that sent a message to client know what became of it.
+func (r *Router) report(client string, id MessageID, o Outcome) {
+	if id.Origin == r.origin {
+		r.receipt(id, o, client)
+		return
+	}
+	if node := r.origins[id.Origin]; node != "" {
+		r.answerTo(node, &answer{id, o, client})
+	}
+}
+
+func (r *Router) answerTo(node string, a *answer) {
+	r.linkTo(node).push(r, item{cargo: a})
+	r.arm(r.now().Add(firstResend))
+}
+
+// cameFrom notes which node gives its messages IDs of that origin: confirmations go
+// there. Nodes that are gone fall out when there are more than maxLinks.
+func (r *Router) cameFrom(node string, origin uint64) {
+	r.mu.Lock()
+	defer r.release()
+	if r.origins[origin] == node {
+		return
+	}
+	if len(r.origins) >= maxLinks {
+		clear(r.origins)
+	}
+	r.origins[origin] = strings.Clone(node)
+}
+
+// awaitReceipt waits for the receipt of a message if somebody asked for it.
+func (r *Router) awaitReceipt(p *pending) {
+	if p.Receipt {
+		r.receipts[p.ID] = p
+	}
+}
+
+// receipt takes an answer to a message. It is called with mu held.
+func (r *Router) receipt(id MessageID, o Outcome, client string) {
+	p := r.receipts[id]
+	if p == nil || p.To != client {
+		return
+	}
+	switch {
+	case o == Delivered && p.Confirm:
+		p.delivered = true
+	case o == Delivered || o == Overloaded || o == Confirmed && p.Confirm:
+		r.answer(p, o)
+		if p.route == nil {
+			p.conclude(r, o)
+		}
+	}
+}
+
+// reply answers a baseline's message to its sender's node, over the link there.
+func (r *Router) reply(node string, a *arrival, f fate) {
+	if a.flags&flagReceipt == 0 || f != fateDelivered && f != fateOverloaded {
+		return
+	}
+	o := Delivered
+	if f == fateOverloaded {
+		o = Overloaded
+	}
+	r.mu.Lock()
+	defer r.unlock()
+	if node == r.opts.NodeID {
+		r.receipt(a.ID, o, a.To)
+		return
+	}
+	r.answerTo(node, &answer{a.ID, o, strings.Clone(a.To)})
+}

@@ -1,0 +1,95 @@
+package router
+
+import (
+	"strconv"
+	"testing"
+	"time"
+)
+
+// repeat sends data to bob under a name of the sender's.
+func (n *testNode) repeat(from, ref, data string) <-chan Outcome {
+	out := make(chan Outcome, 2)
+	m := Message{From: from, To: "bob", Data: []byte(data), Ref: []byte(ref)}
+	n.Send(m, func(_ MessageID, o Outcome) { out <- o })
+	return out
+}
+
+func TestRepeatIsDeliveredOnce(t *testing.T) {
+	eachDelivery(t, func(t *testing.T, c *cluster) {
+		bob := c.node(1).connect("bob")
+		for _, n := range c.nodes { // the sender goes from node to node
+			n.want(n.repeat("alice", "1", "once"), Delivered)
+			n.want(n.repeat("alice", "1", "once"), Delivered)
+		}
+		c.node(0).want(c.node(0).repeat("alice", "2", "another name"), Delivered)
+		c.node(0).want(c.node(0).repeat("alice", "1", "another text"), Delivered)
+		c.node(0).want(c.node(0).repeat("carol", "1", "once"), Delivered)
+		bob.wantGot("once", "another name", "another text", "once")
+	})
+}
+
+// The receiver has moved, but the sender's node remembers.
+func TestRepeatAfterTheReceiverMoved(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	bob := c.node(1).connect("bob")
+	c.node(0).want(c.node(0).repeat("alice", "1", "once"), Delivered)
+	bob.leave()
+	bob = c.node(2).connect("bob")
+	c.node(0).want(c.node(0).repeat("alice", "1", "once"), Delivered)
+	c.node(0).want(c.node(0).repeat("alice", "2", "next"), Delivered)
+	bob.wantGot("next")
+}
+
+func TestRepeatOfAFailureIsAnotherTry(t *testing.T) {
+	c := newCluster(t, 2, nil)
+	c.node(0).want(c.node(0).repeat("alice", "1", "hello"), Offline)
+	bob := c.node(1).connect("bob")
+	bob.full.Store(true)
+	c.node(0).want(c.node(0).repeat("alice", "1", "hello"), Overloaded)
+	bob.full.Store(false)
+	c.node(0).want(c.node(0).repeat("alice", "1", "hello"), Delivered)
+	bob.wantGot("hello")
+}
+
+// Both the first and its repeats get the one outcome, which comes later.
+func TestRepeatWhileTheFirstIsUnderWay(t *testing.T) {
+	c := newCluster(t, 2, nil)
+	bob := c.node(1).connect("bob")
+	c.node(1).in.reset()
+	first, second := c.node(0).repeat("alice", "1", "hello"), c.node(0).repeat("alice", "1", "hello")
+	c.node(0).want(first, Delivered)
+	c.node(0).want(second, Delivered)
+	bob.wantGot("hello")
+	wantNothingPending(t, c)
+}
+
+func TestRepeatsAreForgottenInTheEnd(t *testing.T) {
+	r := newRepeats()
+	for i := range 2*maxRepeats + 1 {
+		r.delivered("alice", uint64(i+1), MessageID{1, uint64(i)})
+	}
+	if !r.delivers("alice", 1, MessageID{2, 1}) {
+		t.Error("the oldest is still remembered")
+	}
+	if r.delivers("alice", maxRepeats+2, MessageID{2, 1}) {
+		t.Error("one of the last is not remembered")
+	}
+	if !r.delivers("bob", maxRepeats+2, MessageID{2, 1}) {
+		t.Error("another sender's message counts as a repeat")
+	}
+	if n := len(r.young) + len(r.old); n > 2*maxRepeats {
+		t.Errorf("%d are kept", n)
+	}
+}
+
+func BenchmarkRepeats(b *testing.B) {
+	r := newRepeats()
+	m := Message{From: "alice", To: "bob", Data: make([]byte, 128), Ref: []byte("12345678")}
+	p := &pending{Message: m, accepted: time.Now()}
+	for i := range b.N {
+		p.Ref = strconv.AppendInt(p.Ref[:0], int64(i), 10)
+		p.content, p.ID.Count = p.Message.content(), uint64(i)
+		r.begin(p)
+		r.end(p, Delivered)
+	}
+}

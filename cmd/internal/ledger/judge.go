@@ -1,0 +1,229 @@
+package ledger
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// judge applies the rules. It holds the ledger's lock.
+type judge struct {
+	*lives
+	ledger  *Ledger
+	verdict *Verdict
+}
+
+// Judge tells what is wrong with everything that was written down. It is called
+// when nothing is on its way any more.
+func (l *Ledger) Judge(rules Rules) *Verdict {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	j := judge{
+		lives:  &lives{rules: rules, outages: l.outages, byOwner: l.sessions},
+		ledger: l,
+		verdict: &Verdict{
+			Messages: len(l.messages),
+			Receipts: make(map[string]int), Ends: make(map[string]int), Excused: make(map[Excuse]int),
+		},
+	}
+	j.countSessions()
+	for _, m := range l.messages {
+		j.verdict.Repeats += len(m.attempts) - 1
+		j.verdict.Received += len(m.receptions)
+		j.receptions(m)
+		for i := range m.attempts {
+			j.attempt(m, &m.attempts[i])
+		}
+	}
+	j.order()
+	j.strangers()
+	slices.SortStableFunc(j.verdict.Violations, func(a, b Violation) int { return a.At.Compare(b.At) })
+	return j.verdict
+}
+
+func (j *judge) countSessions() {
+	for _, list := range j.byOwner {
+		for _, s := range list {
+			if s.welcomed.IsZero() {
+				j.verdict.NoSession++
+				continue
+			}
+			j.verdict.Sessions++
+			j.verdict.Ends[s.how]++
+		}
+	}
+}
+
+func (j *judge) blame(v Violation) { j.verdict.Violations = append(j.verdict.Violations, v) }
+
+// receptions finds what arrived more than once. A message that was sent again may
+// arrive at two sessions, if the nodes that remembered it are gone; at one session
+// it may not.
+func (j *judge) receptions(m *Message) {
+	for i, r := range m.receptions {
+		before := m.receptions[:i]
+		same := slices.ContainsFunc(before, func(other reception) bool { return other.session == r.session })
+		switch {
+		case same:
+			j.blame(Violation{Kind: Duplicated, At: r.at, What: "twice at one session", message: m, session: r.session})
+		case i > 0 && len(m.attempts) == 1:
+			j.blame(Violation{Kind: Duplicated, At: r.at, What: "at two sessions, sent once", message: m, session: r.session})
+		}
+	}
+}
+
+// attempt judges the receipts of one sending.
+func (j *judge) attempt(m *Message, a *attempt) {
+	if len(a.receipts) == 0 {
+		j.unanswered(m, a)
+		return
+	}
+	for _, r := range a.receipts[1:] {
+		j.blame(Violation{
+			Kind: WronglyReceipted, At: r.at, message: m, session: r.session,
+			What: fmt.Sprintf("a second receipt, %s after %s", r.outcome, a.receipts[0].outcome),
+		})
+	}
+	r := a.receipts[0]
+	j.verdict.Receipts[r.outcome]++
+	if took := r.at.Sub(a.at) - j.standstill(a.session.node, a.at, r.at); took > j.rules.Deadline+j.rules.Slack {
+		j.blame(Violation{Kind: Unanswered, At: r.at, What: "answered late", message: m, session: a.session})
+	}
+	switch r.outcome {
+	case "timeout":
+	case "confirmed":
+		if !m.confirm {
+			j.wrong(m, r, "confirmed, which was not asked for")
+		}
+		if len(m.receptions) == 0 {
+			j.blame(Violation{Kind: Lost, At: r.at, What: "confirmed, never received", message: m})
+		}
+	case "delivered":
+		j.delivered(m, a, r)
+	case "offline":
+		j.offline(m, a, r)
+	case "overloaded", "rejected":
+		j.notDelivered(m, r)
+	default:
+		j.wrong(m, r, "an unknown outcome: "+r.outcome)
+	}
+}
+
+func (j *judge) wrong(m *Message, r receipt, what string) {
+	j.blame(Violation{Kind: WronglyReceipted, At: r.at, What: what, message: m, session: r.session})
+}
+
+func (j *judge) unanswered(m *Message, a *attempt) {
+	due := a.at.Add(j.rules.Deadline + j.rules.Slack)
+	for range 3 { // what the standstills add may reach into another one
+		due = a.at.Add(j.rules.Deadline + j.rules.Slack + j.standstill(a.session.node, a.at, due))
+	}
+	if !j.end(a.session).After(due) {
+		j.verdict.Excused[SenderLeft]++
+		return
+	}
+	j.blame(Violation{Kind: Unanswered, At: due, What: "no receipt", message: m, session: a.session})
+}
+
+// delivered judges a receipt that says so.
+func (j *judge) delivered(m *Message, a *attempt, r receipt) {
+	if len(m.receptions) > 0 {
+		return
+	}
+	possible := j.possible(m.to, m.first, r.at)
+	if len(possible) == 0 {
+		j.wrong(m, r, "delivered, but its receiver had no session")
+		return
+	}
+	for _, s := range possible {
+		if !j.outlived(s, r.at) {
+			j.verdict.Excused[ReceiverLeft]++
+			return
+		}
+	}
+	j.blame(Violation{Kind: Lost, At: r.at, What: "delivered, never received", message: m, session: possible[0]})
+}
+
+// offline judges a receipt that says so.
+func (j *judge) offline(m *Message, a *attempt, r receipt) {
+	j.notDelivered(m, r)
+	s := j.throughout(m.to, a.at, r.at)
+	switch {
+	case s == nil:
+	case j.lapsed(s.node, a.at, r.at):
+		j.verdict.Excused[OwnerLapsed]++
+	default:
+		j.blame(Violation{Kind: WronglyReceipted, At: r.at, What: "offline, though its receiver was connected", message: m, session: s})
+	}
+}
+
+// notDelivered judges a receipt that says that the message did not arrive. Of one
+// that was sent again another attempt may have.
+func (j *judge) notDelivered(m *Message, r receipt) {
+	if len(m.receptions) > 0 && len(m.attempts) == 1 {
+		j.wrong(m, r, r.outcome+", but it was received")
+	}
+}
+
+// order finds what arrived after something that the same session had sent to the
+// same client later. What was sent again has no place of its own.
+func (j *judge) order() {
+	type way struct {
+		from *Session
+		to   string
+	}
+	type arrival struct {
+		message *Message
+		reception
+	}
+	ways := make(map[way][]arrival)
+	for _, m := range j.ledger.messages {
+		if len(m.attempts) > 1 {
+			continue
+		}
+		seen := make(map[*Session]bool)
+		for _, r := range m.receptions {
+			if !seen[r.session] { // a duplicate is reported as such
+				seen[r.session] = true
+				w := way{m.attempts[0].session, m.to}
+				ways[w] = append(ways[w], arrival{m, r})
+			}
+		}
+	}
+	for _, list := range ways {
+		slices.SortStableFunc(list, func(a, b arrival) int { return a.turn - b.turn })
+		last := list[0]
+		for _, a := range list[1:] {
+			if a.message.place < last.message.place {
+				j.blame(Violation{
+					Kind: Reordered, At: a.at, message: a.message, session: a.session, behind: last.message,
+					What: fmt.Sprintf("place %d after place %d", a.message.place, last.message.place),
+				})
+				continue
+			}
+			last = a
+		}
+	}
+}
+
+// strangers judges what belongs to nothing that was sent.
+func (j *judge) strangers() {
+	for _, s := range j.ledger.strays {
+		what := "not as anybody sent it: " + s.data
+		if s.message != nil {
+			what = fmt.Sprintf("from %s to %s arrived at %s as from %s to %s", s.message.from, s.message.to, s.session.client, s.from, s.to)
+		}
+		j.blame(Violation{Kind: Misrouted, At: s.at, What: what, message: s.message, session: s.session})
+	}
+	for _, r := range j.ledger.unasked {
+		j.blame(Violation{
+			Kind: WronglyReceipted, At: r.at, session: r.session,
+			What: fmt.Sprintf("receipt %s for %q, which this session did not send", r.outcome, r.id),
+		})
+	}
+}
+
+// Unreached notes that to could not be reached by m after all faults were over.
+func (v *Verdict) Unreached(m *Message, what string, at time.Time) {
+	v.Violations = append(v.Violations, Violation{Kind: Unreached, At: at, What: what, message: m})
+}

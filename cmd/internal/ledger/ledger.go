@@ -1,0 +1,248 @@
+package ledger
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Ledger is what happened to the clients of one cluster.
+type Ledger struct {
+	run string
+
+	mu       sync.Mutex
+	messages []*Message
+	sessions map[string][]*Session // by client, in the order of their beginning
+	pairs    map[pair]int          // how many messages were sent so far
+	outages  map[string][]Outage   // by node
+	turns    int                   // receptions so far
+	strays   []stray               // what arrived and nobody had sent
+	unasked  []receipt             // what answers nothing that was sent
+}
+
+type pair struct{ from, to string }
+
+// stray is something that arrived though it was not sent like that.
+type stray struct {
+	at       time.Time
+	session  *Session
+	from, to string
+	data     string
+	message  *Message // whose payload it has; nil: nobody's
+}
+
+// New returns an empty ledger. Payloads carry the name of the run, which tells them
+// from those of other runs.
+func New(run string) *Ledger {
+	return &Ledger{
+		run: run, sessions: make(map[string][]*Session), pairs: make(map[pair]int), outages: make(map[string][]Outage),
+	}
+}
+
+// Session is one connection of a client, or the attempt at one.
+type Session struct {
+	ledger *Ledger
+	client string
+	node   string // by its place in the cluster, not by its ID
+
+	began    time.Time
+	welcomed time.Time // zero if never
+	id       string    // as the welcome says
+	ended    time.Time // zero while it lives
+	end      End
+	how      string
+}
+
+// End tells who ended a session, as its client knows.
+type End string
+
+// The ends of a session.
+const (
+	ByClient End = "client" // it closed or cut the connection
+	ByNode   End = "node"   // the connection ended at the other side
+)
+
+// Dial notes that client begins to connect to node.
+func (l *Ledger) Dial(client, node string, at time.Time) *Session {
+	s := &Session{ledger: l, client: client, node: node, began: at}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sessions[client] = append(l.sessions[client], s)
+	return s
+}
+
+// Welcomed notes that the node said welcome, with the session's ID.
+func (s *Session) Welcomed(id string, at time.Time) {
+	s.ledger.mu.Lock()
+	defer s.ledger.mu.Unlock()
+	s.id, s.welcomed = id, at
+}
+
+// Ended notes the end. One that the client brings about is noted before it does.
+// Later calls change nothing.
+func (s *Session) Ended(end End, how string, at time.Time) {
+	s.ledger.mu.Lock()
+	defer s.ledger.mu.Unlock()
+	if s.ended.IsZero() {
+		s.ended, s.end, s.how = at, end, how
+	}
+}
+
+// Outage is a time in which a node could not do its work.
+type Outage struct {
+	Kind     OutageKind
+	From, To time.Time // a killed node's To is From; zero: it lasts
+}
+
+// OutageKind says what a node could not do.
+type OutageKind string
+
+// The kinds of outages.
+const (
+	Killed  OutageKind = "killed"  // the process ended; another one takes its place
+	Stopped OutageKind = "stopped" // the process did not run
+	Severed OutageKind = "severed" // the node did not reach Redis
+)
+
+// Outage notes that node fails, from at on. The returned function notes the end.
+func (l *Ledger) Outage(node string, kind OutageKind, at time.Time) (ended func(time.Time)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := len(l.outages[node])
+	o := Outage{Kind: kind, From: at}
+	if kind == Killed {
+		o.To = at
+	}
+	l.outages[node] = append(l.outages[node], o)
+	return func(at time.Time) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.outages[node][i].To = at
+	}
+}
+
+// Message is one message, which may have been sent more than once.
+type Message struct {
+	number   int
+	from, to string
+	place    int // among the messages of this pair, from 1
+	confirm  bool
+	first    time.Time
+
+	attempts   []attempt
+	receptions []reception
+}
+
+// attempt is one sending of a message.
+type attempt struct {
+	session  *Session
+	at       time.Time
+	receipts []receipt
+}
+
+type receipt struct {
+	at      time.Time
+	session *Session
+	id      string
+	outcome string
+	reason  string
+}
+
+type reception struct {
+	at      time.Time
+	session *Session
+	turn    int // among all receptions
+}
+
+// Send notes that s is about to send a new message; confirm asks for the
+// receiver's own acknowledgement.
+func (s *Session) Send(to string, confirm bool, at time.Time) *Message {
+	l := s.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	between := pair{s.client, to}
+	l.pairs[between]++
+	m := &Message{
+		number: len(l.messages), from: s.client, to: to, place: l.pairs[between], confirm: confirm, first: at,
+		attempts: []attempt{{session: s, at: at}},
+	}
+	l.messages = append(l.messages, m)
+	return m
+}
+
+// Repeat notes that s is about to send m once more, under the same ID.
+func (s *Session) Repeat(m *Message, at time.Time) {
+	s.ledger.mu.Lock()
+	defer s.ledger.mu.Unlock()
+	m.attempts = append(m.attempts, attempt{session: s, at: at})
+}
+
+// To is m's receiver.
+func (m *Message) To() string { return m.to }
+
+// Confirm tells whether m asks for the receiver's acknowledgement.
+func (m *Message) Confirm() bool { return m.confirm }
+
+// ID is the name under which the sender wants m's receipt.
+func (m *Message) ID() string { return "m" + strconv.Itoa(m.number) }
+
+// Data is m's payload, a JSON object.
+func (m *Message) Data(l *Ledger) string {
+	return fmt.Sprintf(`{"run":%q,"m":%d,"from":%q,"to":%q,"place":%d,"at":%d}`,
+		l.run, m.number, m.from, m.to, m.place, m.first.UnixMicro())
+}
+
+// Receipt notes what s was told about the message that it sent under id.
+func (s *Session) Receipt(id, outcome, reason string, at time.Time) {
+	l := s.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := receipt{at: at, session: s, id: id, outcome: outcome, reason: reason}
+	if a := l.lastAttempt(id, s); a != nil {
+		a.receipts = append(a.receipts, r)
+		return
+	}
+	l.unasked = append(l.unasked, r)
+}
+
+// lastAttempt finds what s sent last under id. The caller holds mu.
+func (l *Ledger) lastAttempt(id string, s *Session) *attempt {
+	number, err := strconv.Atoi(strings.TrimPrefix(id, "m"))
+	if err != nil || number < 0 || number >= len(l.messages) {
+		return nil
+	}
+	attempts := l.messages[number].attempts
+	for i := len(attempts) - 1; i >= 0; i-- {
+		if attempts[i].session == s {
+			return &attempts[i]
+		}
+	}
+	return nil
+}
+
+// Received notes what arrived at s, with what the node says of sender and receiver.
+func (s *Session) Received(from, to string, data []byte, at time.Time) {
+	l := s.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := l.sentAs(string(data))
+	if m == nil || m.from != from || m.to != to || m.to != s.client {
+		l.strays = append(l.strays, stray{at: at, session: s, from: from, to: to, data: string(data), message: m})
+		return
+	}
+	l.turns++
+	m.receptions = append(m.receptions, reception{at: at, session: s, turn: l.turns})
+}
+
+// sentAs finds the message whose payload is data, to the byte. The caller holds mu.
+func (l *Ledger) sentAs(data string) *Message {
+	_, rest, _ := strings.Cut(data, `"m":`)
+	digits, _, _ := strings.Cut(rest, ",")
+	number, err := strconv.Atoi(digits)
+	if err != nil || number < 0 || number >= len(l.messages) || l.messages[number].Data(l) != data {
+		return nil
+	}
+	return l.messages[number]
+}

@@ -1,0 +1,135 @@
+package ledger
+
+import "time"
+
+// never is later than everything that a ledger holds.
+var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// lives answers questions about sessions, given what was done to their nodes.
+type lives struct {
+	rules   Rules
+	outages map[string][]Outage
+	byOwner map[string][]*Session
+}
+
+// end is when s ended as its node knows at the latest, and as its client knows at
+// the earliest: a client hears of a kill a little later.
+func (v *lives) end(s *Session) time.Time {
+	end := never
+	if !s.ended.IsZero() {
+		end = s.ended
+	}
+	for _, o := range v.outages[s.node] {
+		if o.Kind == Killed && o.From.After(s.began) && o.From.Before(end) {
+			end = o.From
+		}
+	}
+	return end
+}
+
+// linger is until when the node of s may have delivered to it, though its client
+// had left: a stopped node learns of it late.
+func (v *lives) linger(s *Session) time.Time {
+	if s.ended.IsZero() {
+		return never
+	}
+	return v.awake(s.node, s.ended).Add(v.rules.Slack)
+}
+
+// awake is t, or if node did not run then, when it ran again.
+func (v *lives) awake(node string, t time.Time) time.Time {
+	for _, o := range v.outages[node] {
+		if o.Kind == Stopped && !o.From.After(t) && o.until().After(t) {
+			return o.until()
+		}
+	}
+	return t
+}
+
+// until is the outage's end.
+func (o Outage) until() time.Time {
+	if o.To.IsZero() {
+		return never
+	}
+	return o.To
+}
+
+// standstill is for how long node did not run in a span of time.
+func (v *lives) standstill(node string, from, to time.Time) (sum time.Duration) {
+	for _, o := range v.outages[node] {
+		if o.Kind != Stopped || !o.From.Before(to) || !o.until().After(from) {
+			continue
+		}
+		sum += earlier(o.until(), to).Sub(later(o.From, from))
+	}
+	return sum
+}
+
+// lapsed tells whether node may have counted as dead at some moment of a span.
+func (v *lives) lapsed(node string, from, to time.Time) bool {
+	for _, o := range v.outages[node] {
+		if o.Kind == Killed || o.until().Sub(o.From) < v.rules.Lapse {
+			continue
+		}
+		if o.From.Add(v.rules.Lapse).Before(to) && later(o.until(), o.From).Add(v.rules.Return).After(from) {
+			return true
+		}
+	}
+	return false
+}
+
+// possible lists the sessions of client to which its nodes may have delivered in a
+// span, welcomed or not.
+func (v *lives) possible(client string, from, to time.Time) (list []*Session) {
+	for _, s := range v.byOwner[client] {
+		if !s.began.After(to) && !v.linger(s).Before(from) {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// throughout finds the session of client that was welcomed before a span and
+// certainly lived until after it.
+func (v *lives) throughout(client string, from, to time.Time) *Session {
+	for _, s := range v.byOwner[client] {
+		if s.welcomed.IsZero() || s.welcomed.After(from) {
+			continue
+		}
+		end := v.end(s)
+		if s.end == ByNode { // which was decided some time before the client heard
+			end = end.Add(-v.rules.Slack)
+		}
+		if end.After(to) {
+			return s
+		}
+	}
+	return nil
+}
+
+// outlived tells whether s had all the time that it needs to read what was
+// delivered before t.
+func (v *lives) outlived(s *Session, t time.Time) bool {
+	if s.welcomed.IsZero() {
+		return false
+	}
+	enough := v.awake(s.node, t.Add(v.rules.Slack))
+	if enough != t.Add(v.rules.Slack) {
+		enough = enough.Add(v.rules.Slack)
+	}
+	return v.end(s).After(enough)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,97 @@
+package ledger
+
+import "time"
+
+// Kind is a way of breaking a promise.
+type Kind string
+
+// The kinds of violations.
+const (
+	// Lost: the receipt says delivered, and no session of the receiver got it,
+	// though it had a session all the time. With confirmed, whatever it had.
+	Lost Kind = "lost"
+	// Duplicated: a client got a message twice that was sent once, or one of its
+	// sessions got a message twice.
+	Duplicated Kind = "duplicated"
+	// Reordered: a client got a message after a later one from the same session.
+	Reordered Kind = "reordered"
+	// Misrouted: a client got what was not for it, or not as it was sent.
+	Misrouted Kind = "misrouted"
+	// WronglyReceipted: what the sender was told is not true: offline of a
+	// connected client, delivered to nobody, not delivered of what arrived, two
+	// receipts, a receipt for nothing.
+	WronglyReceipted Kind = "wrongly receipted"
+	// Unanswered: no receipt before the deadline, though the sender's session lived.
+	Unanswered Kind = "unanswered"
+	// Unreached: a client could not be reached after all faults were over.
+	Unreached Kind = "unreached"
+)
+
+// Kinds lists all kinds in the order in which they are reported.
+func Kinds() []Kind {
+	return []Kind{Lost, Duplicated, Reordered, Misrouted, WronglyReceipted, Unanswered, Unreached}
+}
+
+// Violation is one broken promise.
+type Violation struct {
+	Kind Kind
+	At   time.Time
+	What string // in a few words
+
+	message *Message // nil if it is about none
+	session *Session // the receiving or asked one, if it matters
+	behind  *Message // what overtook message
+}
+
+// Verdict is what the ledger holds, judged.
+type Verdict struct {
+	Violations []Violation
+
+	Messages  int            // sent, without repetitions
+	Repeats   int            // sent again under the same ID
+	Receipts  map[string]int // by outcome
+	Received  int
+	Sessions  int            // welcomed
+	Ends      map[string]int // by how, of the sessions that were welcomed
+	NoSession int            // attempts to connect that ended without a welcome
+
+	// Excused counts what would be a violation if a fault did not explain it.
+	Excused map[Excuse]int
+}
+
+// Excuse is why something is no violation.
+type Excuse string
+
+// The excuses.
+const (
+	// ReceiverLeft: delivered and not received, but a session of the receiver
+	// ended about then, and what was on its way to it ended with it.
+	ReceiverLeft Excuse = "delivered to a session that ended"
+	// OwnerLapsed: offline, but the receiver's node was stopped or severed for so
+	// long that it counted as dead.
+	OwnerLapsed Excuse = "offline while its node counted as dead"
+	// SenderLeft: no receipt, but the sender's session ended before the deadline.
+	SenderLeft Excuse = "unanswered when the sender's session ended"
+)
+
+// Count returns how many violations of a kind there are.
+func (v *Verdict) Count(kind Kind) (n int) {
+	for _, violation := range v.Violations {
+		if violation.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// Rules are the times that a judgement depends on. All are needed.
+type Rules struct {
+	// Deadline is when a message has an outcome at the latest.
+	Deadline time.Duration
+	// Slack is what a busy machine may add to anything.
+	Slack time.Duration
+	// Lapse is the shortest outage after which a node may count as dead.
+	Lapse time.Duration
+	// Return is what a node that counted as dead needs to get its clients back.
+	Return time.Duration
+}

@@ -98,7 +98,7 @@ func (a *app) demo(ctx context.Context, flags demoFlags) error {
 }
 
 func (a *app) demoOn(ctx context.Context, server *demoRedis, flags demoFlags) (err error) {
-	c := &cluster{server: server, flags: flags, log: newLogger(a.stderr, &config{LogLevel: "warn"})}
+	c := &demoCluster{server: server, flags: flags, log: newLogger(a.stderr, &config{LogLevel: "warn"})}
 	defer func() { err = errors.Join(err, c.stop(context.WithoutCancel(ctx))) }()
 	if err := c.start(ctx); err != nil {
 		return unlessEnded(ctx, fmt.Errorf("start the demo: %w", err))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/beeline-ws/beeline/cmd/internal/client"
 	"github.com/beeline-ws/beeline/node"
 	"github.com/beeline-ws/beeline/registry"
 	"github.com/beeline-ws/beeline/router"
@@ -21,8 +22,8 @@ const (
 	demoStopTime  = 10 * time.Second
 )
 
-// cluster is the demo's nodes and clients. One goroutine starts and stops it.
-type cluster struct {
+// demoCluster is the demo's nodes and clients. One goroutine starts and stops it.
+type demoCluster struct {
 	server *demoRedis
 	flags  demoFlags
 	log    *slog.Logger
@@ -47,7 +48,7 @@ type demoNode struct {
 func (n *demoNode) url() string { return "http://" + n.Addr() + "/" }
 
 type demoClient struct {
-	*client
+	*client.Client
 	home *demoNode
 }
 
@@ -55,11 +56,11 @@ type demoClient struct {
 type arrival struct {
 	at     time.Time
 	client *demoClient
-	frame  frame
+	frame  client.Frame
 	err    error
 }
 
-func (c *cluster) start(ctx context.Context) error {
+func (c *demoCluster) start(ctx context.Context) error {
 	c.arrivals, c.ended = make(chan arrival), make(chan struct{})
 	if err := c.findKeys(); err != nil {
 		return err
@@ -82,7 +83,7 @@ func (c *cluster) start(ctx context.Context) error {
 }
 
 // findKeys learns how the registry names its keys and channels.
-func (c *cluster) findKeys() error {
+func (c *demoCluster) findKeys() error {
 	client, err := registry.Connect(c.server.url)
 	if err != nil {
 		return err
@@ -96,7 +97,7 @@ func (c *cluster) findKeys() error {
 	return nil
 }
 
-func (c *cluster) addNode(ctx context.Context, i int) error {
+func (c *demoCluster) addNode(ctx context.Context, i int) error {
 	listen, err := c.flags.listen(i)
 	if err != nil {
 		return err
@@ -122,7 +123,7 @@ func (c *cluster) addNode(ctx context.Context, i int) error {
 }
 
 // connect returns a client for n that the recorder hears.
-func (c *cluster) connect(n *demoNode) (redis.UniversalClient, error) {
+func (c *demoCluster) connect(n *demoNode) (redis.UniversalClient, error) {
 	client, err := registry.Connect(c.server.url)
 	if err != nil {
 		return nil, err
@@ -135,8 +136,8 @@ func (c *cluster) connect(n *demoNode) (redis.UniversalClient, error) {
 	return watched(single, n, &c.recorder), nil
 }
 
-func (c *cluster) addClient(ctx context.Context, name string, home *demoNode) error {
-	conn, err := dialClient(ctx, home.url(), name)
+func (c *demoCluster) addClient(ctx context.Context, name string, home *demoNode) error {
+	conn, err := client.Dial(ctx, home.url(), name)
 	if err != nil {
 		return fmt.Errorf("client %s: %w", name, err)
 	}
@@ -147,9 +148,9 @@ func (c *cluster) addClient(ctx context.Context, name string, home *demoNode) er
 }
 
 // read passes on what d receives until its connection ends.
-func (c *cluster) read(d *demoClient) {
+func (c *demoCluster) read(d *demoClient) {
 	for {
-		f, err := d.next()
+		f, err := d.Next()
 		select {
 		case c.arrivals <- arrival{time.Now(), d, f, err}:
 		case <-c.ended:
@@ -162,12 +163,12 @@ func (c *cluster) read(d *demoClient) {
 }
 
 // stop ends everything that start began, the last first.
-func (c *cluster) stop(ctx context.Context) error {
+func (c *demoCluster) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, demoStopTime)
 	defer cancel()
 	close(c.ended)
 	for _, d := range c.clients {
-		d.close()
+		d.Close()
 	}
 	c.reading.Wait()
 	errs := make([]error, len(c.nodes))

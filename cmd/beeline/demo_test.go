@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/beeline-ws/beeline/cmd/internal/client"
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
@@ -85,16 +86,16 @@ func TestDemoStays(t *testing.T) {
 	if strings.Contains(page, string(pageMark)) {
 		t.Error("the page was not filled in")
 	}
-	ann, err := dialClient(t.Context(), urls[1], "ann")
+	ann, err := client.Dial(t.Context(), urls[1], "ann")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ann.close()
-	receipt, err := ann.sendAndWait(t.Context(), "C3", []byte(`"hi"`))
+	defer ann.Close()
+	receipt, err := ann.SendAndWait(t.Context(), "C3", []byte(`"hi"`))
 	if err != nil || receipt.Outcome != "delivered" {
 		t.Fatalf("receipt %+v, %v", receipt, err)
 	}
-	f, err := ann.next()
+	f, err := ann.Next()
 	if err != nil || f.From != "C3" || string(f.Data) != `{"text":"C3 on n3 got your message"}` {
 		t.Errorf("answer %+v, %v", f, err)
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/beeline-ws/beeline/cmd/internal/client"
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
@@ -100,9 +101,9 @@ func (n *nodeProcess) await(what string, ok func() bool) {
 
 // person is a client that reads all the time, as an application would.
 type person struct {
-	*client
+	*client.Client
 	t      *testing.T
-	frames chan frame
+	frames chan client.Frame
 	ended  chan error
 }
 
@@ -118,20 +119,20 @@ func (n *nodeProcess) connect(name string) *person {
 func (n *nodeProcess) tryConnect(name string) (*person, error) {
 	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
 	defer cancel()
-	c, err := dialClient(ctx, n.url, name)
+	c, err := client.Dial(ctx, n.url, name)
 	if err != nil {
 		return nil, err
 	}
-	p := &person{client: c, t: n.t, frames: make(chan frame, 1000), ended: make(chan error, 1)}
+	p := &person{Client: c, t: n.t, frames: make(chan client.Frame, 1000), ended: make(chan error, 1)}
 	go p.read()
-	n.t.Cleanup(func() { p.conn.Close(); <-p.ended })
+	n.t.Cleanup(func() { p.Close(); <-p.ended })
 	return p, nil
 }
 
 func (p *person) read() {
 	defer close(p.ended)
 	for {
-		f, err := p.next()
+		f, err := p.Next()
 		if err != nil {
 			p.ended <- err
 			return
@@ -141,30 +142,30 @@ func (p *person) read() {
 }
 
 // want returns the next frame, which must be of a type.
-func (p *person) want(kind string) frame {
+func (p *person) want(kind string) client.Frame {
 	p.t.Helper()
 	select {
 	case f := <-p.frames:
 		if f.Type != kind {
-			p.t.Fatalf("%s got %+v, want a %s", p.name, f, kind)
+			p.t.Fatalf("%s got %+v, want a %s", p.Name, f, kind)
 		}
 		return f
 	case <-time.After(patience):
-		p.t.Fatalf("%s never got a %s", p.name, kind)
+		p.t.Fatalf("%s never got a %s", p.Name, kind)
 	}
-	return frame{}
+	return client.Frame{}
 }
 
 func (p *person) wantMessage(from, data string) {
 	p.t.Helper()
 	if f := p.want("message"); f.From != from || string(f.Data) != data {
-		p.t.Errorf("%s got %s from %s, want %s from %s", p.name, f.Data, f.From, data, from)
+		p.t.Errorf("%s got %s from %s, want %s from %s", p.Name, f.Data, f.From, data, from)
 	}
 }
 
 func (p *person) say(to, data string) {
 	p.t.Helper()
-	if err := p.send(to, "r", json.RawMessage(data)); err != nil {
+	if err := p.Send(to, "r", json.RawMessage(data)); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -173,7 +174,7 @@ func (p *person) wantOutcome(to, data, outcome string) {
 	p.t.Helper()
 	p.say(to, data)
 	if f := p.want("receipt"); f.Outcome != outcome {
-		p.t.Errorf("%s was told %q about %s, want %q", p.name, f.Outcome, to, outcome)
+		p.t.Errorf("%s was told %q about %s, want %q", p.Name, f.Outcome, to, outcome)
 	}
 }
 
@@ -181,13 +182,13 @@ func TestStoryConnect(t *testing.T) {
 	server := redistest.StartOwn(t)
 	n := startNode(t, server, "n1")
 	alice := n.connect("alice")
-	if alice.session == "" || !strings.HasPrefix(alice.node, "n1-") {
-		t.Errorf("welcome: session %q, node %q", alice.session, alice.node)
+	if alice.Session == "" || !strings.HasPrefix(alice.Node, "n1-") {
+		t.Errorf("welcome: session %q, node %q", alice.Session, alice.Node)
 	}
 	key := server.Prefix + ":addr:{alice}"
 	c := server.Client(t)
-	if owners := c.HGetAll(t.Context(), key).Val(); owners[alice.node] == "" {
-		t.Errorf("the registry names %v as alice's owners, want %s", owners, alice.node)
+	if owners := c.HGetAll(t.Context(), key).Val(); owners[alice.Node] == "" {
+		t.Errorf("the registry names %v as alice's owners, want %s", owners, alice.Node)
 	}
 	if ttl := c.PTTL(t.Context(), key).Val(); ttl <= 0 { // a node that dies must not own for ever (LiveKit)
 		t.Errorf("alice's entry lives %v", ttl)
@@ -231,7 +232,7 @@ func TestOwnerCacheIsASetting(t *testing.T) {
 		alice := n1.connect("alice" + setting)
 		for range 3 {
 			alice.wantOutcome("bob", `"hello"`, "delivered")
-			bob.wantMessage(alice.name, `"hello"`)
+			bob.wantMessage(alice.Name, `"hello"`)
 		}
 		if hits := n1.metric("beeline_owner_cache_hits_total"); hits == "" || (hits != "0") != spared {
 			t.Errorf("BEELINE_OWNER_CACHE=%s: %q messages without a lookup", setting, hits)
@@ -258,17 +259,17 @@ func (n *nodeProcess) metric(name string) string {
 // wantBoth takes a message to oneself and its receipt, in either order.
 func (p *person) wantBoth(from, data string) {
 	p.t.Helper()
-	types := make(map[string]frame)
+	types := make(map[string]client.Frame)
 	for range 2 {
 		select {
 		case f := <-p.frames:
 			types[f.Type] = f
 		case <-time.After(patience):
-			p.t.Fatalf("%s got only %v", p.name, types)
+			p.t.Fatalf("%s got only %v", p.Name, types)
 		}
 	}
 	if m := types["message"]; m.From != from || string(m.Data) != data || types["receipt"].Outcome != "delivered" {
-		p.t.Errorf("%s got %+v", p.name, types)
+		p.t.Errorf("%s got %+v", p.Name, types)
 	}
 }
 
@@ -311,11 +312,11 @@ func TestStoryDisconnect(t *testing.T) {
 	for i, to := range []*nodeProcess{n1, n2, n2, n1, n1} {
 		old := n2.connect("bob")
 		bob := to.connect("bob")
-		old.conn.Close() // the late release must not erase bob's newer claim (goim)
+		old.Close() // the late release must not erase bob's newer claim (goim)
 		data := fmt.Sprint(i)
 		alice.wantOutcome("bob", data, "delivered")
 		bob.wantMessage("alice", data)
-		bob.close()
+		bob.Close()
 		n1.await("bob is offline", func() bool {
 			alice.say("bob", `"gone?"`)
 			return alice.want("receipt").Outcome == "offline"

@@ -56,7 +56,7 @@ func (p *page) setClients(clients []*demoClient) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range clients {
-		p.clients = append(p.clients, pageClient{c.name, c.home.name})
+		p.clients = append(p.clients, pageClient{c.Name, c.home.name})
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/beeline-ws/beeline/cmd/internal/client"
 	"github.com/beeline-ws/beeline/router"
 )
 
@@ -62,6 +63,9 @@ func (f sendFlags) check(to string) error {
 	if err := router.CheckAddress(to); err != nil {
 		return usageErrorf("TO %q: %w", to, err)
 	}
+	if err := client.CheckURL(f.url); err != nil {
+		return usageErrorf("--url: %w", err)
+	}
 	return nil
 }
 
@@ -75,13 +79,13 @@ func (a *app) send(ctx context.Context, flags sendFlags, to, text string) error 
 	}
 	ctx, cancel := context.WithTimeout(ctx, flags.timeout)
 	defer cancel()
-	c, err := dialClient(ctx, flags.url, flags.from)
+	c, err := client.Dial(ctx, flags.url, flags.from)
 	if err != nil {
 		return err
 	}
-	defer c.close()
+	defer c.Close()
 	sent := time.Now()
-	receipt, err := c.sendAndWait(ctx, to, data)
+	receipt, err := c.SendAndWait(ctx, to, data)
 	if err != nil {
 		return fmt.Errorf("send to %s: %w", to, err)
 	}
@@ -92,7 +96,7 @@ func (a *app) send(ctx context.Context, flags sendFlags, to, text string) error 
 	return nil
 }
 
-func (a *app) printReceipt(receipt frame, to string, took time.Duration) {
+func (a *app) printReceipt(receipt client.Frame, to string, took time.Duration) {
 	reason := ""
 	if receipt.Reason != "" {
 		reason = ": " + receipt.Reason
@@ -114,29 +118,4 @@ func (a *app) data(text string) (json.RawMessage, error) {
 		return raw, nil
 	}
 	return json.Marshal(string(raw))
-}
-
-// sendAndWait sends one message and returns its receipt.
-func (c *client) sendAndWait(ctx context.Context, to string, data json.RawMessage) (frame, error) {
-	const id = "1"
-	stop := c.interruptedBy(ctx)
-	defer stop()
-	if err := c.send(to, id, data); err != nil {
-		return frame{}, err
-	}
-	for {
-		f, err := c.next()
-		switch {
-		case ctx.Err() != nil:
-			return frame{}, fmt.Errorf("no receipt: %w", ctx.Err())
-		case err != nil:
-			return frame{}, err
-		case f.Type == "receipt" && f.ID == id:
-			return f, nil
-		case f.Type == "error":
-			return frame{}, fmt.Errorf("%s: %s", f.Code, f.Message)
-		case f.Type == "bye":
-			return frame{}, fmt.Errorf("the node said bye: %s", f.Reason)
-		}
-	}
 }

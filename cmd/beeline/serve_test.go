@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/beeline-ws/beeline/cmd/internal/client"
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
@@ -108,11 +109,11 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	t.Cleanup(func() { _ = cmd.Process.Kill(); <-b.ended })
 	address, admin := servedAt(t, b.await(errors, "node serves"))
 	for _, name := range []string{"ann", "bob", "cid"} { // their closing is spread over a day
-		c, err := dialClient(t.Context(), "ws://"+address, name)
+		c, err := client.Dial(t.Context(), "ws://"+address, name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.close()
+		defer c.Close()
 	}
 	b.signal(cmd)
 	awaitStatus(t, "http://"+admin+"/readyz", 503)

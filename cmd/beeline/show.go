@@ -22,7 +22,7 @@ const (
 
 // show tells on out what the cluster does.
 type show struct {
-	cluster *cluster
+	cluster *demoCluster
 	out     io.Writer
 	paint   painter
 }
@@ -42,7 +42,7 @@ func (s *show) play(ctx context.Context) error {
 		{"C4", "C4", "Hello C4"}, // who is nowhere
 	} {
 		from := s.cluster.clients[0]
-		if err := s.message(ctx, from, m.to, from.name+" -> "+m.title, m.text); err != nil {
+		if err := s.message(ctx, from, m.to, from.Name+" -> "+m.title, m.text); err != nil {
 			return fmt.Errorf("message to %s: %w", m.to, err)
 		}
 	}
@@ -56,7 +56,7 @@ func (s *show) introduce() {
 		var homed []string
 		for _, d := range c.clients {
 			if d.home == n {
-				homed = append(homed, d.name)
+				homed = append(homed, d.Name)
 			}
 		}
 		line := fmt.Sprintf("  %s   %s   %s", n.ID(), n.url(), strings.Join(homed, ", "))
@@ -72,10 +72,10 @@ func (s *show) message(ctx context.Context, from *demoClient, to, title, text st
 	}
 	s.cluster.recorder.record()
 	began := time.Now()
-	if err := from.send(to, to, data); err != nil {
+	if err := from.Send(to, to, data); err != nil {
 		return err
 	}
-	steps := []step{{began, from.name, "sends to " + to, fmt.Sprintf("%s over its WebSocket to %s", data, from.home.name)}}
+	steps := []step{{began, from.Name, "sends to " + to, fmt.Sprintf("%s over its WebSocket to %s", data, from.home.name)}}
 	seen, outcome, err := s.await(ctx, from, to)
 	if err != nil {
 		return err
@@ -116,12 +116,12 @@ func wentThere(outcome string) bool {
 func (s *show) observe(a arrival, from *demoClient, to string) ([]step, error) {
 	switch {
 	case a.err != nil:
-		return nil, fmt.Errorf("%s: %w", a.client.name, a.err)
+		return nil, fmt.Errorf("%s: %w", a.client.Name, a.err)
 	case a.frame.Type == "error":
 		return nil, fmt.Errorf("%s: %s", a.frame.Code, a.frame.Message)
 	case a.frame.Type == "receipt" && a.client == from:
-		return []step{{a.at, from.name, "has its receipt", a.frame.Outcome}}, nil
-	case a.frame.Type == "message" && a.client.name == to:
+		return []step{{a.at, from.Name, "has its receipt", a.frame.Outcome}}, nil
+	case a.frame.Type == "message" && a.client.Name == to:
 		return []step{{a.at, to, "receives it", fmt.Sprintf("%s over its WebSocket from %s", a.frame.Data, a.client.home.name)}}, nil
 	}
 	return nil, nil
@@ -238,23 +238,23 @@ func (s *show) invite() {
 // something come back.
 func (s *show) hear(a arrival) {
 	if a.err != nil {
-		fmt.Fprintf(s.out, "%s  %s lost its connection: %v\n", a.at.Format(time.TimeOnly), a.client.name, a.err)
+		fmt.Fprintf(s.out, "%s  %s lost its connection: %v\n", a.at.Format(time.TimeOnly), a.client.Name, a.err)
 		return
 	}
 	if a.frame.Type != "message" {
 		return
 	}
-	fmt.Fprintf(s.out, "%s  %s on %s receives from %s: %s\n", a.at.Format(time.TimeOnly), a.client.name, a.client.home.name, a.frame.From, a.frame.Data)
+	fmt.Fprintf(s.out, "%s  %s on %s receives from %s: %s\n", a.at.Format(time.TimeOnly), a.client.Name, a.client.home.name, a.frame.From, a.frame.Data)
 	if s.isDemoClient(a.frame.From) {
 		return // two demo clients would answer each other for ever
 	}
-	answer, err := json.Marshal(map[string]string{"text": fmt.Sprintf("%s on %s got your message", a.client.name, a.client.home.name)})
+	answer, err := json.Marshal(map[string]string{"text": fmt.Sprintf("%s on %s got your message", a.client.Name, a.client.home.name)})
 	if err != nil {
 		return
 	}
-	_ = a.client.send(a.frame.From, "", answer) // its reader reports a lost connection
+	_ = a.client.Send(a.frame.From, "", answer) // its reader reports a lost connection
 }
 
 func (s *show) isDemoClient(name string) bool {
-	return slices.ContainsFunc(s.cluster.clients, func(d *demoClient) bool { return d.name == name })
+	return slices.ContainsFunc(s.cluster.clients, func(d *demoClient) bool { return d.Name == name })
 }

@@ -5,17 +5,18 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/beeline-ws/beeline/cmd/internal/client"
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
 // connectTo connects a client until the test's end.
-func connectTo(t *testing.T, s *serving, name string) *client {
+func connectTo(t *testing.T, s *serving, name string) *client.Client {
 	t.Helper()
-	c, err := dialClient(t.Context(), "ws://"+s.clients, name)
+	c, err := client.Dial(t.Context(), "ws://"+s.clients, name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(c.close)
+	t.Cleanup(c.Close)
 	return c
 }
 
@@ -33,7 +34,7 @@ func TestSend(t *testing.T) {
 		if !strings.HasPrefix(r.out, "delivered (to bob, after ") {
 			t.Errorf("output %q", r.out)
 		}
-		f, err := bob.next()
+		f, err := bob.Next()
 		if err != nil || f.Type != "message" || f.From != "ann" || f.To != "bob" {
 			t.Fatalf("bob got %+v, %v", f, err)
 		}
@@ -67,13 +68,13 @@ func TestWhois(t *testing.T) {
 	n1, n2 := serve(t, server, "n1"), serve(t, server, "n2")
 	c1, c2 := connectTo(t, n1, "bob"), connectTo(t, n2, "bob")
 	r := beeline(n1.env, "whois", "bob").want(t, exitOK)
-	wantContains(t, r.out, "NODE", c1.node, c2.node, "http://"+n1.clients, "http://"+n2.clients)
+	wantContains(t, r.out, "NODE", c1.Node, c2.Node, "http://"+n1.clients, "http://"+n2.clients)
 	var found answer
 	r = beeline(n1.env, "whois", "bob", "--json").want(t, exitOK)
 	if err := json.Unmarshal([]byte(r.out), &found); err != nil {
 		t.Fatal(err)
 	}
-	if found.Address != "bob" || len(found.Owners) != 2 || found.Owners[0].ID != c1.node || found.Owners[1].ID != c2.node {
+	if found.Address != "bob" || len(found.Owners) != 2 || found.Owners[0].ID != c1.Node || found.Owners[1].ID != c2.Node {
 		t.Errorf("whois --json: %s", r.out)
 	}
 	r = beeline(n1.env, "whois", "nobody").want(t, exitNo)

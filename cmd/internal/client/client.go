@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"bufio"
@@ -25,8 +25,8 @@ const (
 	writeTimeout = 10 * time.Second
 )
 
-// frame is one JSON object of the plain protocol, with the fields of all types.
-type frame struct {
+// Frame is one JSON object of the plain protocol, with the fields of all types.
+type Frame struct {
 	Type    string          `json:"type"`
 	Client  string          `json:"client,omitempty"`
 	Session string          `json:"session,omitempty"`
@@ -41,9 +41,9 @@ type frame struct {
 	Message string          `json:"message,omitempty"`
 }
 
-// client is a session as its client sees it. One goroutine reads; any may write.
-type client struct {
-	name, session, node string
+// Client is a session as its client sees it. One goroutine reads; any may write.
+type Client struct {
+	Name, Session, Node string // as the welcome said
 
 	conn   net.Conn
 	in     *bufio.Reader
@@ -52,8 +52,9 @@ type client struct {
 	writing sync.Mutex
 }
 
-// dialClient connects to rawURL as name and returns once it is welcomed.
-func dialClient(ctx context.Context, rawURL, name string) (*client, error) {
+// Dial connects to rawURL as name and returns once it is welcomed. The path may be
+// left out, and a node's http:// URL does as well.
+func Dial(ctx context.Context, rawURL, name string) (*Client, error) {
 	target, err := clientURL(rawURL, name)
 	if err != nil {
 		return nil, err
@@ -73,20 +74,25 @@ func dialClient(ctx context.Context, rawURL, name string) (*client, error) {
 	if in == nil {
 		in = bufio.NewReader(conn)
 	}
-	c := &client{conn: conn, in: in}
+	c := &Client{conn: conn, in: in}
 	if err := c.awaitWelcome(ctx); err != nil {
-		c.close()
+		c.Close()
 		return nil, err
 	}
 	return c, nil
 }
 
-// clientURL names the client in a node's URL. The path may be left out, and a
-// node's http:// URL does as well.
+// CheckURL says what is wrong with a URL that can't be a node's.
+func CheckURL(rawURL string) error {
+	_, err := clientURL(rawURL, "")
+	return err
+}
+
+// clientURL names the client in a node's URL.
 func clientURL(rawURL, name string) (string, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Host == "" {
-		return "", usageErrorf("URL %q: allowed is ws://host:port/ws or wss://", rawURL)
+		return "", fmt.Errorf("URL %q: allowed is ws://host:port/ws or wss://", rawURL)
 	}
 	switch u.Scheme {
 	case "http":
@@ -95,7 +101,7 @@ func clientURL(rawURL, name string) (string, error) {
 		u.Scheme = "wss"
 	case "ws", "wss":
 	default:
-		return "", usageErrorf("URL %q: allowed is ws://host:port/ws or wss://", rawURL)
+		return "", fmt.Errorf("URL %q: allowed is ws://host:port/ws or wss://", rawURL)
 	}
 	if strings.Trim(u.Path, "/") == "" {
 		u.Path = "/ws"
@@ -117,10 +123,10 @@ func refusal(status int, resp io.Reader) error {
 	return fmt.Errorf("connection refused: HTTP status %d: %s", status, strings.TrimSpace(string(text)))
 }
 
-func (c *client) awaitWelcome(ctx context.Context) error {
+func (c *Client) awaitWelcome(ctx context.Context) error {
 	stop := c.interruptedBy(ctx)
 	defer stop()
-	f, err := c.next()
+	f, err := c.Next()
 	switch {
 	case err != nil:
 		return fmt.Errorf("wait for the welcome: %w", err)
@@ -129,18 +135,18 @@ func (c *client) awaitWelcome(ctx context.Context) error {
 	case f.Type != "welcome":
 		return fmt.Errorf("wait for the welcome: got %q", f.Type)
 	}
-	c.name, c.session, c.node = f.Client, f.Session, f.Node
+	c.Name, c.Session, c.Node = f.Client, f.Session, f.Node
 	return nil
 }
 
 // interruptedBy makes reads fail once ctx ends, until stop is called.
-func (c *client) interruptedBy(ctx context.Context) (stop func() bool) {
+func (c *Client) interruptedBy(ctx context.Context) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { c.conn.SetReadDeadline(time.Unix(1, 0)) })
 }
 
-// send sends data, which is JSON, to an address. A receipt comes back under id.
-func (c *client) send(to, id string, data json.RawMessage) error {
-	text, err := json.Marshal(frame{Type: "send", To: to, ID: id})
+// Send sends data, which is JSON, to an address. A receipt comes back under id.
+func (c *Client) Send(to, id string, data json.RawMessage) error {
+	text, err := json.Marshal(Frame{Type: "send", To: to, ID: id})
 	if err != nil {
 		return err
 	}
@@ -151,7 +157,7 @@ func (c *client) send(to, id string, data json.RawMessage) error {
 }
 
 // write sends one frame in one system call.
-func (c *client) write(f ws.Frame) error {
+func (c *Client) write(f ws.Frame) error {
 	b, err := ws.CompileFrame(ws.MaskFrameInPlace(f))
 	if err != nil {
 		return err
@@ -163,37 +169,37 @@ func (c *client) write(f ws.Frame) error {
 	return err
 }
 
-// next returns the next frame of the protocol, and answers pings meanwhile.
-func (c *client) next() (frame, error) {
+// Next returns the next frame of the protocol, and answers pings meanwhile.
+func (c *Client) Next() (Frame, error) {
 	for {
 		h, err := ws.ReadHeader(c.in)
 		if err != nil {
-			return frame{}, err
+			return Frame{}, err
 		}
 		if h.Length > maxFrame-int64(len(c.partly)) {
-			return frame{}, errors.New("the node's message is too long")
+			return Frame{}, errors.New("the node's message is too long")
 		}
 		payload := make([]byte, h.Length)
 		if _, err := io.ReadFull(c.in, payload); err != nil {
-			return frame{}, err
+			return Frame{}, err
 		}
 		text, err := c.take(h, payload)
 		if err != nil {
-			return frame{}, err
+			return Frame{}, err
 		}
 		if text == nil {
 			continue
 		}
-		var f frame
+		var f Frame
 		if err := json.Unmarshal(text, &f); err != nil {
-			return frame{}, fmt.Errorf("the node's message is not of %s: %w", subprotocol, err)
+			return Frame{}, fmt.Errorf("the node's message is not of %s: %w", subprotocol, err)
 		}
 		return f, nil
 	}
 }
 
 // take deals with one WebSocket frame and returns the text that it completes.
-func (c *client) take(h ws.Header, payload []byte) ([]byte, error) {
+func (c *Client) take(h ws.Header, payload []byte) ([]byte, error) {
 	switch h.OpCode {
 	case ws.OpPing:
 		return nil, c.write(ws.NewPongFrame(payload))
@@ -220,8 +226,33 @@ func closedBy(payload []byte) error {
 	return fmt.Errorf("the node closed the connection: %d %s", code, reason)
 }
 
-// close says goodbye and closes; it doesn't wait for the answer.
-func (c *client) close() {
+// Close says goodbye and closes; it doesn't wait for the answer.
+func (c *Client) Close() {
 	_ = c.write(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))) // the connection may be gone
 	c.conn.Close()
+}
+
+// SendAndWait sends one message and returns its receipt.
+func (c *Client) SendAndWait(ctx context.Context, to string, data json.RawMessage) (Frame, error) {
+	const id = "1"
+	stop := c.interruptedBy(ctx)
+	defer stop()
+	if err := c.Send(to, id, data); err != nil {
+		return Frame{}, err
+	}
+	for {
+		f, err := c.Next()
+		switch {
+		case ctx.Err() != nil:
+			return Frame{}, fmt.Errorf("no receipt: %w", ctx.Err())
+		case err != nil:
+			return Frame{}, err
+		case f.Type == "receipt" && f.ID == id:
+			return f, nil
+		case f.Type == "error":
+			return Frame{}, fmt.Errorf("%s: %s", f.Code, f.Message)
+		case f.Type == "bye":
+			return Frame{}, fmt.Errorf("the node said bye: %s", f.Reason)
+		}
+	}
 }

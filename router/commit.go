@@ -228,7 +228,7 @@ func (r *Router) take(routes []*route, lookups []registry.Lookup) (empty []*rout
 		}
 		switch {
 		case err != nil:
-			rt.failed(r, restFailed)
+			rt.lost(r)
 		case len(owners) == 0 && rt.out == 0:
 			empty = append(empty, rt)
 		default:

@@ -46,6 +46,19 @@
 // that was published to a node that then died has the outcome timeout: it may
 // have arrived.
 //
+// # Without Redis
+//
+// What needs Redis waits on its route or its link until the deadline. A receiver on
+// the sender's own node does not wait: its sessions get the message at once, and if
+// it has others elsewhere, those get it when Redis is back in time (cutoff.go).
+//
+// # The receiver's own word, and messages sent again
+//
+// A sender may ask for the receiver's own acknowledgement; then the message is kept,
+// without its data, until that comes or the deadline does (receipt.go). A message
+// under the name of an earlier one of the same client is that one, sent again, and
+// gets its outcome (repeats.go).
+//
 // # Welcome only what can be reached
 //
 // The first session of an address claims it. The claim names the earlier

@@ -106,20 +106,25 @@ func (p *pending) kind() kind {
 	return kindMessage
 }
 
+// arrived takes that a node has put p into the queue of a session.
+func (p *pending) arrived(r *Router, node string) {
+	p.reached = append(p.reached, node)
+	if p.content != 0 && node == r.opts.NodeID {
+		r.repeats.delivered(p.From, p.content, p.ID)
+	}
+	if p.Confirm {
+		p.delivered = true
+		return
+	}
+	r.answer(p, Delivered)
+}
+
 // settle takes an owner's answer: 0 for delivered.
 func (p *pending) settle(r *Router, owner registry.Owner, f fate) {
 	p.out--
 	switch f {
 	case fateDelivered:
-		p.reached = append(p.reached, owner.NodeID)
-		if p.content != 0 && owner.NodeID == r.opts.NodeID {
-			r.repeats.delivered(p.From, p.content, p.ID)
-		}
-		if p.Confirm {
-			p.delivered = true
-			break
-		}
-		r.answer(p, Delivered)
+		p.arrived(r, owner.NodeID)
 	case fateOverloaded:
 		p.reached = append(p.reached, owner.NodeID)
 		p.full = true
@@ -176,6 +181,40 @@ func (p *pending) atLast() Outcome {
 		return Delivered
 	}
 	return Timeout
+}
+
+// conclude ends p with o, unless it was answered already.
+func (p *pending) conclude(r *Router, o Outcome) {
+	r.answer(p, o)
+	r.pending.remove(p)
+	if p.route == nil || p.Confirm {
+		delete(r.receipts, p.ID)
+	}
+}
+
+// answer tells p's outcome once. The sender's callback runs when mu is released.
+func (r *Router) answer(p *pending, o Outcome) {
+	if p.answered {
+		return
+	}
+	p.answered = true
+	way := pathRemote
+	if p.local {
+		way = pathLocal
+	}
+	r.outcomes[o][way].Inc()
+	if p.done != nil {
+		r.calls = append(r.calls, call{p.done, p.ID, o})
+	}
+	if p.content == 0 {
+		return
+	}
+	r.repeats.end(p, o)
+	for _, done := range p.also {
+		r.outcomes[o][way].Inc()
+		r.calls = append(r.calls, call{done, p.ID, o})
+	}
+	p.also = nil
 }
 
 // deadlines is the list of pending messages, the oldest first. All messages of a

@@ -1,7 +1,6 @@
 package router
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -16,6 +15,9 @@ const (
 	// restStale is how long a route looks up every message after a cached answer
 	// was refused: the owners may not know each other for sure.
 	restStale = time.Second
+	// restAbsent is the wait before a route looks again whether a receiver that
+	// nobody owned has come back within the grace.
+	restAbsent = 50 * time.Millisecond
 )
 
 // route is the router's state for an address it sends to: its owners, what waits
@@ -28,6 +30,7 @@ type route struct {
 	learning bool // the lookup is for this node as an owner
 	mending  bool // an owner refused one in flight: later ones must not pass it
 	remote   bool // owners are cached, and this node is none of them
+	cutOff   bool // Redis did not answer the last lookup
 
 	waiting []*pending       // in the order sent; the lookup under way covers the first `covered`
 	covered int              //
@@ -57,6 +60,12 @@ func (r *Router) routeTo(address string) *route {
 func (rt *route) send(r *Router, p *pending) {
 	r.quiet.remove(rt)
 	p.route = rt
+	if rt.cutOff || !r.leaseLivesAt(p.accepted) {
+		rt.waiting = append(rt.waiting, p)
+		rt.deliverCutOff(r)
+		rt.ask(r)
+		return
+	}
 	if rt.knows(r) {
 		r.m.OwnerCacheHits.Inc()
 		rt.dispatch(r, rt.cached, p)
@@ -140,7 +149,7 @@ func (rt *route) found(r *Router, owners []registry.Owner, all bool) {
 	if all {
 		rt.learn(r, owners)
 	}
-	rt.asking, rt.learning = false, false
+	rt.asking, rt.learning, rt.cutOff = false, false, false
 	if rt.out > 0 && (len(rt.back) > 0 || !slices.Equal(owners, rt.owners)) {
 		rt.covered = 0
 		rt.cached = lookedUp
@@ -153,18 +162,6 @@ func (rt *route) found(r *Router, owners []registry.Owner, all bool) {
 	rt.remote = rt.cached != lookedUp && !r.holdings.holds(rt.address)
 	rt.dispatch(r, lookedUp, rt.take()...)
 	rt.ask(r) // what came after the lookup was sent
-}
-
-// dispatch sends messages to the route's owners.
-func (rt *route) dispatch(r *Router, believed ownerSet, messages ...*pending) {
-	rt.out++ // held: a local answer to the first must not let the route go on before the last
-	for _, p := range messages {
-		p.send(r, rt.owners, believed)
-	}
-	rt.out--
-	if rt.out == 0 {
-		rt.idle(r)
-	}
 }
 
 // learn notes what a lookup says about an address that this node owns.
@@ -181,8 +178,14 @@ func (rt *route) learn(r *Router, owners []registry.Owner) {
 
 // nobody takes the proof that no node owned the address.
 func (rt *route) nobody(r *Router) {
-	rt.asking, rt.learning, rt.cached = false, false, lookedUp
-	for _, p := range rt.take() {
+	rt.asking, rt.learning, rt.cutOff, rt.cached = false, false, false, lookedUp
+	patient := r.now().Add(-r.opts.Grace)
+	taken := rt.take()
+	for i, p := range taken {
+		if p.accepted.After(patient) { // so are those behind it
+			rt.hold(r, taken[i:])
+			break
+		}
 		switch { // it may have been at an owner before
 		case p.full:
 			p.end(r, Overloaded)
@@ -193,6 +196,14 @@ func (rt *route) nobody(r *Router) {
 		}
 	}
 	rt.ask(r)
+}
+
+// hold has messages wait for their receiver to come back, before those that came
+// later.
+func (rt *route) hold(r *Router, early []*pending) {
+	rt.waiting = slices.Concat(early, rt.waiting)
+	grace := early[0].accepted.Add(r.opts.Grace).Sub(r.now())
+	rt.rest(r, min(grace, restAbsent))
 }
 
 // failed takes a lookup that Redis did not answer, or not for sure.
@@ -207,81 +218,6 @@ func (rt *route) take() []*pending {
 	rt.waiting = slices.Delete(rt.waiting, 0, rt.covered)
 	rt.back, rt.covered = nil, 0
 	return all
-}
-
-// send puts p onto the links to those owners that have not got it yet. believed is
-// lookedUp, or what the owners are to vouch for; that costs no hop.
-func (p *pending) send(r *Router, owners []registry.Owner, believed ownerSet) {
-	if p.joining && p.believed == lookedUp { // the owner was found: it only was not ready
-		p.hops--
-	}
-	p.again, p.joining, p.believed = false, false, believed
-	if p.hops == maxHops {
-		p.end(r, Timeout)
-		return
-	}
-	if believed == lookedUp {
-		p.hops++
-	}
-	first := p.route.out == 1 // only held by dispatch
-	p.route.out++
-	p.inFlight = true
-	p.out++ // held until all are sent, or a local answer would end it early
-	for _, o := range owners {
-		if p.was(o.NodeID) {
-			continue
-		}
-		p.out++
-		switch {
-		case o.NodeID == r.opts.NodeID && p.route.mending:
-			p.settle(r, o, fateJoining)
-		case o.NodeID == r.opts.NodeID:
-			p.settle(r, o, r.deliverHere(&p.Message, believed, p.accepted, r.now()))
-		case !r.linkTo(o.NodeID).push(r, item{p, o, first}):
-			p.settle(r, o, fateOverloaded)
-		}
-	}
-	p.out--
-	if p.out == 0 {
-		p.route.returned(r, p)
-	}
-}
-
-// returned takes a message that every owner has answered.
-func (rt *route) returned(r *Router, p *pending) {
-	if !p.inFlight { // given up before
-		r.reuse(p)
-		return
-	}
-	switch {
-	case p.again && p.listed.in:
-		p.inFlight = false
-		i, _ := slices.BinarySearchFunc(rt.back, p, func(a, b *pending) int { return cmp.Compare(a.ID.Count, b.ID.Count) })
-		rt.back = slices.Insert(rt.back, i, p)
-	case p.full:
-		p.end(r, Overloaded)
-	default: // delivered was told already; else an owner died with it
-		p.end(r, Timeout)
-	}
-	rt.landed(r)
-}
-
-// landed takes one off what is in flight.
-func (rt *route) landed(r *Router) {
-	rt.out--
-	if rt.out == 0 {
-		rt.idle(r)
-	}
-}
-
-// idle lets the route go on when nothing is in flight any more.
-func (rt *route) idle(r *Router) {
-	rt.mending = false
-	if len(rt.back) > 0 && rt.back[0].believed == lookedUp && (rt.back[0].joining || rt.back[0].hops > 1) {
-		rt.rest(r, restMoving*time.Duration(rt.back[0].hops))
-		return
-	}
-	rt.ask(r)
 }
 
 // forget gives up on a message whose deadline has come: it must not hold up
@@ -313,38 +249,4 @@ func without(list []*pending, p *pending) ([]*pending, int) {
 		list = slices.Delete(list, i, i+1)
 	}
 	return list, i
-}
-
-// conclude ends p with o, unless it was answered already.
-func (p *pending) conclude(r *Router, o Outcome) {
-	r.answer(p, o)
-	r.pending.remove(p)
-	if p.route == nil || p.Confirm {
-		delete(r.receipts, p.ID)
-	}
-}
-
-// answer tells p's outcome once. The sender's callback runs when mu is released.
-func (r *Router) answer(p *pending, o Outcome) {
-	if p.answered {
-		return
-	}
-	p.answered = true
-	way := pathRemote
-	if p.local {
-		way = pathLocal
-	}
-	r.outcomes[o][way].Inc()
-	if p.done != nil {
-		r.calls = append(r.calls, call{p.done, p.ID, o})
-	}
-	if p.content == 0 {
-		return
-	}
-	r.repeats.end(p, o)
-	for _, done := range p.also {
-		r.outcomes[o][way].Inc()
-		r.calls = append(r.calls, call{done, p.ID, o})
-	}
-	p.also = nil
 }

@@ -50,6 +50,7 @@ type Options struct {
 	Duplicates      registry.Duplicates // default registry.Allow
 	MessageTimeout  time.Duration       // a message's deadline; default 5 s
 	MaxPendingBytes int                 // payload bytes without outcome; default 64 MiB
+	Grace           time.Duration       // how long a message waits for a receiver that nobody owns; default 0; below MessageTimeout
 	OwnerCache      int                 // addresses whose owners are cached; default 65,536; negative: none
 	Metrics         *metrics.Router     // required
 	Logger          *slog.Logger        // default: discard
@@ -132,6 +133,9 @@ func New(opts Options) (*Router, error) {
 	opts.Logger = cmp.Or(opts.Logger, slog.New(slog.DiscardHandler))
 	if opts.NodeID == "" || opts.Redis == nil || opts.Registry == nil || opts.Metrics == nil {
 		return nil, errors.New("router: NodeID, Redis, Registry and Metrics are required")
+	}
+	if opts.Grace < 0 || opts.Grace >= opts.MessageTimeout {
+		return nil, fmt.Errorf("router: Grace is %v; allowed are 0 up to MessageTimeout, which is %v", opts.Grace, opts.MessageTimeout)
 	}
 	r := &Router{
 		opts: opts, keys: opts.Registry.Keys(), reg: opts.Registry, m: opts.Metrics, log: opts.Logger,

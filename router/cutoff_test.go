@@ -1,0 +1,53 @@
+package router
+
+import (
+	"strconv"
+	"testing"
+)
+
+// While Redis is away, who is on the sender's own node gets his messages at once
+// and in order, also if he is on another node as well; that one gets them when
+// Redis is back.
+func TestLocalDeliveryGoesOnWithoutRedis(t *testing.T) {
+	c := newOwnCluster(t, 2, func(o *Options) { o.MessageTimeout = 2 * patience })
+	eve := c.node(0).connect("eve")
+	phone, desk := c.node(0).connect("bob"), c.node(1).connect("bob")
+	c.node(0).wantOutcome("bob", "first", Delivered)
+	c.redis.Pause()
+	until(t, "the lease has ended", func() bool { return !c.node(0).leaseLives() })
+	want := []string{"first"}
+	for i := range 20 {
+		c.node(0).wantOutcome("eve", strconv.Itoa(i), Delivered)
+		c.node(0).wantOutcome("bob", strconv.Itoa(i), Delivered)
+		want = append(want, strconv.Itoa(i))
+	}
+	eve.wantGot(want[1:]...)
+	phone.wantGot(want...)
+	waiting := c.node(0).sendTo("nobody here", "x")
+	c.redis.Resume()
+	desk.wantGot(want...)
+	phone.wantGot(want...)
+	c.node(0).want(waiting, Offline)
+	wantNothingPending(t, c)
+}
+
+// The same before the node's lease has ended, once Redis did not answer a lookup.
+func TestLocalDeliveryWhenRedisHasJustGone(t *testing.T) {
+	c := newOwnCluster(t, 2, func(o *Options) { o.OwnerCache, o.MessageTimeout = -1, 2*patience })
+	phone, desk := c.node(0).connect("bob"), c.node(1).connect("bob")
+	phone.full.Store(true)
+	c.redis.Pause()
+	refused := c.node(0).sendTo("bob", "no room on the phone")
+	until(t, "the phone has refused it", func() bool {
+		c.node(0).mu.Lock()
+		defer c.node(0).mu.Unlock()
+		rt := c.node(0).routes["bob"]
+		return rt != nil && len(rt.waiting) == 1 && rt.waiting[0].full
+	})
+	phone.full.Store(false)
+	c.node(0).wantOutcome("bob", "now", Delivered)
+	phone.wantGot("now")
+	c.redis.Resume()
+	c.node(0).want(refused, Delivered)
+	desk.wantGot("no room on the phone", "now")
+}

@@ -1,0 +1,98 @@
+package router
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/beeline-ws/beeline/registry"
+)
+
+// What is in flight: from a route's owners being known to their answers.
+
+// dispatch sends messages to the route's owners.
+func (rt *route) dispatch(r *Router, believed ownerSet, messages ...*pending) {
+	rt.out++ // held: a local answer to the first must not let the route go on before the last
+	for _, p := range messages {
+		p.send(r, rt.owners, believed)
+	}
+	rt.out--
+	if rt.out == 0 {
+		rt.idle(r)
+	}
+}
+
+// send puts p onto the links to those owners that have not got it yet. believed is
+// lookedUp, or what the owners are to vouch for; that costs no hop.
+func (p *pending) send(r *Router, owners []registry.Owner, believed ownerSet) {
+	if p.joining && p.believed == lookedUp { // the owner was found: it only was not ready
+		p.hops--
+	}
+	p.again, p.joining, p.believed = false, false, believed
+	if p.hops == maxHops {
+		p.end(r, Timeout)
+		return
+	}
+	if believed == lookedUp {
+		p.hops++
+	}
+	first := p.route.out == 1 // only held by dispatch
+	p.route.out++
+	p.inFlight = true
+	p.out++ // held until all are sent, or a local answer would end it early
+	for _, o := range owners {
+		if p.was(o.NodeID) {
+			continue
+		}
+		p.out++
+		switch {
+		case o.NodeID == r.opts.NodeID && p.route.mending:
+			p.settle(r, o, fateJoining)
+		case o.NodeID == r.opts.NodeID:
+			p.settle(r, o, r.deliverHere(&p.Message, believed, p.accepted, r.now()))
+		case !r.linkTo(o.NodeID).push(r, item{p, o, first}):
+			p.settle(r, o, fateOverloaded)
+		}
+	}
+	p.out--
+	if p.out == 0 {
+		p.route.returned(r, p)
+	}
+}
+
+// returned takes a message that every owner has answered.
+func (rt *route) returned(r *Router, p *pending) {
+	if !p.inFlight { // given up before
+		r.reuse(p)
+		return
+	}
+	switch {
+	case p.again && p.listed.in:
+		p.inFlight = false
+		i, _ := slices.BinarySearchFunc(rt.back, p, func(a, b *pending) int { return cmp.Compare(a.ID.Count, b.ID.Count) })
+		rt.back = slices.Insert(rt.back, i, p)
+	case p.full:
+		p.end(r, Overloaded)
+	default: // delivered was told already; else an owner died with it
+		p.end(r, Timeout)
+	}
+	rt.landed(r)
+}
+
+// landed takes one off what is in flight.
+func (rt *route) landed(r *Router) {
+	rt.out--
+	if rt.out == 0 {
+		rt.idle(r)
+	}
+}
+
+// idle lets the route go on when nothing is in flight any more.
+func (rt *route) idle(r *Router) {
+	rt.mending = false
+	if len(rt.back) > 0 && rt.back[0].believed == lookedUp && (rt.back[0].joining || rt.back[0].hops > 1) {
+		rt.rest(r, restMoving*time.Duration(rt.back[0].hops))
+		return
+	}
+	rt.ask(r)
+}

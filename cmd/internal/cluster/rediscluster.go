@@ -1,0 +1,307 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// shards is how many masters a Redis Cluster has; each has one replica.
+const shards = 3
+
+const slots = 16384
+
+// RedisCluster is a Redis Cluster of three masters and three replicas. One
+// goroutine at a time calls its methods.
+type RedisCluster struct {
+	URL string // redis+cluster://…, for nodes
+
+	servers []*Redis
+}
+
+// StartRedisCluster starts the servers in dir, which must exist, and returns once
+// every replica can take over. nodeTimeout is the silence after which a server
+// counts as failed.
+func StartRedisCluster(ctx context.Context, dir string, nodeTimeout time.Duration) (_ *RedisCluster, err error) {
+	c := &RedisCluster{}
+	defer func() {
+		if err != nil {
+			c.Kill()
+		}
+	}()
+	var addrs []string
+	for i := range 2 * shards {
+		r, err := startMember(ctx, filepath.Join(dir, strconv.Itoa(i)), nodeTimeout)
+		if err != nil {
+			return nil, err
+		}
+		c.servers = append(c.servers, r)
+		addrs = append(addrs, r.Addr)
+	}
+	c.URL = "redis+cluster://" + strings.Join(addrs, ",")
+	if err := c.join(ctx); err != nil {
+		return nil, err
+	}
+	return c, c.whole(ctx)
+}
+
+func startMember(ctx context.Context, dir string, nodeTimeout time.Duration) (*Redis, error) {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	bus, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	return StartRedis(ctx, dir, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(bus),
+		"--cluster-node-timeout", strconv.FormatInt(nodeTimeout.Milliseconds(), 10),
+		"--cluster-replica-validity-factor", "0", "--cluster-allow-replica-migration", "no", "--repl-diskless-sync-delay", "0")
+}
+
+// join makes one Cluster of the servers: the first are the masters.
+func (c *RedisCluster) join(ctx context.Context) error {
+	for i, r := range c.servers {
+		err := r.with(func(client *redis.Client) error {
+			if err := client.Do(ctx, "CLUSTER", "SET-CONFIG-EPOCH", i+1).Err(); err != nil {
+				return err
+			}
+			if i > 0 {
+				return c.meet(ctx, client)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for i, r := range c.servers[:shards] {
+		err := r.with(func(client *redis.Client) error {
+			return client.ClusterAddSlotsRange(ctx, i*slots/shards, (i+1)*slots/shards-1).Err()
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for i, r := range c.servers[shards:] {
+		id, err := c.servers[i].id(ctx)
+		if err != nil {
+			return err
+		}
+		err = r.await(ctx, "it replicates a master", func(ctx context.Context, client *redis.Client) bool {
+			return client.ClusterReplicate(ctx, id).Err() == nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// meet introduces the server behind client to the first one.
+func (c *RedisCluster) meet(ctx context.Context, client *redis.Client) error {
+	first := c.servers[0]
+	host, port, _ := net.SplitHostPort(first.Addr)
+	bus := first.args[len(first.args)-1]
+	for i, arg := range first.args {
+		if arg == "--cluster-port" {
+			bus = first.args[i+1]
+		}
+	}
+	return client.Do(ctx, "CLUSTER", "MEET", host, port, bus).Err()
+}
+
+// whole waits until all servers agree that all slots are served, and every master
+// has a replica that is in step.
+func (c *RedisCluster) whole(ctx context.Context) error {
+	for _, r := range c.servers {
+		err := r.await(ctx, "it sees the whole Cluster", func(ctx context.Context, client *redis.Client) bool {
+			info, err := client.ClusterInfo(ctx).Result()
+			if err != nil || !strings.Contains(info, "cluster_state:ok") ||
+				!strings.Contains(info, "cluster_known_nodes:"+strconv.Itoa(2*shards)) ||
+				!strings.Contains(info, "cluster_slots_pfail:0") || !strings.Contains(info, "cluster_slots_fail:0") {
+				return false
+			}
+			return says(ctx, client, "replication", "role:slave") && inStep(ctx, client) ||
+				says(ctx, client, "replication", "connected_slaves:1")
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return c.agreed(ctx)
+}
+
+// agreed waits until all servers name the same masters and replicas for all slots.
+func (c *RedisCluster) agreed(ctx context.Context) error {
+	return c.servers[0].await(ctx, "it agrees with the others", func(ctx context.Context, client *redis.Client) bool {
+		list, err := client.ClusterSlots(ctx).Result()
+		view := viewOf(list)
+		for _, r := range c.servers[1:] {
+			other := r.with(func(client *redis.Client) error {
+				list, err := client.ClusterSlots(ctx).Result()
+				if err == nil && viewOf(list) != view {
+					err = errDisagree
+				}
+				return err
+			})
+			err = errors.Join(err, other)
+		}
+		return err == nil && view != ""
+	})
+}
+
+var errDisagree = errors.New("the servers name different masters")
+
+// viewOf says who serves what; it is empty while a shard has no replica.
+func viewOf(list []redis.ClusterSlot) string {
+	slices.SortFunc(list, func(a, b redis.ClusterSlot) int { return a.Start - b.Start })
+	var b strings.Builder
+	for _, s := range list {
+		if len(s.Nodes) < 2 {
+			return ""
+		}
+		fmt.Fprintf(&b, "%d-%d %s %s\n", s.Start, s.End, s.Nodes[0].Addr, s.Nodes[1].Addr)
+	}
+	return b.String()
+}
+
+// Failover makes the replica of a shard its master, without a loss; the shard is
+// the one that serves slot.
+func (c *RedisCluster) Failover(ctx context.Context, slot int) error {
+	master, replica, err := c.shard(ctx, slot)
+	if err != nil {
+		return err
+	}
+	err = replica.await(ctx, "it takes over", func(ctx context.Context, client *redis.Client) bool {
+		_ = client.Do(ctx, "CLUSTER", "FAILOVER").Err() // asked again if it was given up
+		return eventually(ctx, func() bool { return says(ctx, client, "replication", "role:master") })
+	})
+	if err != nil {
+		return err
+	}
+	err = master.await(ctx, "it follows its heir", inStep)
+	return errors.Join(err, c.whole(ctx))
+}
+
+// KillMaster ends the master of the shard that serves slot, waits until its replica
+// has taken over, and starts it again as the replica.
+func (c *RedisCluster) KillMaster(ctx context.Context, slot int) error {
+	master, replica, err := c.shard(ctx, slot)
+	if err != nil {
+		return err
+	}
+	master.Kill()
+	err = replica.await(ctx, "it takes over", func(ctx context.Context, client *redis.Client) bool {
+		return says(ctx, client, "replication", "role:master")
+	})
+	if restarted := master.Restart(ctx); err != nil || restarted != nil {
+		return errors.Join(err, restarted)
+	}
+	return c.whole(ctx)
+}
+
+// eventually asks ok for half a second.
+func eventually(ctx context.Context, ok func() bool) bool {
+	for range 50 {
+		if ok() {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return false
+}
+
+// shard finds the servers of the shard that serves slot, once it is known who they
+// are.
+func (c *RedisCluster) shard(ctx context.Context, slot int) (master, replica *Redis, err error) {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	for {
+		list, err := c.layout(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		if master, replica = c.serving(list, slot); master != nil && replica != nil {
+			return master, replica, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil, fmt.Errorf("slot %d of the Redis Cluster has no master with a replica: %w", slot, ctx.Err())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+func (c *RedisCluster) serving(list []redis.ClusterSlot, slot int) (master, replica *Redis) {
+	for _, s := range list {
+		if slot < s.Start || slot > s.End || len(s.Nodes) < 2 {
+			continue
+		}
+		return c.at(s.Nodes[0].Addr), c.at(s.Nodes[1].Addr)
+	}
+	return nil, nil
+}
+
+// layout asks a server who serves what.
+func (c *RedisCluster) layout(ctx context.Context) (list []redis.ClusterSlot, err error) {
+	for _, r := range c.servers {
+		err = r.with(func(client *redis.Client) (err error) {
+			list, err = client.ClusterSlots(ctx).Result()
+			return err
+		})
+		if err == nil {
+			return list, nil
+		}
+	}
+	return nil, fmt.Errorf("ask the Redis Cluster for its slots: %w", err)
+}
+
+func (c *RedisCluster) at(addr string) *Redis {
+	for _, r := range c.servers {
+		if r.Addr == addr {
+			return r
+		}
+	}
+	return nil
+}
+
+// Kill ends all servers.
+func (c *RedisCluster) Kill() {
+	for _, r := range c.servers {
+		if r.Process != nil {
+			r.Kill()
+		}
+	}
+}
+
+// with calls f with a client of the server.
+func (r *Redis) with(f func(*redis.Client) error) error {
+	client := r.client()
+	defer client.Close()
+	if err := f(client); err != nil {
+		return fmt.Errorf("%s %s: %w", r.Name, r.Addr, err)
+	}
+	return nil
+}
+
+// id is the name of a Cluster's server within it.
+func (r *Redis) id(ctx context.Context) (id string, err error) {
+	err = r.with(func(client *redis.Client) (err error) {
+		id, err = client.ClusterMyID(ctx).Result()
+		return err
+	})
+	return id, err
+}

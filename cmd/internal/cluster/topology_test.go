@@ -1,0 +1,118 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/registry"
+)
+
+func needRedis(t *testing.T, err error) {
+	t.Helper()
+	if errors.Is(err, ErrNoRedis) && os.Getenv("CI") != "true" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// connect returns a client for whatever a node would use.
+func connect(t *testing.T, url string) redis.UniversalClient {
+	t.Helper()
+	c, err := registry.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// want waits until key is value.
+func want(t *testing.T, c redis.UniversalClient, key, value string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		got, err := c.Get(ctx, key).Result()
+		if err == nil && got == value {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("%s is %q, %v; want %q", key, got, err, value)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func set(t *testing.T, c redis.UniversalClient, key, value string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		err := c.Set(ctx, key, value, 0).Err()
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func TestSentinelsFailOver(t *testing.T) {
+	s, err := StartSentinel(t.Context(), t.TempDir(), 500*time.Millisecond)
+	needRedis(t, err)
+	t.Cleanup(s.Kill)
+	c := connect(t, s.URL)
+	set(t, c, "a", "1")
+	for i, failover := range []func(context.Context) error{s.Failover, s.KillMaster, s.Failover, s.KillMaster} {
+		master := s.master.Addr
+		if err := failover(t.Context()); err != nil {
+			t.Fatalf("failover %d: %v", i, err)
+		}
+		if s.master.Addr == master {
+			t.Errorf("failover %d: the master stays", i)
+		}
+		want(t, c, "a", "1")
+	}
+}
+
+func TestRedisClusterFailsOverAndMigrates(t *testing.T) {
+	r, err := StartRedisCluster(t.Context(), t.TempDir(), time.Second)
+	needRedis(t, err)
+	t.Cleanup(r.Kill)
+	c := connect(t, r.URL)
+	set(t, c, "a", "1")
+	slot, err := r.Slot(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, failover := range []func(context.Context, int) error{r.Failover, r.KillMaster, r.Failover, r.KillMaster} {
+		before, _, err := r.shard(t.Context(), slot)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := failover(t.Context(), slot); err != nil {
+			t.Fatalf("failover %d: %v", i, err)
+		}
+		if after, _, err := r.shard(t.Context(), slot); err != nil || after == before {
+			t.Errorf("failover %d: %s stays the master, %v", i, before.Addr, err)
+		}
+		want(t, c, "a", "1")
+		from, to, err := r.Migrate(t.Context(), slot, 10*time.Millisecond)
+		if err != nil {
+			t.Fatalf("migration %d: %v", i, err)
+		}
+		if now, _, err := r.shard(t.Context(), slot); err != nil || from == to || now.Addr != to {
+			t.Errorf("migration %d from %s to %s: the master is %v, %v", i, from, to, now, err)
+		}
+		want(t, c, "a", "1")
+	}
+}

@@ -39,6 +39,7 @@ type Frame struct {
 	Reason  string          `json:"reason,omitempty"`
 	Code    string          `json:"code,omitempty"`
 	Message string          `json:"message,omitempty"`
+	Confirm bool            `json:"confirm,omitempty"`
 }
 
 // Client is a session as its client sees it. One goroutine reads; any may write.
@@ -146,7 +147,25 @@ func (c *Client) interruptedBy(ctx context.Context) (stop func() bool) {
 
 // Send sends data, which is JSON, to an address. A receipt comes back under id.
 func (c *Client) Send(to, id string, data json.RawMessage) error {
-	text, err := json.Marshal(Frame{Type: "send", To: to, ID: id})
+	return c.send(Frame{Type: "send", To: to, ID: id}, data)
+}
+
+// SendToConfirm is Send, and asks the receiver for its own acknowledgement.
+func (c *Client) SendToConfirm(to, id string, data json.RawMessage) error {
+	return c.send(Frame{Type: "send", To: to, ID: id, Confirm: true}, data)
+}
+
+// Ack acknowledges a message that asks for it, by the message's own ID.
+func (c *Client) Ack(id string) error {
+	text, err := json.Marshal(Frame{Type: "ack", ID: id})
+	if err != nil {
+		return err
+	}
+	return c.write(ws.NewTextFrame(text))
+}
+
+func (c *Client) send(f Frame, data json.RawMessage) error {
+	text, err := json.Marshal(f)
 	if err != nil {
 		return err
 	}
@@ -231,6 +250,9 @@ func (c *Client) Close() {
 	_ = c.write(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))) // the connection may be gone
 	c.conn.Close()
 }
+
+// Cut ends the connection without a goodbye.
+func (c *Client) Cut() { c.conn.Close() }
 
 // SendAndWait sends one message and returns its receipt.
 func (c *Client) SendAndWait(ctx context.Context, to string, data json.RawMessage) (Frame, error) {

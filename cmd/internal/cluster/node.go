@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,6 +20,7 @@ type NodeOptions struct {
 	Name     string   // begins the node's ID
 	RedisURL string   // of the Redis that the nodes share
 	Env      []string // further settings, BEELINE_…=value; the last of a name wins
+	LogTo    io.Writer // gets the whole log as it is written; nil: only its end is kept
 }
 
 // Node is one `beeline serve`.
@@ -41,6 +43,9 @@ func StartNode(ctx context.Context, opts NodeOptions) (*Node, error) {
 	cmd := exec.Command(opts.Binary, "serve")
 	cmd.Env = nodeEnv(os.Environ(), opts)
 	cmd.Stderr = n.log
+	if opts.LogTo != nil {
+		cmd.Stderr = io.MultiWriter(n.log, opts.LogTo)
+	}
 	var err error
 	if n.Process, err = startProcess(cmd); err != nil {
 		return nil, fmt.Errorf("node %s: %w", n.Name, err)

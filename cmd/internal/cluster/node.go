@@ -16,10 +16,10 @@ const nodeStartTime = 60 * time.Second
 
 // NodeOptions say how to start a node.
 type NodeOptions struct {
-	Binary   string   // a beeline; os.Executable() starts this program's own
-	Name     string   // begins the node's ID
-	RedisURL string   // of the Redis that the nodes share
-	Env      []string // further settings, BEELINE_…=value; the last of a name wins
+	Binary   string    // a beeline; os.Executable() starts this program's own
+	Name     string    // begins the node's ID
+	RedisURL string    // of the Redis that the nodes share
+	Env      []string  // further settings, BEELINE_…=value; the last of a name wins
 	LogTo    io.Writer // gets the whole log as it is written; nil: only its end is kept
 }
 

@@ -33,15 +33,19 @@ const (
 	codeMissingTo   = "missing_to"
 	codeBadAddress  = "bad_address"
 	codeMissingData = "missing_data"
+	codeMissingID   = "missing_id"
 	codeBadID       = "bad_id"
+	codeBadFlag     = "bad_flag"
 )
 
-// Reasons for not queueing a message: labels of beeline_drops_total.
+// Reasons for not queueing a message, or not to the end: labels of beeline_drops_total.
 const (
-	dropSlow    = "slow_consumer" // the session's queue was full; it is closed
+	dropSlow    = "slow_consumer" // the session's queue was full; see admit
+	dropOldest  = "drop_oldest"   // made room in the session's queue for a newer one
 	dropClosing = "closing"       // the session was closing
 	dropTotal   = "node_queue"    // all queues together were full
 	dropTooBig  = "too_big"       // longer than a session's queue
+	dropUnacked = "unconfirmed"   // too many of the sender's wait to be confirmed
 )
 
 type counterSet map[string]prometheus.Counter
@@ -63,8 +67,8 @@ func newCounts(m *metrics.Node) *counts {
 			resultHeadTooLarge, resultHeadTimeout, resultGone, resultBadHandshake, resultBadVersion, resultUnknownPath,
 			resultBadMethod, resultBadClient, resultUnavailable, resultDraining, resultTooMany),
 		errors: countersOf(m.ClientErrors, codeMalformed, codeTooDeep, codeUnknownType, codeMissingTo,
-			codeBadAddress, codeMissingData, codeBadID),
-		drops: countersOf(m.Drops, dropSlow, dropClosing, dropTotal, dropTooBig),
+			codeBadAddress, codeMissingData, codeMissingID, codeBadID, codeBadFlag),
+		drops: countersOf(m.Drops, dropSlow, dropOldest, dropClosing, dropTotal, dropTooBig, dropUnacked),
 	}
 	for r := stillOpen + 1; r < closeReasons; r++ {
 		c.closes[r] = m.Closes.WithLabelValues(r.String())

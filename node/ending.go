@@ -175,13 +175,7 @@ func (s *session) abandon() {
 }
 
 // discard throws away what no writer has taken.
-func (s *session) discard() {
-	if b := s.out.waiting; b != nil {
-		s.out.waiting = nil
-		s.node.countQueued(-len(b.b))
-		s.node.release(b)
-	}
-}
+func (s *session) discard() { s.node.countQueued(-s.out.discard(&s.node.pools)) }
 
 // setJoined notes that the router knows the session. If it was evicted before,
 // it leaves at once.

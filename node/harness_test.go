@@ -98,10 +98,15 @@ type localExchange struct {
 	count    uint64
 	health   error
 	drained  bool
+
+	unconfirmed map[router.MessageID]func(router.MessageID, router.Outcome)
 }
 
 func newLocalExchange() *localExchange {
-	return &localExchange{sessions: map[string][]router.Session{}}
+	return &localExchange{
+		sessions:    map[string][]router.Session{},
+		unconfirmed: map[router.MessageID]func(router.MessageID, router.Outcome){},
+	}
 }
 
 func (x *localExchange) Start(context.Context) error { return nil }
@@ -154,6 +159,21 @@ func (x *localExchange) JoinAsync(deadline time.Time, address string, s router.S
 
 func (x *localExchange) Flush() {}
 
+func (x *localExchange) Confirm(_ string, id router.MessageID) { x.answer(id, router.Confirmed) }
+
+func (x *localExchange) Drop(_ string, id router.MessageID) { x.answer(id, router.Overloaded) }
+
+// answer ends a message that is to be confirmed, if there is such a one.
+func (x *localExchange) answer(id router.MessageID, outcome router.Outcome) {
+	x.mu.Lock()
+	done := x.unconfirmed[id]
+	delete(x.unconfirmed, id)
+	x.mu.Unlock()
+	if done != nil {
+		done(id, outcome)
+	}
+}
+
 // Send delivers with mu held, as the router does.
 func (x *localExchange) Send(m router.Message, done func(router.MessageID, router.Outcome)) {
 	x.mu.Lock()
@@ -167,6 +187,11 @@ func (x *localExchange) Send(m router.Message, done func(router.MessageID, route
 	outcome := router.Offline
 	for _, s := range x.sessions[m.To] {
 		outcome = s.Deliver(&m)
+	}
+	if m.Confirm && outcome == router.Delivered {
+		x.unconfirmed[m.ID] = done
+		x.mu.Unlock()
+		return
 	}
 	x.mu.Unlock()
 	done(m.ID, outcome)
@@ -196,6 +221,13 @@ func (x *localExchange) members(address string) int {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return len(x.sessions[address])
+}
+
+// join adds a session that no client is connected to: what is for it waits.
+func (x *localExchange) join(s *session) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.sessions[s.client] = append(x.sessions[s.client], s)
 }
 
 // rig is a node around a local exchange.

@@ -26,6 +26,8 @@ type exchange interface {
 	JoinAsync(deadline time.Time, address string, s router.Session, joined func(error))
 	Send(m router.Message, done func(router.MessageID, router.Outcome))
 	Flush()
+	Confirm(client string, id router.MessageID)
+	Drop(client string, id router.MessageID)
 }
 
 // Node is a whole beeline node: a router, the listeners and the sessions.
@@ -54,7 +56,8 @@ type Node struct {
 	table      table
 	handshakes handshakes
 	graces     graces
-	leaving    sync.WaitGroup // one for each session that leaves the router
+	losses     losses
+	leaving    sync.WaitGroup // what the router is told apart: a session leaves, messages were lost
 	queued     atomic.Int64   // bytes in all sessions' queues
 	draining   atomic.Bool
 	ready      atomic.Bool
@@ -81,7 +84,7 @@ func New(opts Options) (*Node, error) {
 		identify: identifyByQuery,
 		paths:    map[string]protocol{"/ws": plain{}},
 		table:    table{limit: opts.MaxSessions},
-		pools:    newPools(opts.MaxHead),
+		pools:    newPools(&opts),
 	}
 	n.log = opts.Logger.With("node", n.id)
 	n.compose, n.newEngine = n.newRouter, bestEngine
@@ -176,7 +179,7 @@ func (n *Node) newRouter(url string) (exchange, error) {
 	r, err := router.New(router.Options{
 		NodeID: n.id, URL: url, Version: o.Version, Redis: o.Redis, Registry: reg,
 		Delivery: o.Delivery, Duplicates: o.Duplicates,
-		MessageTimeout: o.MessageTimeout, MaxPendingBytes: o.MaxPendingBytes, OwnerCache: o.OwnerCache,
+		MessageTimeout: o.MessageTimeout, Grace: o.Grace, MaxPendingBytes: o.MaxPendingBytes, OwnerCache: o.OwnerCache,
 		Metrics: n.metrics.Router, Logger: n.log,
 	})
 	if err != nil {

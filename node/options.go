@@ -44,6 +44,7 @@ type Options struct {
 	Delivery        router.Delivery     // default Targeted
 	Duplicates      registry.Duplicates // default Allow
 	MessageTimeout  time.Duration       // a message's deadline; default: the router's
+	Grace           time.Duration       // how long a message waits for a receiver that nobody owns; default 0; below MessageTimeout
 	MaxPendingBytes int                 // payload bytes without outcome on this node; default: the router's
 	OwnerCache      int                 // addresses whose owners are cached; default: the router's; negative: none
 
@@ -66,6 +67,10 @@ type Options struct {
 	// MaxQueueTotal bounds the queues of all sessions together, in bytes; default
 	// 256 MiB.
 	MaxQueueTotal int
+
+	// SlowConsumer says what becomes of messages when a session's queue is full;
+	// default Disconnect.
+	SlowConsumer SlowConsumer
 
 	// PingInterval is the silence after which a session is pinged; default 25 s.
 	PingInterval time.Duration
@@ -104,6 +109,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.MaxMessage, 64<<10)
 	setDefault(&o.MaxQueue, max(256<<10, o.MaxMessage+queueSlack))
 	setDefault(&o.MaxQueueTotal, 256<<20)
+	setDefault(&o.SlowConsumer, Disconnect)
 	setDefault(&o.PingInterval, 25*time.Second)
 	setDefault(&o.PongTimeout, 20*time.Second)
 	setDefault(&o.DrainPeriod, 10*time.Second)
@@ -149,6 +155,8 @@ func (o *Options) check() error {
 	require(o.MaxQueue >= o.MaxMessage+queueSlack,
 		"a session's queue of %d bytes does not hold a message of %d and %d more", o.MaxQueue, o.MaxMessage, queueSlack)
 	require(o.MaxQueueTotal >= o.MaxQueue, "all queues together (%d bytes) are less than one (%d)", o.MaxQueueTotal, o.MaxQueue)
+	require(o.SlowConsumer == Disconnect || o.SlowConsumer == DropOldest,
+		"slow consumer rule %q; allowed are %s and %s", o.SlowConsumer, Disconnect, DropOldest)
 	return errors.Join(errs...)
 }
 

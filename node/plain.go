@@ -3,6 +3,7 @@ package node
 import (
 	"encoding/hex"
 	"math/bits"
+	"strconv"
 
 	"github.com/gobwas/ws"
 
@@ -12,8 +13,8 @@ import (
 // plain is the protocol beeline.v1: one JSON object a text message, with a type.
 // Text only: a binary message is closed with 1003.
 //
-// A message that is not a send or a ping that can be acted on is answered with
-// an error. A send that has an id and a `to` that is no address has its outcome
+// A message that is not a send, an ack or a ping that can be acted on is answered
+// with an error. A send that has an id and a `to` that is no address has its outcome
 // in a receipt, like every other send: rejected, with a reason; without an id it
 // is answered with an error too.
 type plain struct{}
@@ -35,28 +36,44 @@ func (p plain) receive(s *session, text []byte) error {
 
 func (p plain) act(s *session, r *request) *jsonError {
 	if !isString(r.kind) {
-		return &jsonError{code: codeUnknownType, what: `"type" is no string; allowed are "send" and "ping"`}
+		return &jsonError{code: codeUnknownType, what: `"type" is no string; ` + allowedTypes}
 	}
 	switch string(unquote(r.kind)) {
 	case "send":
 		return p.send(s, r)
+	case "ack":
+		return p.ack(s, r)
 	case "ping":
 		s.reply(ws.OpText, []byte(`{"type":"pong"}`))
 		return nil
 	}
-	return &jsonError{code: codeUnknownType, what: `unknown "type"; allowed are "send" and "ping"`}
+	return &jsonError{code: codeUnknownType, what: `unknown "type"; ` + allowedTypes}
 }
 
+const allowedTypes = `allowed are "send", "ack" and "ping"`
+
 func (p plain) send(s *session, r *request) *jsonError {
-	if err := r.check(); err != nil {
+	if err := r.checkSend(); err != nil {
 		return err
 	}
 	to := s.address(unquote(r.to))
 	if to == "" {
 		return p.badAddress(s, r)
 	}
-	s.send(to, r.data, r.id)
+	s.send(router.Message{
+		To: to, Data: r.data, Ref: r.id, Receipt: r.id != nil,
+		Confirm: isTrue(r.confirm), Droppable: isTrue(r.droppable),
+	})
 	return nil
+}
+
+// ack confirms a message, or one that nobody waits for any more.
+func (plain) ack(s *session, r *request) *jsonError {
+	id, err := r.messageID()
+	if err == nil {
+		s.node.router.Confirm(s.client, id)
+	}
+	return err
 }
 
 func (plain) badAddress(s *session, r *request) *jsonError {
@@ -110,13 +127,18 @@ const (
 	messageFrom = `{"type":"message","from":`
 	messageTo   = `,"to":`
 	messageID   = `,"id":"`
-	messageData = `","data":`
-	messageRest = len(messageFrom) + len(messageTo) + len(messageID) + len("-") + len(messageData) + len("}")
+	messageAsks = `,"confirm":true`
+	messageData = `,"data":`
+	messageRest = len(messageFrom) + len(messageTo) + len(messageID) + len(`-"`) + len(messageData) + len("}")
 )
 
 func (plain) messageSize(m *router.Message) int {
-	return messageRest + quotedSize(m.From) + quotedSize(m.To) +
+	size := messageRest + quotedSize(m.From) + quotedSize(m.To) +
 		hexSize(m.ID.Origin) + hexSize(m.ID.Count) + len(dataOf(m))
+	if m.Confirm {
+		size += len(messageAsks)
+	}
+	return size
 }
 
 // appendMessage passes the data on as it came.
@@ -124,7 +146,10 @@ func (plain) appendMessage(b []byte, m *router.Message) []byte {
 	b = appendQuoted(append(b, messageFrom...), m.From)
 	b = appendQuoted(append(b, messageTo...), m.To)
 	b = appendHex(append(b, messageID...), m.ID.Origin)
-	b = appendHex(append(b, '-'), m.ID.Count)
+	b = append(appendHex(append(b, '-'), m.ID.Count), '"')
+	if m.Confirm {
+		b = append(b, messageAsks...)
+	}
 	b = append(append(b, messageData...), dataOf(m)...)
 	return append(b, '}')
 }
@@ -146,6 +171,11 @@ func (plain) appendReceipt(b, id []byte, outcome router.Outcome, reason string) 
 	if reason != "" {
 		b = appendQuoted(append(b, `,"reason":`...), reason)
 	}
+	return append(b, '}')
+}
+
+func (plain) appendDropped(b []byte, count uint32) []byte {
+	b = strconv.AppendUint(append(b, `{"type":"dropped","count":`...), uint64(count), 10)
 	return append(b, '}')
 }
 

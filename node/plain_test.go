@@ -35,6 +35,11 @@ func TestMalformedMessages(t *testing.T) {
 		{"no data", `{"type":"send","to":"a"}`, codeMissingData, "data"},
 		{"id an object", `{"type":"send","to":"a","data":1,"id":{}}`, codeBadID, "string"},
 		{"id null", `{"type":"send","to":"a","data":1,"id":null}`, codeBadID, "number"},
+		{"confirm null", `{"type":"send","to":"a","data":1,"confirm":null}`, codeBadFlag, "confirm"},
+		{"confirm a string", `{"type":"send","to":"a","data":1,"confirm":"true"}`, codeBadFlag, "false"},
+		{"droppable a number", `{"type":"send","to":"a","data":1,"droppable":1}`, codeBadFlag, "droppable"},
+		{"confirm without id", `{"type":"send","to":"a","data":1,"confirm":true}`, codeMissingID, "confirmed"},
+		{"ack without id", `{"type":"ack"}`, codeMissingID, "message"},
 		{"id too long", `{"type":"send","to":"a","data":1,"id":"` + strings.Repeat("a", 127) + `"}`, codeBadID, "128"},
 	}
 	n := start(t, nil)
@@ -54,6 +59,21 @@ func TestMalformedMessages(t *testing.T) {
 			by.wantUndisturbed()
 		})
 	}
+}
+
+// An id that is one, but none of a message, comes back with the error.
+func TestBadAck(t *testing.T) {
+	n := start(t, nil)
+	c := connect(t, n.Addr(), "a")
+	for _, id := range []string{`1`, `""`, `"1"`, `"1-"`, `"1-2-3"`, `"g-1"`, `"-1-1"`, `"11111111111111111-1"`} {
+		c.say(`{"type":"ack","id":` + id + `}`)
+		if got := c.wantError(codeBadID); !strings.HasSuffix(got, `,"id":`+id+`}`) {
+			t.Errorf("answer %s", got)
+		}
+	}
+	c.say(`{"type":"ack","id":"1-2"}`) // nobody waits for that
+	c.say(`{"type":"ping"}`)
+	c.want(ws.OpText, `{"type":"pong"}`)
 }
 
 func TestErrorsNameTheirMessage(t *testing.T) {
@@ -106,6 +126,7 @@ func TestMessageSize(t *testing.T) {
 	for _, m := range []router.Message{
 		{},
 		{ID: router.MessageID{Origin: 1, Count: 15}, From: "a", To: "#b", Data: []byte("1")},
+		{ID: router.MessageID{Origin: 1, Count: 15}, From: "a", To: "b", Data: []byte("1"), Confirm: true},
 		{ID: router.MessageID{Origin: 1 << 63, Count: 16}, From: "\"\\\x01é", To: "\xff�😀", Data: []byte(`"x"`)},
 	} {
 		b := plain{}.appendMessage(nil, &m)

@@ -1,6 +1,10 @@
 package node
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/beeline-ws/beeline/router"
+)
 
 // maxID is the longest id of a client's message, in bytes of its JSON.
 const maxID = 128
@@ -9,7 +13,7 @@ const maxID = 128
 // as they came. Those that are missing are nil; of those that come twice the
 // last one counts; others are ignored.
 type request struct {
-	kind, to, data, id []byte
+	kind, to, data, id, confirm, droppable []byte
 }
 
 // parse checks text and finds the fields in it. Those before an error are set.
@@ -40,11 +44,15 @@ func (r *request) set(key, value []byte) {
 		r.data = value
 	case "id":
 		r.id = value
+	case "confirm":
+		r.confirm = value
+	case "droppable":
+		r.droppable = value
 	}
 }
 
-// check says what is wrong with the fields of a send, but for its address.
-func (r *request) check() *jsonError {
+// checkSend says what is wrong with the fields of a send, but for its address.
+func (r *request) checkSend() *jsonError {
 	if r.id != nil {
 		if err := checkID(r.id); err != nil {
 			return err
@@ -57,8 +65,27 @@ func (r *request) check() *jsonError {
 		return &jsonError{code: codeBadAddress, what: `"to" is no string; it is a client or #group`}
 	case r.data == nil:
 		return &jsonError{code: codeMissingData, what: `"data" is missing; it is any JSON value`}
+	case !isFlag(r.confirm):
+		return &jsonError{code: codeBadFlag, what: `"confirm" is neither true nor false`}
+	case !isFlag(r.droppable):
+		return &jsonError{code: codeBadFlag, what: `"droppable" is neither true nor false`}
+	case isTrue(r.confirm) && r.id == nil:
+		return &jsonError{code: codeMissingID, what: `"id" is missing; a message to be confirmed has one`}
 	}
 	return nil
+}
+
+// messageID is the id of an ack.
+func (r *request) messageID() (id router.MessageID, err *jsonError) {
+	if r.id == nil {
+		return id, &jsonError{code: codeMissingID, what: `"id" is missing; it is that of the message`}
+	}
+	if isString(r.id) {
+		if id, err := router.ParseMessageID(string(unquote(r.id))); err == nil {
+			return id, nil
+		}
+	}
+	return id, &jsonError{code: codeBadID, what: `"id" is not that of a message`}
 }
 
 // checkID allows what can be sent back in few bytes and be told apart.
@@ -73,3 +100,8 @@ func checkID(id []byte) *jsonError {
 }
 
 func isString(value []byte) bool { return len(value) > 0 && value[0] == '"' }
+
+// isFlag tells whether a value is true, false or missing, isTrue whether it is
+// true. No other value begins like these.
+func isFlag(value []byte) bool { return value == nil || value[0] == 't' || value[0] == 'f' }
+func isTrue(value []byte) bool { return len(value) > 0 && value[0] == 't' }

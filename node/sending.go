@@ -58,12 +58,24 @@ func newSending() *sending {
 
 // send takes a message to the router. Whether the client wants a receipt or not,
 // the message counts until it has its outcome.
-func (s *session) send(to string, data, id []byte) {
+//
+// One that is to be confirmed waits for another client. If such ones could fill
+// what may be in flight, the session would not be read meanwhile, nor its acks:
+// two clients that write to each other would wait for nothing. So they may take
+// half of it, and are refused as overloaded beyond; one alone may have any size.
+func (s *session) send(m router.Message) {
+	f := &s.inFlight
+	if m.Confirm && f.messages.Load() > 0 && f.above(maxInFlight/2-1, maxInFlightBytes/2-int32(len(m.Data))) {
+		s.node.counts.drops[dropUnacked].Inc()
+		s.receipt(m.Ref, router.Overloaded, "")
+		return
+	}
+	m.From = s.client
 	x := s.node.sends.Get().(*sending)
-	x.session, x.size, x.id = s, len(data), append(x.id[:0], id...)
-	s.inFlight.messages.Add(1)
-	s.inFlight.bytes.Add(int32(x.size))
-	s.node.router.Send(router.Message{From: s.client, To: to, Data: data, Receipt: len(id) > 0}, x.done)
+	x.session, x.size, x.id = s, len(m.Data), append(x.id[:0], m.Ref...)
+	f.messages.Add(1)
+	f.bytes.Add(int32(x.size))
+	s.node.router.Send(m, x.done)
 }
 
 func (x *sending) finish(_ router.MessageID, outcome router.Outcome) {

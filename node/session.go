@@ -24,6 +24,7 @@ type protocol interface {
 	appendMessage(b []byte, m *router.Message) []byte
 	appendReceipt(b, id []byte, outcome router.Outcome, reason string) []byte
 	appendBye(b []byte, c *closing) []byte
+	appendDropped(b []byte, count uint32) []byte
 }
 
 // session is one WebSocket connection of a client. It is passive: the engine
@@ -105,7 +106,7 @@ func (s *session) greet(response acceptance) {
 		s.node.release(w)
 	}
 	s.node.countQueued(len(b.b))
-	s.out.precede(&s.node.pools, b)
+	s.out.precede(b)
 }
 
 // receive takes bytes as they came from the client, and may change them. An
@@ -173,6 +174,9 @@ func (s *session) Deliver(m *router.Message) router.Outcome {
 	}
 	b := s.out.frame(&s.node.pools, ws.OpText, size)
 	b.b = s.protocol.appendMessage(b.b, m)
+	if m.Droppable && s.node.opts.SlowConsumer == DropOldest {
+		s.out.mark(m, frameSize(size))
+	}
 	s.flush()
 	if s.reason == closedNetwork { // found out by writing
 		s.node.counts.drops[dropClosing].Inc()
@@ -193,59 +197,10 @@ func (s *session) reply(op ws.OpCode, payload []byte) {
 	s.flush()
 }
 
-// admit takes room for a frame of size bytes, or says why there is none.
-//
-// The slow-consumer rule: a session whose queue would exceed MaxQueue is closed
-// with 1008, because what it misses from now on it could not know; the sender of
-// the message is told overloaded. When the queues of all sessions together would
-// exceed MaxQueueTotal, a message is refused and its session stays, for it need
-// not be the one that fills them; an answer is let through to a session whose
-// queue is empty, and closes one whose queue is not.
-func (s *session) admit(size int, answer bool) (drop string) {
-	s.makeRoom(size)
-	waiting := s.out.size()
-	switch {
-	case s.reason != stillOpen:
-		return dropClosing
-	case size > s.node.opts.MaxQueue:
-		return dropTooBig
-	case waiting+size > s.node.opts.MaxQueue:
-		s.shut(closedSlow, nil)
-		return dropSlow
-	}
-	if s.node.countQueued(size) <= int64(s.node.opts.MaxQueueTotal) {
-		return ""
-	}
-	switch {
-	case answer && waiting == 0:
-		return ""
-	case answer:
-		s.node.countQueued(-size)
-		s.shut(closedSlow, nil)
-		return dropSlow
-	}
-	s.node.countQueued(-size)
-	return dropTotal
-}
-
-// countQueued changes the number of bytes in all queues and returns it.
-func (n *Node) countQueued(size int) int64 {
-	n.counts.QueuedBytes.Add(float64(size))
-	return n.queued.Add(int64(size))
-}
-
 // queue appends a frame, for which there is room.
 func (s *session) queue(op ws.OpCode, payload []byte) {
 	b := s.out.frame(&s.node.pools, op, len(payload))
 	b.b = append(b.b, payload...)
-}
-
-// makeRoom has the engine write what it has put off, if size bytes more would be
-// too many.
-func (s *session) makeRoom(size int) {
-	if s.out.size()+size > s.node.opts.MaxQueue && s.writable() {
-		s.wire.flush(true)
-	}
 }
 
 // flush calls the engine if there is something to write and nobody does.
@@ -263,6 +218,9 @@ func (s *session) writable() bool {
 // output gives the writer, with mu held, what is to be written next: bytes that
 // are its own until wrote. Or nil, and what to do with the connection now.
 func (s *session) output() ([]byte, after) {
+	if s.out.missed > 0 && s.out.taken == nil {
+		s.tellMissed()
+	}
 	if b := s.out.take(); b != nil {
 		return b.b[b.written:], afterNothing
 	}

@@ -33,17 +33,19 @@ type config struct {
 
 	Heartbeat        time.Duration `env:"BEELINE_HEARTBEAT" envDefault:"2s" min:"100ms" max:"1m" unit:"duration" doc:"how often a node proves that it lives; it counts as dead after three; the same on all nodes"`
 	MessageTimeout   time.Duration `env:"BEELINE_MESSAGE_TIMEOUT" envDefault:"5s" min:"10ms" max:"10m" unit:"duration" doc:"a message without an answer has the outcome timeout after this"`
+	Grace            time.Duration `env:"BEELINE_GRACE" envDefault:"0s" min:"0s" max:"10m" unit:"duration" doc:"how long a message waits for a receiver that is not connected, in case it comes back"`
 	HandshakeTimeout time.Duration `env:"BEELINE_HANDSHAKE_TIMEOUT" envDefault:"5s" min:"100ms" max:"10m" unit:"duration" doc:"a connection must be welcomed within this"`
 	PingInterval     time.Duration `env:"BEELINE_PING_INTERVAL" envDefault:"25s" min:"100ms" max:"1h" unit:"duration" doc:"a client that is silent for this long is pinged"`
 	PongTimeout      time.Duration `env:"BEELINE_PONG_TIMEOUT" envDefault:"20s" min:"100ms" max:"1h" unit:"duration" doc:"a client that is silent for this much longer is closed"`
 	DrainPeriod      time.Duration `env:"BEELINE_DRAIN_PERIOD" envDefault:"10s" min:"0s" max:"24h" unit:"duration" doc:"a node that stops closes its sessions spread over this; 0s closes all at once"`
 
-	MaxMessage    byteSize `env:"BEELINE_MAX_MESSAGE" envDefault:"64KiB" min:"128" max:"64MiB" unit:"bytes" doc:"the longest message of a client"`
-	MaxSessions   int      `env:"BEELINE_MAX_SESSIONS" envDefault:"0" min:"0" max:"10000000" unit:"sessions" doc:"the most sessions of a node; 0 leaves it to the limit of open files"`
-	MaxQueue      byteSize `env:"BEELINE_MAX_QUEUE" envDefault:"256KiB" min:"4KiB" max:"1GiB" unit:"bytes" doc:"the most that may wait for one client to read"`
-	MaxQueueTotal byteSize `env:"BEELINE_MAX_QUEUE_TOTAL" envDefault:"256MiB" min:"4KiB" max:"1024GiB" unit:"bytes" doc:"the most that may wait for all clients of a node"`
-	MaxPending    byteSize `env:"BEELINE_MAX_PENDING" envDefault:"64MiB" min:"4KiB" max:"1024GiB" unit:"bytes" doc:"the most payload of a node's messages whose outcome is not known yet"`
-	OwnerCache    int      `env:"BEELINE_OWNER_CACHE" envDefault:"65536" min:"0" max:"10000000" unit:"addresses" doc:"how many receivers' owners a node remembers, to send without a lookup; 0 looks up every message"`
+	MaxMessage    byteSize          `env:"BEELINE_MAX_MESSAGE" envDefault:"64KiB" min:"128" max:"64MiB" unit:"bytes" doc:"the longest message of a client"`
+	MaxSessions   int               `env:"BEELINE_MAX_SESSIONS" envDefault:"0" min:"0" max:"10000000" unit:"sessions" doc:"the most sessions of a node; 0 leaves it to the limit of open files"`
+	MaxQueue      byteSize          `env:"BEELINE_MAX_QUEUE" envDefault:"256KiB" min:"4KiB" max:"1GiB" unit:"bytes" doc:"the most that may wait for one client to read"`
+	SlowConsumer  node.SlowConsumer `env:"BEELINE_SLOW_CONSUMER" envDefault:"disconnect" oneof:"disconnect,drop_oldest" doc:"when more than that waits for a client: it is closed, or messages that were sent as droppable make room for newer ones"`
+	MaxQueueTotal byteSize          `env:"BEELINE_MAX_QUEUE_TOTAL" envDefault:"256MiB" min:"4KiB" max:"1024GiB" unit:"bytes" doc:"the most that may wait for all clients of a node"`
+	MaxPending    byteSize          `env:"BEELINE_MAX_PENDING" envDefault:"64MiB" min:"4KiB" max:"1024GiB" unit:"bytes" doc:"the most payload of a node's messages whose outcome is not known yet"`
+	OwnerCache    int               `env:"BEELINE_OWNER_CACHE" envDefault:"65536" min:"0" max:"10000000" unit:"addresses" doc:"how many receivers' owners a node remembers, to send without a lookup; 0 looks up every message"`
 
 	LogLevel  string `env:"BEELINE_LOG_LEVEL" envDefault:"info" oneof:"debug,info,warn,error" doc:"the least important lines to log"`
 	LogFormat string `env:"BEELINE_LOG_FORMAT" envDefault:"text" oneof:"text,json" doc:"how a line is written, to standard error"`
@@ -78,6 +80,9 @@ func (c *config) check(vars map[string]string, found faults) faults {
 	require("BEELINE_NODE_NAME", checkNodeName(c.NodeName))
 	require("BEELINE_ADVERTISE", checkAdvertise(c.Advertise))
 	require("BEELINE_KEY_PREFIX", checkPrefix(c.Prefix))
+	if len(found.of("BEELINE_MESSAGE_TIMEOUT")) == 0 {
+		require("BEELINE_GRACE", checkGrace(c.Grace, c.MessageTimeout))
+	}
 	if len(found.of("BEELINE_MAX_MESSAGE")) == 0 {
 		require("BEELINE_MAX_QUEUE", atLeast(c.MaxQueue, c.MaxMessage+queueSlack, "BEELINE_MAX_MESSAGE and 4KiB more"))
 		require("BEELINE_MAX_PENDING", atLeast(c.MaxPending, c.MaxMessage, "BEELINE_MAX_MESSAGE"))
@@ -147,6 +152,13 @@ func checkPrefix(prefix string) error {
 	return nil
 }
 
+func checkGrace(grace, timeout time.Duration) error {
+	if grace >= timeout {
+		return fmt.Errorf("is %v; allowed: less than BEELINE_MESSAGE_TIMEOUT, which is %v", grace, timeout)
+	}
+	return nil
+}
+
 func atLeast(size, least byteSize, what string) error {
 	if size < least {
 		return fmt.Errorf("is %v; allowed: at least %s, which is %v", size, what, least)
@@ -170,10 +182,10 @@ func (c *config) nodeOptions() node.Options {
 		Prefix: c.Prefix, Heartbeat: c.Heartbeat,
 		Listen: c.Listen, AdminListen: c.Admin, Advertise: c.Advertise,
 		Delivery: c.Delivery, Duplicates: c.Duplicates,
-		MessageTimeout: c.MessageTimeout, MaxPendingBytes: int(c.MaxPending), OwnerCache: cache,
+		MessageTimeout: c.MessageTimeout, Grace: c.Grace, MaxPendingBytes: int(c.MaxPending), OwnerCache: cache,
 		HandshakeTimeout: c.HandshakeTimeout,
 		MaxMessage:       int(c.MaxMessage), MaxSessions: c.MaxSessions,
-		MaxQueue: int(c.MaxQueue), MaxQueueTotal: int(c.MaxQueueTotal),
+		MaxQueue: int(c.MaxQueue), MaxQueueTotal: int(c.MaxQueueTotal), SlowConsumer: c.SlowConsumer,
 		PingInterval: c.PingInterval, PongTimeout: c.PongTimeout, DrainPeriod: drain,
 	}
 }

@@ -1,0 +1,153 @@
+package node
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	"github.com/gobwas/ws"
+
+	"github.com/beeline-ws/beeline/registry/redistest"
+)
+
+// ask sends a message that is to be confirmed.
+func (c *client) ask(to, data, id string) {
+	c.t.Helper()
+	c.say(fmt.Sprintf(`{"type":"send","to":%q,"data":%s,"id":%s,"confirm":true}`, to, data, id))
+}
+
+// wantAsked reads a message that asks for an ack, and returns its id.
+func (c *client) wantAsked(from, data string) (id string) {
+	c.t.Helper()
+	var m struct {
+		From, ID string
+		Confirm  bool
+		Data     json.RawMessage
+	}
+	text := c.want(ws.OpText, `{"type":"message"`)
+	if err := json.Unmarshal([]byte(text), &m); err != nil || m.From != from || !m.Confirm || string(m.Data) != data {
+		c.t.Fatalf("%s: got %s, %v; want %s of %s, to be confirmed", c.name, text, err, data, from)
+	}
+	return m.ID
+}
+
+func (c *client) ack(id string) { c.t.Helper(); c.say(fmt.Sprintf(`{"type":"ack","id":%q}`, id)) }
+
+func TestConfirmedMessage(t *testing.T) {
+	n := start(t, nil)
+	alice, bob := connect(t, n.Addr(), "alice"), connect(t, n.Addr(), "bob")
+	alice.ask("bob", `"read me"`, `"x"`)
+	id := bob.wantAsked("alice", `"read me"`)
+	alice.say(`{"type":"ping"}`)
+	alice.want(ws.OpText, `{"type":"pong"}`) // and no receipt before
+	bob.ack(id)
+	alice.wantReceipt(`"x"`, "confirmed")
+	bob.ack(id) // again: nobody waits
+	alice.ask("nobody", `1`, `2`)
+	alice.wantReceipt(`2`, "offline")
+	alice.say(`{"type":"send","to":"bob","data":1,"id":3,"confirm":false,"droppable":false}`)
+	bob.wantMessage("alice", "1")
+	alice.wantReceipt(`3`, "delivered")
+}
+
+func TestConfirmedBetweenNodes(t *testing.T) {
+	redis := redistest.Start(t)
+	a, b := startWhole(t, redis, "a", nil), startWhole(t, redis, "b", nil)
+	alice, bob, here := connect(t, a.Addr(), "alice"), connect(t, b.Addr(), "bob"), connect(t, a.Addr(), "here")
+	for i := range 20 {
+		number := fmt.Sprint(i)
+		for _, to := range []*client{bob, here} {
+			alice.ask(to.name, number, number)
+			to.ack(to.wantAsked("alice", number))
+			alice.wantReceipt(number, "confirmed")
+		}
+	}
+}
+
+// Two clients that wait for each other's acks are both read.
+func TestClientsThatConfirmEachOther(t *testing.T) {
+	const sends = 2 * maxInFlight
+	n := start(t, nil)
+	a, b := connect(t, n.Addr(), "a"), connect(t, n.Addr(), "b")
+	var outcomes [2]map[string]int
+	done := make(chan struct{})
+	for i, c := range []*client{a, b} {
+		to := []*client{b, a}[i].name
+		outcomes[i] = map[string]int{}
+		go func() {
+			var all []byte
+			for j := range sends {
+				all = append(all, frame(ws.OpText, fmt.Sprintf(`{"type":"send","to":%q,"data":1,"id":%d,"confirm":true}`, to, j))...)
+			}
+			c.conn.Write(all)
+		}()
+		go func() {
+			defer func() { done <- struct{}{} }()
+			for receipts := 0; receipts < sends; {
+				_, text, err := c.next()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				var m struct {
+					Type, Outcome string
+					ID            any
+				}
+				if json.Unmarshal([]byte(text), &m); m.Type == "message" {
+					c.conn.Write(frame(ws.OpText, fmt.Sprintf(`{"type":"ack","id":%q}`, m.ID)))
+					continue
+				}
+				outcomes[i][m.Outcome]++
+				receipts++
+			}
+		}()
+	}
+	<-done
+	<-done
+	for _, o := range outcomes {
+		if o["confirmed"] == 0 || o["confirmed"]+o["overloaded"] != sends {
+			t.Errorf("outcomes: %v", o)
+		}
+	}
+}
+
+// What may wait for a confirmation is bounded, and never so much that the sender
+// is not read.
+func TestUnconfirmedMessagesAreBounded(t *testing.T) {
+	n := start(t, nil)
+	alice, bob := connect(t, n.Addr(), "alice"), connect(t, n.Addr(), "bob")
+	for i := range maxInFlight / 2 {
+		alice.ask("bob", fmt.Sprint(i), fmt.Sprint(i))
+	}
+	alice.ask("bob", `"one more"`, `"more"`)
+	alice.wantReceipt(`"more"`, "overloaded")
+	n.wantCount(n.counts.drops, dropUnacked, 1)
+	alice.send("nobody", "1", `"plain"`)
+	alice.wantReceipt(`"plain"`, "offline")
+	bob.ack(bob.wantAsked("alice", "0"))
+	alice.wantReceipt("0", "confirmed")
+	alice.ask("bob", `"again"`, `"again"`)
+	for i := 1; i < maxInFlight/2; i++ {
+		bob.wantAsked("alice", fmt.Sprint(i))
+	}
+	bob.ack(bob.wantAsked("alice", `"again"`))
+	alice.wantReceipt(`"again"`, "confirmed")
+	if n.session("alice").inFlight.paused.Load() {
+		t.Error("alice is not read")
+	}
+}
+
+// The sender of a message that was dropped from its receiver's queue hears of it.
+func TestDroppedMessageIsNotConfirmed(t *testing.T) {
+	n := start(t, dropping(32<<10))
+	alice, flood := connect(t, n.Addr(), "alice"), connect(t, n.Addr(), "flood")
+	n.x.join(newSession(n.Node, plain{}, "deaf"))
+	alice.say(`{"type":"send","to":"deaf","data":"drop me","id":7,"confirm":true,"droppable":true}`)
+	alice.say(`{"type":"ping"}`)
+	alice.want(ws.OpText, `{"type":"pong"}`) // and no receipt before
+	for n.dropped() == 0 {
+		flood.sendDroppable("deaf", 1)
+		flood.wantReceipt("1", "delivered")
+	}
+	alice.wantReceipt("7", "overloaded")
+}

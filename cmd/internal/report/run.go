@@ -36,35 +36,36 @@ type Figure string
 // The figures. "Per message" means: per delivered message, where nothing else is
 // said. A figure that was not measured is absent, never zero.
 const (
-	DeliveredPerSecond   Figure = "delivered_per_second"
-	LatencyP50           Figure = "latency_p50_us" // microseconds, from the intended time of sending to the receipt by the receiving client
-	LatencyP90           Figure = "latency_p90_us"
-	LatencyP99           Figure = "latency_p99_us"
-	LatencyP999          Figure = "latency_p999_us"
-	LatencyMax           Figure = "latency_max_us"
-	NodeCPU              Figure = "node_cpu_us"          // microseconds of all nodes per message
-	RedisCPU             Figure = "redis_cpu_us"         // microseconds of Redis per message
-	RedisCommands        Figure = "redis_commands"       // per message
-	RedisBytesIn         Figure = "redis_bytes_in"       // what Redis received, per message
-	RedisBytesOut        Figure = "redis_bytes_out"      // what Redis sent, per message
-	Wasted               Figure = "wasted"               // deliveries to nodes that don't hold the receiver, per message
-	Sent                 Figure = "sent"                 // messages
-	Delivered            Figure = "delivered"            // messages that their receivers got
-	OfflineReceipts      Figure = "offline"              // messages whose receiver was not connected and whose sender was told so
-	Lost                 Figure = "lost"                 // messages that should have arrived and did not
-	Duplicated           Figure = "duplicated"           // messages
-	Misordered           Figure = "misordered"           // messages
-	Misrouted            Figure = "misrouted"            // messages
-	BytesPerConnection   Figure = "bytes_per_connection" // memory of the nodes (RSS), per connection
-	ConnectsPerSecond    Figure = "connects_per_second"
-	ConnectP99           Figure = "connect_p99_us"         // microseconds from dial to welcome
-	GeneratorCPU         Figure = "generator_cpu"          // share of one processor that the generator used
-	GeneratorLateP99     Figure = "generator_late_p99_us"  // microseconds by which the generator itself sent late
-	LookupsPerMessage    Figure = "lookups"                // per message
-	PublishesPerMessage  Figure = "publishes"              // per message
-	RefreshRedisCPU      Figure = "refresh_redis_cpu_us"   // microseconds of Redis for each lease and second, without messages
-	RefreshRedisBytesIn  Figure = "refresh_redis_bytes_in" // bytes for each lease and second, without messages
-	RecoverySeconds      Figure = "recovery_seconds"       // from a node's kill to the first truthful answer about its clients
+	DeliveredPerSecond  Figure = "delivered_per_second"
+	LatencyP50          Figure = "latency_p50_us" // microseconds, from the intended time of sending to the receipt by the receiving client
+	LatencyP90          Figure = "latency_p90_us"
+	LatencyP99          Figure = "latency_p99_us"
+	LatencyP999         Figure = "latency_p999_us"
+	LatencyMax          Figure = "latency_max_us"
+	NodeCPU             Figure = "node_cpu_us"          // microseconds of all nodes per message
+	RedisCPU            Figure = "redis_cpu_us"         // microseconds of Redis per message
+	RedisCommands       Figure = "redis_commands"       // per message
+	RedisBytesIn        Figure = "redis_bytes_in"       // what Redis received, per message
+	RedisBytesOut       Figure = "redis_bytes_out"      // what Redis sent, per message
+	Wasted              Figure = "wasted"               // deliveries to nodes that don't hold the receiver, per message
+	Sent                Figure = "sent"                 // messages
+	Delivered           Figure = "delivered"            // messages that their receivers got
+	OfflineReceipts     Figure = "offline"              // messages whose receiver was not connected and whose sender was told so
+	Lost                Figure = "lost"                 // messages that should have arrived and did not
+	Duplicated          Figure = "duplicated"           // messages
+	Misordered          Figure = "misordered"           // messages
+	Misrouted           Figure = "misrouted"            // messages
+	BytesPerConnection  Figure = "bytes_per_connection" // memory of the nodes (RSS), per connection
+	ConnectsPerSecond   Figure = "connects_per_second"
+	ConnectP99          Figure = "connect_p99_us"         // microseconds from dial to welcome
+	GeneratorCPU        Figure = "generator_cpu"          // share of one processor that the generator used
+	GeneratorLateP99    Figure = "generator_late_p99_us"  // microseconds by which the generator itself sent late
+	Away                Figure = "away"                   // share of the messages whose receiver is on another node than their sender, 0 to 1
+	LookupsPerMessage   Figure = "lookups"                // per message
+	PublishesPerMessage Figure = "publishes"              // per message
+	RefreshRedisCPU     Figure = "refresh_redis_cpu_us"   // microseconds of Redis for each lease and second, without messages
+	RefreshRedisBytesIn Figure = "refresh_redis_bytes_in" // bytes for each lease and second, without messages
+	RecoverySeconds     Figure = "recovery_seconds"       // from a node's kill to the first truthful answer about its clients
 )
 
 // Run is everything that one run of the bench found.
@@ -77,6 +78,7 @@ type Run struct {
 	Target   string // what was driven, for people
 	Broken   string // why the run ended before its time; empty: it is whole
 	Points   []Point
+	Assumed  Assumptions // of the model; what is zero has its default
 }
 
 // Machine is what the run ran on.

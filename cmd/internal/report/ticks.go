@@ -1,0 +1,139 @@
+package report
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"golang.org/x/image/font"
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/text"
+	"gonum.org/v1/plot/vg"
+	vgdraw "gonum.org/v1/plot/vg/draw"
+)
+
+// ticker marks an axis at its own ticks, or at round numbers.
+func ticker(a axis) plot.Ticker {
+	return plot.TickerFunc(func(low, high float64) []plot.Tick {
+		switch {
+		case len(a.ticks) > 0:
+			return a.apart(low, high)
+		case a.log:
+			return logTicks(low, high)
+		default:
+			ticks := plot.DefaultTicks{}.Ticks(low, high)
+			for i, t := range ticks {
+				if !t.IsMinor() {
+					ticks[i].Label = number(t.Value)
+				}
+			}
+			return ticks
+		}
+	})
+}
+
+// apart labels an axis' own ticks where there is room for it.
+func (a axis) apart(low, high float64) []plot.Tick {
+	place := func(v float64) float64 { return (v - low) / (high - low) }
+	if a.log {
+		place = func(v float64) float64 { return math.Log(v/low) / math.Log(high/low) }
+	}
+	const room = 0.018 // of the axis, for each letter
+	var ticks []plot.Tick
+	free := math.Inf(-1)
+	for _, t := range a.ticks {
+		label := plot.Tick{Value: t.at, Label: t.text}
+		half := room * float64(len(t.text)) / 2
+		if place(t.at)-half < free {
+			label.Label = ""
+		} else {
+			free = place(t.at) + half
+		}
+		ticks = append(ticks, label)
+	}
+	return ticks
+}
+
+// logTicks labels the powers of ten, and 2 and 5 times them where those are few.
+func logTicks(low, high float64) []plot.Tick {
+	few := math.Log10(high/low) < 2.5
+	var ticks []plot.Tick
+	for base := math.Pow10(int(math.Floor(math.Log10(low)))); base <= high; base *= 10 {
+		for step := 1.0; step < 10; step++ {
+			t := plot.Tick{Value: step * base}
+			if t.Value > high { // its label would take room all the same
+				break
+			}
+			if step == 1 || few && (step == 2 || step == 5) {
+				t.Label = number(t.Value)
+			}
+			ticks = append(ticks, t)
+		}
+	}
+	return ticks
+}
+
+// endLabels name the lines beside their right ends, so that nobody has to compare
+// colours with a legend.
+type endLabels struct{ ends []end }
+
+type end struct {
+	text   string
+	y      float64
+	colour look
+}
+
+func (e *endLabels) add(l line) {
+	if len(l.spots) == 0 || l.label == "" {
+		return
+	}
+	e.ends = append(e.ends, end{l.label, l.spots[len(l.spots)-1].y.mid, looks(l.arm)})
+}
+
+func (end end) style() text.Style {
+	return text.Style{
+		Color: end.colour.colour, Font: face(10.5, font.WeightBold),
+		XAlign: vgdraw.XLeft, YAlign: vgdraw.YCenter, Handler: plot.DefaultTextHandler,
+	}
+}
+
+// gap is between a line's end and its name.
+const gap = vg.Length(9)
+
+// Plot draws the names, pushed apart where lines end close to each other.
+func (e *endLabels) Plot(c vgdraw.Canvas, p *plot.Plot) {
+	_, place := p.Transforms(&c)
+	ends := slices.Clone(e.ends)
+	slices.SortStableFunc(ends, func(a, b end) int { return cmp.Compare(a.y, b.y) })
+	at := make([]vg.Length, len(ends))
+	for i, end := range ends {
+		at[i] = place(end.y)
+	}
+	const line = vg.Length(12.5)
+	for range 50 { // each round halves what overlaps
+		for i := 1; i < len(at); i++ {
+			if near := line - (at[i] - at[i-1]); near > 0 {
+				at[i-1] -= near / 2
+				at[i] += near / 2
+			}
+		}
+		if len(at) > 0 {
+			at[0] = max(at[0], c.Min.Y+4)
+		}
+	}
+	for i, end := range ends {
+		c.FillText(end.style(), vg.Point{X: c.Max.X + gap, Y: at[i]}, end.text)
+	}
+}
+
+// GlyphBoxes reserves the room that the names need.
+func (e *endLabels) GlyphBoxes(*plot.Plot) []plot.GlyphBox {
+	var boxes []plot.GlyphBox
+	for _, end := range e.ends {
+		r := end.style().Rectangle(end.text)
+		r.Min.X, r.Max.X = r.Min.X+gap, r.Max.X+gap
+		r.Min.Y, r.Max.Y = 0, 0.1 // vertically they may leave their line's end
+		boxes = append(boxes, plot.GlyphBox{X: 1, Y: 0.5, Rectangle: r})
+	}
+	return boxes
+}

@@ -17,8 +17,8 @@
 //	broadcast: base + filter·(N-1)             all others hear it and throw it away
 //	subscribe: base + hop·(N-1)/N
 //
-// Where it was measured how many messages left their nodes, that share stands for
-// (N-1)/N in the fit. L is the number of lookups a message. The unit costs come from the medians of the
+// In the workload Nodes every receiver is elsewhere, so that 1 stands for (N-1)/N in
+// the fit. L is the number of lookups a message. The unit costs come from the medians of the
 // workload Nodes (and, for lookups, Clients) by non-negative least squares of the
 // relative error, for each arm and resource. The largest N takes no part in that: it
 // is predicted, and the difference to what was measured is the model's stated error.

@@ -72,10 +72,10 @@ func (c *chart) draw() ([]byte, error) {
 	c.frame(p)
 	labels := &endLabels{}
 	for _, l := range c.lines {
-		if err := l.add(p); err != nil {
+		if err := l.add(p, c); err != nil {
 			return nil, err
 		}
-		labels.add(l)
+		labels.add(l, c)
 	}
 	p.Add(labels)
 	if c.y.log {
@@ -95,20 +95,14 @@ func (c *chart) draw() ([]byte, error) {
 
 // outward widens a logarithmic range to the next 1, 2 or 5.
 func outward(low, high float64) (widerLow, widerHigh float64) {
-	steps := []float64{1, 2, 5, 10}
-	base := math.Pow(10, math.Floor(math.Log10(low)))
+	steps := []float64{0, math.Log10(2), math.Log10(5), 1}
+	widerLow, widerHigh = math.Floor(low), math.Ceil(high)
 	for _, s := range steps {
-		if s*base <= low*0.999 {
-			widerLow = s * base
+		if at := math.Floor(low) + s; at < low {
+			widerLow = at
 		}
-	}
-	if widerLow == 0 {
-		widerLow = base / 2
-	}
-	base = math.Pow(10, math.Floor(math.Log10(high)))
-	for _, s := range []float64{20, 10, 5, 2} {
-		if s*base >= high*1.001 {
-			widerHigh = s * base
+		if at := math.Ceil(high) - s; at > high {
+			widerHigh = at
 		}
 	}
 	return widerLow, widerHigh
@@ -134,10 +128,7 @@ func (c *chart) frame(p *plot.Plot) {
 		a.Color, a.Tick.Color = soft(), soft()
 		a.Tick.Length = 4
 		a.Padding = 4
-		if side.from.log {
-			a.Scale = plot.LogScale{}
-		}
-		a.Tick.Marker = ticker(side.from)
+		a.Tick.Marker = side.from.ticker()
 	}
 	grid := plotter.NewGrid()
 	grid.Vertical.Color, grid.Horizontal.Color = pale(), pale()
@@ -151,13 +142,13 @@ func face(size vg.Length, weight font.Weight) plotfont.Font {
 }
 
 // add adds a line to a plot: its band, its medians, its markers.
-func (l *line) add(p *plot.Plot) error {
+func (l *line) add(p *plot.Plot, c *chart) error {
 	look := looks(l.arm)
 	medians := make(plotter.XYs, len(l.spots))
 	for i, s := range l.spots {
-		medians[i] = plotter.XY{X: s.x, Y: s.y.mid}
+		medians[i] = plotter.XY{X: c.x.place(s.x), Y: c.y.place(s.y.mid)}
 	}
-	if err := l.addBand(p, look.colour); err != nil {
+	if err := l.addBand(p, c, look.colour); err != nil {
 		return err
 	}
 	drawn, err := plotter.NewLine(medians)
@@ -187,18 +178,18 @@ func (l *line) add(p *plot.Plot) error {
 }
 
 // addBand adds the area between the least and the greatest values.
-func (l *line) addBand(p *plot.Plot, colour color.NRGBA) error {
+func (l *line) addBand(p *plot.Plot, c *chart, colour color.NRGBA) error {
 	var edge plotter.XYs
 	wide := false
 	for _, s := range l.spots {
-		edge = append(edge, plotter.XY{X: s.x, Y: s.y.high})
+		edge = append(edge, plotter.XY{X: c.x.place(s.x), Y: c.y.place(s.y.high)})
 		wide = wide || s.y.high > s.y.low
 	}
 	if !wide {
 		return nil
 	}
 	for i := len(l.spots) - 1; i >= 0; i-- {
-		edge = append(edge, plotter.XY{X: l.spots[i].x, Y: l.spots[i].y.low})
+		edge = append(edge, plotter.XY{X: c.x.place(l.spots[i].x), Y: c.y.place(l.spots[i].y.low)})
 	}
 	area, err := plotter.NewPolygon(edge)
 	if err != nil {

@@ -6,31 +6,46 @@ import (
 	"strings"
 )
 
-// clear is by how much a median must differ to be worth a word.
-const clear = 0.02
+// margin is by how much a median must differ to be worth a word.
+const margin = 0.02
 
 // exceptions says where targeted is not the best: by figure, workload and arm, with
-// the load at which it is furthest behind.
+// the load at which it is furthest behind. Where the repetitions' ranges overlap, it
+// says no more than that.
 func exceptions(run *Run) string {
-	var parts []string
+	var behind, even []string
 	for _, f := range []Figure{cpu, RedisBytesOut, LatencyP99} {
 		for _, w := range []Workload{Nodes, Rate, Saturation, Clients, Size, Offline, Churn} {
 			for _, arm := range []Arm{Broadcast, Subscribe} {
-				behind := slices.DeleteFunc(pairs(run, w, f), func(p pair) bool {
-					return p.other != arm || p.ratio() > 1-clear
+				better := slices.DeleteFunc(pairs(run, w, f), func(p pair) bool {
+					return p.other != arm || p.ratio() > 1-margin
 				})
-				if len(behind) > 0 {
-					parts = append(parts, exception(f, behind))
+				sure := slices.DeleteFunc(slices.Clone(better), pair.overlaps)
+				switch {
+				case len(sure) > 0:
+					behind = append(behind, exception(f, sure))
+				case len(better) > 0:
+					even = append(even, fmt.Sprintf("%s (%s, %s)", arm, noun(f), w))
 				}
 			}
 		}
 	}
-	parts = append(parts, throughput(run)...)
-	if len(parts) == 0 {
-		return "No other arm was better anywhere in this run in CPU, Redis output, p99 latency or throughput."
+	behind = append(behind, throughput(run)...)
+	var parts []string
+	if len(behind) > 0 {
+		parts = append(parts, "It is not the best everywhere: "+strings.Join(behind, "; ")+".")
 	}
-	return "Not the best everywhere: " + strings.Join(parts, "; ") + "."
+	if len(even) > 0 {
+		parts = append(parts, "Too close to call, with the lower median on the other side: "+list(even)+".")
+	}
+	if len(parts) == 0 {
+		return "Nowhere in this run was another arm better in CPU, Redis output, p99 latency or throughput."
+	}
+	return strings.Join(parts, " ")
 }
+
+// overlaps tells whether the repetitions of both arms reach into each other.
+func (p pair) overlaps() bool { return p.against.high >= p.targeted.low }
 
 func exception(f Figure, behind []pair) string {
 	worst := behind[0]
@@ -39,25 +54,21 @@ func exception(f Figure, behind []pair) string {
 			worst = p
 		}
 	}
-	where := loadText(worst.workload, worst.load)
+	more := ""
 	if others := len(behind) - 1; others > 0 {
-		where = fmt.Sprintf("%s and %s", where, plural(others, "other load"))
+		more = fmt.Sprintf(", and in %s of this workload", plural(others, "other load"))
 	}
-	noise := ""
-	if worst.against.high >= worst.targeted.low {
-		noise = ", though the repetitions' ranges overlap"
-	}
-	return fmt.Sprintf("in workload %s %s has less %s at %s (%s against %s%s)", worst.workload, worst.other, noun(f), where,
-		quantity(f, worst.against.mid), quantity(f, worst.targeted.mid), noise)
+	return fmt.Sprintf("%s takes less %s with %s (%s against %s)%s", worst.other, noun(f),
+		loadText(worst.workload, worst.load), quantity(f, worst.against.mid), quantity(f, worst.targeted.mid), more)
 }
 
 // throughput says where another arm delivers more at saturation.
 func throughput(run *Run) []string {
 	var parts []string
 	for _, p := range pairs(run, Saturation, DeliveredPerSecond) {
-		if p.ratio() >= 1+clear {
-			parts = append(parts, fmt.Sprintf("at saturation with %s %s delivers more (%s/s against %s/s)",
-				loadText(Saturation, p.load), p.other, number(p.against.mid), number(p.targeted.mid)))
+		if p.ratio() >= 1+margin && p.against.low > p.targeted.high {
+			parts = append(parts, fmt.Sprintf("%s delivers more at saturation with %s (%s/s against %s/s)",
+				p.other, loadText(Saturation, p.load), number(p.against.mid), number(p.targeted.mid)))
 		}
 	}
 	return parts

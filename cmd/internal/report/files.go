@@ -100,7 +100,7 @@ func figures() []Figure {
 		NodeCPU, RedisCPU, RedisCommands, RedisBytesIn, RedisBytesOut, Wasted,
 		Sent, Delivered, OfflineReceipts, Lost, Duplicated, Misordered, Misrouted,
 		BytesPerConnection, ConnectsPerSecond, ConnectP99, GeneratorCPU, GeneratorLateP99,
-		Away, LookupsPerMessage, PublishesPerMessage, RefreshRedisCPU, RefreshRedisBytesIn, RecoverySeconds,
+		LookupsPerMessage, PublishesPerMessage, RefreshRedisCPU, RefreshRedisBytesIn, RecoverySeconds,
 	}
 }
 

@@ -32,9 +32,6 @@ type ArmModel struct {
 	Checks []Check
 	// LookupsAHop is how many lookups a message that left its node needed, as measured.
 	LookupsAHop float64
-	// AllAway says that in the run every receiver was on another node than its sender,
-	// wherever there was another.
-	AllAway bool
 }
 
 // Units are what a message's parts cost of one resource.
@@ -68,15 +65,14 @@ type sample struct {
 	cost    float64
 }
 
-// newSample takes a cell's medians. Where it was not measured how many messages left
-// their nodes, clients are taken to be spread evenly.
-func newSample(c *cell, cost float64) sample {
+// newSample takes a cell's medians.
+func newSample(w Workload, c *cell, cost float64) sample {
 	lookups, _ := c.band(LookupsPerMessage)
-	left, ok := c.band(Away)
-	if !ok {
-		left.mid = away(c.load.nodes)
+	left := away(c.load.nodes)
+	if w == Nodes {
+		left = apart(c.load.nodes)
 	}
-	return sample{c.load.nodes, left.mid, lookups.mid, cost}
+	return sample{c.load.nodes, left, lookups.mid, cost}
 }
 
 // NewModel fits a model to a run. An arm needs three numbers of nodes at least, one
@@ -107,7 +103,7 @@ func refresh(run *Run) (micros, bytes float64, ok bool) {
 func newArmModel(run *Run, arm Arm) (ArmModel, bool) {
 	am := ArmModel{Arm: arm, Units: map[Figure]Units{}}
 	for _, f := range resources() {
-		all := samples(run.cells(Nodes), arm, f)
+		all := samples(run, arm, f)
 		if len(all) < 3 {
 			continue
 		}
@@ -118,7 +114,6 @@ func newArmModel(run *Run, arm Arm) (ArmModel, bool) {
 			am.Fitted = append(am.Fitted, s.nodes)
 		}
 		am.LookupsAHop = lookupsAHop(all)
-		am.AllAway = !slices.ContainsFunc(all, func(s sample) bool { return s.nodes > 1 && s.away < 0.999 })
 		if arm == Targeted { // more clients mean more owners that are not known yet
 			used = append(slices.Clone(used), likeNodes(run, arm, f)...)
 		}
@@ -131,12 +126,12 @@ func newArmModel(run *Run, arm Arm) (ArmModel, bool) {
 	return am, len(am.Units) > 0
 }
 
-// samples returns an arm's medians by the number of nodes.
-func samples(cells []*cell, arm Arm, f Figure) []sample {
+// samples returns an arm's medians of the workload Nodes, by the number of nodes.
+func samples(run *Run, arm Arm, f Figure) []sample {
 	var all []sample
-	for _, c := range cells {
+	for _, c := range run.cells(Nodes) {
 		if b, ok := c.band(f); ok && c.arm == arm {
-			all = append(all, newSample(c, b.mid))
+			all = append(all, newSample(Nodes, c, b.mid))
 		}
 	}
 	slices.SortStableFunc(all, func(a, b sample) int { return cmp.Compare(a.nodes, b.nodes) })
@@ -155,11 +150,14 @@ func likeNodes(run *Run, arm Arm, f Figure) []sample {
 			return n.load.bytes == c.load.bytes && n.load.rate == c.load.rate && n.load.distribution == c.load.distribution
 		})
 		if ok && known && alike && c.arm == arm {
-			all = append(all, newSample(c, b.mid))
+			all = append(all, newSample(Clients, c, b.mid))
 		}
 	}
 	return all
 }
+
+// apart is the share of messages that leave their nodes in the workload Nodes.
+func apart(nodes int) float64 { return min(1, float64(nodes-1)) }
 
 // away is the share of messages whose receiver is on another node than its sender,
 // where clients are spread evenly.

@@ -20,20 +20,16 @@ func modelCharts(run *Run) []chart {
 	return all
 }
 
-// perMessage returns what the model says of a figure for messages such as those
-// measured; lookups are those of a hop.
+// perMessage returns what the model says of a figure in the workload Nodes;
+// lookups are those of a hop.
 func (am *ArmModel) perMessage(f Figure, nodes int, lookups float64) (float64, bool) {
 	if f == cpu {
 		n, ok1 := am.perMessage(NodeCPU, nodes, lookups)
 		r, ok2 := am.perMessage(RedisCPU, nodes, lookups)
 		return n + r, ok1 && ok2
 	}
-	left := away(nodes)
-	if am.AllAway && nodes > 1 {
-		left = 1
-	}
 	u, ok := am.Units[f]
-	return u.cost(am.Arm, nodes, left, lookups*left), ok
+	return u.cost(am.Arm, nodes, apart(nodes), lookups*apart(nodes)), ok
 }
 
 func (m *Model) growthChart(run *Run, me measure) (chart, bool) {

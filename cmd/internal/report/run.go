@@ -20,7 +20,7 @@ type Workload string
 const (
 	Rate       Workload = "rate"       // open loop: a fixed rate, latency from the intended time of sending
 	Saturation Workload = "saturation" // closed loop: as much as goes through
-	Nodes      Workload = "nodes"      // growth over nodes, at a fixed rate
+	Nodes      Workload = "nodes"      // growth over nodes, at a fixed rate; receivers are on other nodes than their senders
 	Clients    Workload = "clients"    // growth over clients, at a fixed rate
 	Size       Workload = "size"       // growth over the bytes of a message, at a fixed rate
 	Idle       Workload = "idle"       // connections that do nothing: memory

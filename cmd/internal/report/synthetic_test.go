@@ -52,11 +52,13 @@ func (s *synthetic) add(repetitions int, p Point, lookups float64) {
 			q := p
 			q.Arm, q.Repetition, q.Seconds = arm, r, 10
 			q.Distribution, q.Figures = "uniform", map[Figure]float64{}
-			left := min(1, float64(p.Nodes-1)) // all go to another node, if there is one
+			left := away(p.Nodes)
+			if p.Workload == Nodes {
+				left = apart(p.Nodes)
+			}
 			for f, v := range laws()[arm](p.Nodes, left, lookups) {
 				q.Figures[f] = s.shaken(v)
 			}
-			q.Figures[Away] = left
 			if arm == Targeted {
 				q.Figures[LookupsPerMessage] = lookups
 			}

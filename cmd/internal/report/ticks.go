@@ -12,8 +12,17 @@ import (
 	vgdraw "gonum.org/v1/plot/vg/draw"
 )
 
+// place is where a value lies on an axis that the library takes for a linear one:
+// its own logarithmic one misplaces labels.
+func (a axis) place(v float64) float64 {
+	if a.log {
+		return math.Log10(v)
+	}
+	return v
+}
+
 // ticker marks an axis at its own ticks, or at round numbers.
-func ticker(a axis) plot.Ticker {
+func (a axis) ticker() plot.Ticker {
 	return plot.TickerFunc(func(low, high float64) []plot.Tick {
 		switch {
 		case len(a.ticks) > 0:
@@ -34,20 +43,17 @@ func ticker(a axis) plot.Ticker {
 
 // apart labels an axis' own ticks where there is room for it.
 func (a axis) apart(low, high float64) []plot.Tick {
-	place := func(v float64) float64 { return (v - low) / (high - low) }
-	if a.log {
-		place = func(v float64) float64 { return math.Log(v/low) / math.Log(high/low) }
-	}
 	const room = 0.018 // of the axis, for each letter
 	var ticks []plot.Tick
 	free := math.Inf(-1)
 	for _, t := range a.ticks {
-		label := plot.Tick{Value: t.at, Label: t.text}
+		label := plot.Tick{Value: a.place(t.at), Label: t.text}
+		middle := (label.Value - low) / (high - low)
 		half := room * float64(len(t.text)) / 2
-		if place(t.at)-half < free {
+		if middle-half < free {
 			label.Label = ""
 		} else {
-			free = place(t.at) + half
+			free = middle + half
 		}
 		ticks = append(ticks, label)
 	}
@@ -56,18 +62,17 @@ func (a axis) apart(low, high float64) []plot.Tick {
 
 // logTicks labels the powers of ten, and 2 and 5 times them where those are few.
 func logTicks(low, high float64) []plot.Tick {
-	few := math.Log10(high/low) < 2.5
+	few := high-low < 2.5
 	var ticks []plot.Tick
-	for base := math.Pow10(int(math.Floor(math.Log10(low)))); base <= high; base *= 10 {
+	for power := math.Floor(low); power <= high; power++ {
 		for step := 1.0; step < 10; step++ {
-			t := plot.Tick{Value: step * base}
-			if t.Value > high { // its label would take room all the same
-				break
-			}
+			t := plot.Tick{Value: power + math.Log10(step)}
 			if step == 1 || few && (step == 2 || step == 5) {
-				t.Label = number(t.Value)
+				t.Label = number(math.Pow(10, t.Value))
 			}
-			ticks = append(ticks, t)
+			if t.Value >= low-1e-9 && t.Value <= high+1e-9 {
+				ticks = append(ticks, t)
+			}
 		}
 	}
 	return ticks
@@ -83,11 +88,11 @@ type end struct {
 	colour look
 }
 
-func (e *endLabels) add(l line) {
+func (e *endLabels) add(l line, c *chart) {
 	if len(l.spots) == 0 || l.label == "" {
 		return
 	}
-	e.ends = append(e.ends, end{l.label, l.spots[len(l.spots)-1].y.mid, looks(l.arm)})
+	e.ends = append(e.ends, end{l.label, c.y.place(l.spots[len(l.spots)-1].y.mid), looks(l.arm)})
 }
 
 func (end end) style() text.Style {

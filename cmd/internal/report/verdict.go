@@ -117,11 +117,11 @@ func judge(run *Run, w Workload, m measure, at, all []pair) string {
 	}
 	where := loadText(w, at[0].load)
 	switch {
-	case worst.ratio() >= 1.02:
+	case worst.ratio() >= 1+margin:
 		fmt.Fprintf(&out, "Targeted delivery pays here: ")
-	case worst.ratio() > 0.98:
+	case worst.ratio() > 1-margin:
 		fmt.Fprintf(&out, "Targeted delivery is not clearly cheaper than %s here: ", worst.other)
-	case best.ratio() >= 1.02:
+	case best.ratio() >= 1+margin:
 		fmt.Fprintf(&out, "Targeted delivery pays against %s but not against %s: ", best.other, worst.other)
 	default:
 		fmt.Fprintf(&out, "No, targeted delivery does not pay here: ")
@@ -177,13 +177,13 @@ func growthOfOutput(run *Run) string {
 			first, last = from.x, to.x
 		}
 		if from.x == first && to.x == last {
-			parts = append(parts, fmt.Sprintf("%s from %s to %s bytes %s", "×"+number(to.y.mid/from.y.mid), number(from.y.mid), number(to.y.mid), arm))
+			parts = append(parts, fmt.Sprintf("%s times %s (%s to %s bytes)", number(to.y.mid/from.y.mid), arm, number(from.y.mid), number(to.y.mid)))
 		}
 	}
 	if len(parts) == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" From %s to %s nodes Redis' output per message grows %s.", number(first), number(last), list(parts))
+	return fmt.Sprintf(" From %s to %s nodes Redis' output per message becomes %s.", number(first), number(last), list(parts))
 }
 
 func plural(n int, noun string) string {

@@ -36,6 +36,7 @@ type claim struct {
 	others    []Owner
 	master    string // the tag of the address's master
 	epoch     string // in which the claim ran
+	complete  bool   // that was settled before the claim was sent: others are all
 	wrote     bool   // some run of it did, or may have done
 	unsettled bool   // it met an epoch that was not settled
 }

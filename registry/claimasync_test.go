@@ -136,6 +136,38 @@ func TestUnsettledClaimsEndAtTheirDeadlineOrTheStop(t *testing.T) {
 	})
 }
 
+// While an epoch is not settled, an owner's entry may be missing. A claim that did not
+// see it is made again, although the epoch has settled by the time it is answered.
+func TestClaimSentBeforeTheEpochSettledIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartOwn(t)
+	s.AwaitUptime()
+	a := startNode(t, single(s), "a", Options{Duplicates: Replace})
+	settle := func(at time.Time) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.epochs["0"].settled = at
+		a.updateSettled()
+	}
+	sending := make(chan struct{}, 10)
+	a.rdb.AddHook(onPipelines(func(send func() error, _ []redis.Cmder) error {
+		sending <- struct{}{}
+		return send()
+	}))
+	s.Pause()
+	settle(time.Time{})
+	p := a.begin(time.Time{}, "alice")
+	first := p.lease.Token()
+	receive(t, sending, "the claim is sent")
+	settle(time.Now())
+	s.Resume()
+	must(t, p.answer(t).err)
+	if p.lease.Token() == first {
+		t.Error("the claim was made once")
+	}
+	a.wantOwners("alice", a.owner(&p.lease))
+}
+
 func TestClaimsThatWaitForAnEpochAreBounded(t *testing.T) {
 	t.Parallel()
 	r, err := New(Options{Redis: redistest.Start(t).Client(t), NodeID: "a"})

@@ -47,7 +47,7 @@ type release struct {
 }
 
 func newCommitter(r *Registry) *committer {
-	return &committer{r: r, wake: make(chan struct{}, 1), group: group{epochs: make(map[string]*call)}}
+	return &committer{r: r, wake: make(chan struct{}, 1), group: group{epochs: make(map[string]epochRead)}}
 }
 
 // claim queues a claim. At maxWaitingClaims it is refused.
@@ -188,8 +188,10 @@ func (c *committer) finishClaims(g *group, began time.Time) {
 		return
 	}
 	failed := g.readClaims()
-	if err := c.r.seeAll(g.epochs); err != nil {
-		failed = err
+	for master, read := range g.epochs {
+		if err := c.r.seeAnswer(master, read.call); err != nil {
+			failed = err
+		}
 	}
 	c.r.observe("claim", began, failed)
 	for _, cl := range g.claims {

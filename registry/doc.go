@@ -35,7 +35,8 @@
 //
 //  1. Every beat, every group of claims and every Settled reads the epoch. A
 //     node that meets a new one tells Events.Disturbed, refreshes all its leases
-//     and claims again what is missing: it verifies.
+//     and claims again what is missing: it verifies, in batches with pauses that
+//     leave Redis at least as much time as they take.
 //  2. Then it says in its node lease that it vouches for the epoch.
 //  3. An epoch is settled once every node vouches for it that subscribes to a
 //     private channel, which survives a flush, or has a node lease, which
@@ -50,11 +51,12 @@
 //
 // The committer sends claims and releases in groups, in the order in which they
 // came, and tells the claims' callers itself; a claim that has to wait for an
-// epoch or for the removal of dead owners has a goroutine meanwhile. The refresher refreshes, claims again (through the committer, so that a
-// release is never overtaken), verifies, and looks whether the peers have. They
-// start in Start, and all are awaited in Stop. Callbacks (Events) come from the
-// refresher. Registry.mu guards the leases and the epochs; it is taken before
-// the committer's own and never held during a round trip.
+// epoch or for the removal of dead owners has a goroutine meanwhile. The refresher
+// refreshes, claims again (through the committer, so that a release is never
+// overtaken), verifies, and looks whether the peers have. They start in Start, and all
+// are awaited in Stop. Callbacks (Events) come from the refresher, and Disturbed from
+// whoever meets a new epoch. Registry.mu guards the leases and the epochs; it is taken
+// before the committer's own and never held during a round trip or a callback.
 //
 // # Connections
 //

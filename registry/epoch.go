@@ -15,6 +15,7 @@ type epoch struct {
 	seen    time.Time // first, by this node
 	renewed bool      // after an earlier epoch of the master, or after this node had leases
 
+	untold   bool      // Events.Disturbed was not called yet
 	verified bool      // this node verified its leases since
 	ripe     bool      // the master is up long enough for peers to have reconnected
 	tried    time.Time // last look at the peers
@@ -22,22 +23,30 @@ type epoch struct {
 }
 
 // see takes note of a master's epoch as epoch.lua returned it. A new one, unless
-// it is the first and this node has no leases, makes the refresher verify all
-// leases.
+// it is the first and this node has no leases, ends what was known before: at once
+// nothing counts as settled, then Events.Disturbed is called, and only then the
+// refresher may verify all leases.
 func (r *Registry) see(master, id string) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	known := r.epochs[master]
 	if known != nil && known.id == id {
+		r.mu.Unlock()
 		return
 	}
 	disturbed := known != nil || r.wheel.count > 0
-	r.epochs[master] = &epoch{id: id, seen: time.Now(), renewed: disturbed, verified: !disturbed}
+	e := &epoch{id: id, seen: time.Now(), renewed: disturbed, untold: disturbed, verified: !disturbed}
+	r.epochs[master] = e
 	r.updateSettled()
+	r.mu.Unlock()
 	if disturbed {
 		r.metrics.EpochChanges.Inc()
-		r.refresher.disturbed = true
-		r.refresher.due = true
+		r.events.Disturbed()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if disturbed {
+		e.untold = false
+		r.refresher.hasten()
 	}
 	r.refresher.nudge()
 }
@@ -62,6 +71,16 @@ func (r *Registry) updateSettled() {
 func (r *Registry) settledIn(master, id string) bool {
 	e := r.epochs[master]
 	return e != nil && e.id == id && !e.settled.IsZero()
+}
+
+// settledEpoch returns the last seen epoch of master if it is settled, else "".
+func (r *Registry) settledEpoch(master string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e := r.epochs[master]; e != nil && !e.settled.IsZero() {
+		return e.id
+	}
+	return ""
 }
 
 // stillSettled tells whether the epoch that c ran in is settled and the last one
@@ -117,14 +136,19 @@ func (r *Registry) epochCalls(ctx context.Context, keys []string) (calls map[str
 func (r *Registry) seeAll(calls map[string]*call) error {
 	var failed error
 	for master, c := range calls {
-		id, err := c.cmd.Text()
-		if err != nil {
+		if err := r.seeAnswer(master, c); err != nil {
 			failed = err
-			continue
 		}
-		r.see(master, id)
 	}
 	return failed
+}
+
+func (r *Registry) seeAnswer(master string, c *call) error {
+	id, err := c.cmd.Text()
+	if err == nil {
+		r.see(master, id)
+	}
+	return err
 }
 
 // lookAt asks a master for its epoch.

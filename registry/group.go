@@ -13,9 +13,15 @@ type group struct {
 	releases []release
 
 	calls        calls
-	claimCalls   []part           // what each call claims
-	releaseCalls []part           // what each call releases
-	epochs       map[string]*call // by the tag of their master
+	claimCalls   []part               // what each call claims
+	releaseCalls []part               // what each call releases
+	epochs       map[string]epochRead // by the tag of their master
+}
+
+// epochRead reads a master's epoch behind a group's claims.
+type epochRead struct {
+	call    *call
+	settled string // the epoch that was settled when the claims were sent; empty: none was
 }
 
 // part is a script call for some of a group's claims or releases.
@@ -62,9 +68,10 @@ func (g *group) writeClaims(ctx context.Context, r *Registry) error {
 		g.claimCalls = append(g.claimCalls, part{g.calls.last(), from, to})
 	}
 	for _, cl := range g.claims {
-		if g.epochs[cl.master] == nil {
-			g.epochs[cl.master] = r.epochCall(cl.master)
-			g.calls.add(g.epochs[cl.master])
+		if _, ok := g.epochs[cl.master]; !ok {
+			read := epochRead{r.epochCall(cl.master), r.settledEpoch(cl.master)}
+			g.epochs[cl.master] = read
+			g.calls.add(read.call)
 		}
 	}
 	return nil
@@ -120,7 +127,9 @@ func (g *group) readClaims() (failed error) {
 		err := readClaims(claims, p.call.cmd)
 		for _, cl := range claims {
 			if cl.err = err; err == nil {
-				cl.epoch, cl.err = g.epochs[cl.master].cmd.Text()
+				read := g.epochs[cl.master]
+				cl.epoch, cl.err = read.call.cmd.Text()
+				cl.complete = cl.epoch == read.settled
 			}
 			cl.wrote = cl.wrote || cl.err != nil || cl.verdict == written
 			if cl.err != nil {

@@ -254,6 +254,19 @@ func (s store) flush(t testing.TB) {
 	must(t, c.FlushAll(ctx).Err())
 }
 
+// onPipelines is called with each pipeline that a client sends.
+type onPipelines func(send func() error, cmds []redis.Cmder) error
+
+func (f onPipelines) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (f onPipelines) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (f onPipelines) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		return f(func() error { return next(ctx, cmds) }, cmds)
+	}
+}
+
 func eventually(t testing.TB, ok func() bool, complaint func() string) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {

@@ -142,12 +142,13 @@ func (r *Registry) pruneDead(ctx context.Context, address string, owners []Owner
 }
 
 // admit begins to refresh the lease of a claim, if the epoch that the claim was
-// made in is settled and still the last one seen. Else the entry may be lost
-// already, and the verification that follows would not know of it.
+// made in was settled before, and is still the last one seen. Else some owner's entry
+// was perhaps missing when the claim was made, or the claim's own may be lost already,
+// and the verification that follows would not know of it.
 func (r *Registry) admit(cl *claim) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.settledIn(cl.master, cl.epoch) {
+	if !cl.complete || !r.settledIn(cl.master, cl.epoch) {
 		return false
 	}
 	r.wheel.add(cl.lease)

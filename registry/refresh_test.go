@@ -1,9 +1,7 @@
 package registry
 
 import (
-	"context"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -125,26 +123,18 @@ type watcher struct {
 	calls     int
 }
 
-func (w *watcher) DialHook(next redis.DialHook) redis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
-}
-
-func (w *watcher) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
-
-func (w *watcher) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		for _, cmd := range cmds {
-			args := cmd.Args()
-			if len(args) < 3 || args[1] != refreshScript.Hash() {
-				continue
-			}
-			w.calls++
-			for i := range args[2].(int) {
-				w.refreshes[*args[3+i].(*string)]++
-			}
+func (w *watcher) watch(send func() error, cmds []redis.Cmder) error {
+	for _, cmd := range cmds {
+		args := cmd.Args()
+		if len(args) < 3 || args[1] != refreshScript.Hash() {
+			continue
 		}
-		return next(ctx, cmds)
+		w.calls++
+		for i := range args[2].(int) {
+			w.refreshes[*args[3+i].(*string)]++
+		}
 	}
+	return send()
 }
 
 // TestRefreshesAreSpread lets half an hour pass for a node with 10,000 leases that
@@ -161,7 +151,7 @@ func TestRefreshesAreSpread(t *testing.T) {
 	}
 	a.refreshAllNow() // loads the script
 	w := &watcher{refreshes: make(map[string]int)}
-	a.rdb.AddHook(w)
+	a.rdb.AddHook(onPipelines(w.watch))
 
 	for interval := range intervals {
 		clear(w.refreshes)

@@ -25,9 +25,9 @@ type refresher struct {
 	every time.Duration // between two ticks
 
 	// Guarded by Registry.mu.
-	disturbed bool // Events.Disturbed is to be called
-	due       bool // a verification is
-	outage    bool // the last refresh or beat failed
+	due    bool // a verification is
+	hasty  bool // it shall not wait
+	outage bool // the last refresh or beat failed
 
 	// Owned by the loop.
 	notUntil time.Time     // the next verification, if Redis seems whole
@@ -39,6 +39,12 @@ func newRefresher(r *Registry) (*refresher, *wheel) {
 	slots := int(max(1, min(maxSlots, r.timing.RefreshEvery()/minTick)))
 	f := &refresher{r: r, wake: make(chan struct{}, 1), every: r.timing.RefreshEvery() / time.Duration(slots)}
 	return f, newWheel(slots)
+}
+
+// hasten makes a verification due at once. The caller holds Registry.mu.
+func (f *refresher) hasten() {
+	f.due, f.hasty = true, true
+	f.nudge()
 }
 
 func (f *refresher) nudge() {
@@ -107,7 +113,7 @@ func (f *refresher) tick(ctx context.Context, n int) {
 	f.r.mu.Unlock()
 	switch {
 	case len(leases) > 0:
-		f.r.noticeOutage(f.refreshAll(ctx, leases, 0))
+		f.r.noticeOutage(f.refreshAll(ctx, leases, nil))
 	case outage:
 		f.r.noticeOutage(f.probe(ctx))
 	}
@@ -144,17 +150,17 @@ func (r *Registry) noticeOutage(err error) {
 }
 
 // refreshAll refreshes leases in batches of a bounded size, with a pause between
-// them.
-func (f *refresher) refreshAll(ctx context.Context, leases []*Lease, pause time.Duration) error {
+// them that depends on how long the last one took; nil is none.
+func (f *refresher) refreshAll(ctx context.Context, leases []*Lease, pause func(time.Duration) time.Duration) error {
 	var failed error
 	for len(leases) > 0 {
-		n := min(len(leases), refreshBatch)
+		n, began := min(len(leases), refreshBatch), time.Now()
 		if err := f.refresh(ctx, leases[:n]); err != nil {
 			failed = err
 		}
-		if leases = leases[n:]; len(leases) > 0 && pause > 0 {
+		if leases = leases[n:]; len(leases) > 0 && pause != nil {
 			select {
-			case <-time.After(pause):
+			case <-time.After(pause(time.Since(began))):
 			case <-ctx.Done():
 				return ctx.Err()
 			}

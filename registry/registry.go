@@ -47,7 +47,8 @@ type Options struct {
 }
 
 // Events is told what the registry found out about leases. Its methods are
-// called from the registry's goroutines and must not block.
+// called from the registry's goroutines, Disturbed from its callers' too, and must
+// not block.
 type Events interface {
 	// Taken says that another session took l under Replace or Reject: l is no
 	// longer refreshed and its sessions must be closed.
@@ -56,7 +57,8 @@ type Events interface {
 	// the same token, and who else owns the address.
 	Reclaimed(l *Lease, others []Owner)
 	// Disturbed says that Redis may have lost data: what was known about other
-	// owners no longer counts.
+	// owners no longer counts. Until it has returned no lease is verified and
+	// nothing is settled.
 	Disturbed()
 }
 
@@ -188,8 +190,7 @@ func (r *Registry) Stop(ctx context.Context) error {
 func (r *Registry) Lapsed() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.refresher.disturbed, r.refresher.due = true, true
-	r.refresher.nudge()
+	r.refresher.hasten()
 }
 
 // Keys names this registry's keys and channels.

@@ -2,13 +2,17 @@ package registry
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 )
 
 const (
-	// verifyPause follows each batch of a verification: a node with 100,000
-	// leases spreads it over about two seconds.
+	// verifyPause is the shortest pause after each batch of a verification, which
+	// bounds it to 100,000 leases a second.
 	verifyPause = 10 * time.Millisecond
+	// verifySpread is by how much nodes that are disturbed together may begin to
+	// verify apart; with short heartbeats it is less.
+	verifySpread = 250 * time.Millisecond
 	// verifyRetry follows a verification that failed.
 	verifyRetry = time.Second
 	// settlePause is the first pause between two looks at an epoch that is
@@ -16,17 +20,16 @@ const (
 	settlePause = 25 * time.Millisecond
 )
 
-// attend does what is due beside the ticks: it tells of a disturbance, verifies,
-// and looks whether the peers have verified too. It returns when it wants to be
-// called again, 0 for when something happens.
+// attend does what is due beside the ticks: it verifies, and looks whether the
+// peers have verified too. It returns when it wants to be called again, 0 for when
+// something happens.
 func (f *refresher) attend(ctx context.Context) time.Duration {
 	f.r.mu.Lock()
-	disturbed, due := f.disturbed, f.due
-	f.disturbed = false
+	due, hasty := f.due, f.hasty
+	f.hasty = false
 	f.r.mu.Unlock()
-	if disturbed {
-		f.r.events.Disturbed()
-		f.notUntil, f.pause = time.Time{}, 0
+	if hasty {
+		f.notUntil, f.pause = time.Now().Add(upTo(min(verifySpread, f.r.timing.Heartbeat/8))), 0
 	}
 	if due {
 		if wait := time.Until(f.notUntil); wait > 0 {
@@ -46,11 +49,13 @@ func (f *refresher) verify(ctx context.Context) {
 	leases := f.r.wheel.all()
 	seen := make(map[string]string)
 	for master, e := range f.r.epochs {
-		seen[master] = e.id
+		if !e.untold {
+			seen[master] = e.id
+		}
 	}
 	f.r.mu.Unlock()
 
-	err := f.refreshAll(ctx, leases, verifyPause)
+	err := f.refreshAll(ctx, leases, pauseAfter)
 
 	f.r.mu.Lock()
 	f.outage = err != nil
@@ -76,6 +81,18 @@ func (f *refresher) verify(ctx context.Context) {
 		f.r.log.Warn("verified epoch could not be announced", "error", err) // the next beat does
 	}
 }
+
+// pauseAfter returns how long a verification rests after a batch: as long as the
+// batch took, so that a Redis which is busy with all that came back to it gets as much
+// rest as work from each node, and up to half as long again by chance, so that nodes
+// do not keep step.
+func pauseAfter(took time.Duration) time.Duration {
+	pause := max(verifyPause, took)
+	return pause + upTo(pause/2)
+}
+
+// upTo returns a duration by chance.
+func upTo(d time.Duration) time.Duration { return rand.N(d + 1) }
 
 // settle looks at the epochs that are not settled and returns when to look
 // again.

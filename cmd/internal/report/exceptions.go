@@ -25,7 +25,7 @@ func exceptions(run *Run) string {
 				case len(sure) > 0:
 					behind = append(behind, exception(f, sure))
 				case len(better) > 0:
-					even = append(even, fmt.Sprintf("%s (%s, %s)", arm, noun(f), w))
+					even = append(even, fmt.Sprintf("%s's %s in workload %s", arm, noun(f), w))
 				}
 			}
 		}
@@ -36,7 +36,7 @@ func exceptions(run *Run) string {
 		parts = append(parts, "It is not the best everywhere: "+strings.Join(behind, "; ")+".")
 	}
 	if len(even) > 0 {
-		parts = append(parts, "Too close to call, with the lower median on the other side: "+list(even)+".")
+		parts = append(parts, "Lower in the median, but within the repetitions' spread: "+list(even)+".")
 	}
 	if len(parts) == 0 {
 		return "Nowhere in this run was another arm better in CPU, Redis output, p99 latency or throughput."

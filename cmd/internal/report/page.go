@@ -47,6 +47,8 @@ func writePage(w io.Writer, run *Run, pictures []picture) error {
 		"share":   func(v float64) string { return number(100 * v) },
 		"number":  number,
 		"count":   func(n int) string { return count(float64(n)) },
+		"median":  func(cell string) string { mid, _ := split(cell); return mid },
+		"around":  func(cell string) string { _, r := split(cell); return r },
 		"isWords": func(i int, t table) bool { return i < t.Left },
 	}).Parse(pageHTML)
 	if err != nil {
@@ -107,6 +109,15 @@ func inline(p *picture) template.HTML {
 		"#FFFFFF", "var(--paper)", hex(ink()), "var(--text)", hex(soft()), "var(--soft)", hex(pale()), "var(--line)",
 		hex(looks(Targeted).colour), "var(--targeted)", hex(looks(Broadcast).colour), "var(--broadcast)", hex(looks(Subscribe).colour), "var(--subscribe)",
 	).Replace(svg))
+}
+
+// split takes a band's text apart again, for two lines.
+func split(cell string) (median, around string) {
+	median, around, ok := strings.Cut(strings.TrimSuffix(cell, ")"), " (")
+	if !ok || !strings.HasSuffix(cell, ")") {
+		return cell, ""
+	}
+	return median, around
 }
 
 func hex(c interface{ RGBA() (r, g, b, a uint32) }) string {

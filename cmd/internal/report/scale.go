@@ -138,26 +138,34 @@ func (m *Model) unitTable() table {
 		}
 		switch am.Arm {
 		case Targeted:
-			add("message on one node: read, delivered", func(u Units) string { return number(u.Base) })
-			add("hop: publish, delivery at the owner, acknowledgement", func(u Units) string { return number(u.Grow) })
+			add("message on one node: read, delivered", func(u Units) string { return unit(u.Base) })
+			add("hop: publish, delivery at the owner, acknowledgement", func(u Units) string { return unit(u.Grow) })
 			add("lookup", func(u Units) string {
 				if u.Assumed {
 					return "as a hop"
 				}
-				return number(u.Lookup)
+				return unit(u.Lookup)
 			})
 		case Broadcast:
-			add("message: read, published, delivered", func(u Units) string { return number(u.Base) })
-			add("filter: a node hears it and throws it away", func(u Units) string { return number(u.Grow) })
+			add("message: read, published, delivered", func(u Units) string { return unit(u.Base) })
+			add("filter: a node hears it and throws it away", func(u Units) string { return unit(u.Grow) })
 		default:
-			add("message on one node: read, published, delivered", func(u Units) string { return number(u.Base) })
-			add("hop: the same with the receiver on another node", func(u Units) string { return number(u.Grow) })
+			add("message on one node: read, published, delivered", func(u Units) string { return unit(u.Base) })
+			add("hop: the same with the receiver on another node", func(u Units) string { return unit(u.Grow) })
 		}
 	}
 	if m.HasRefresh {
 		t.Rows = append(t.Rows, []string{"all", "lease, each second: refresh", "–", number(m.RefreshCPU), number(m.RefreshBytes), "–"})
 	}
 	return t
+}
+
+// unit writes a unit cost. A hundredth of a microsecond or of a byte is the fit's noise.
+func unit(v float64) string {
+	if v < 0.01 {
+		return "0"
+	}
+	return number(v)
 }
 
 // checkTable shows the model's error where it was tested.

@@ -1,8 +1,10 @@
 package report
 
 import (
+	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -56,8 +58,9 @@ func (s *synthetic) add(repetitions int, p Point, lookups float64) {
 			if p.Workload == Nodes {
 				left = apart(p.Nodes)
 			}
-			for f, v := range laws()[arm](p.Nodes, left, lookups) {
-				q.Figures[f] = s.shaken(v)
+			costs := laws()[arm](p.Nodes, left, lookups)
+			for _, f := range slices.Sorted(maps.Keys(costs)) { // the same noise every time
+				q.Figures[f] = s.shaken(costs[f])
 			}
 			if arm == Targeted {
 				q.Figures[LookupsPerMessage] = lookups

@@ -49,7 +49,7 @@ func columns(w Workload) []column {
 	}
 }
 
-// titles name the workloads for people.
+// workloadTitle names a workload for people.
 func workloadTitle(w Workload) string {
 	switch w {
 	case Nodes:
@@ -78,21 +78,44 @@ func workloadTitle(w Workload) string {
 }
 
 // loadText says under what load a workload was measured.
-func loadText(w Workload, l load) string {
+func loadText(w Workload, l load) string { return strings.Join(loadParts(w, l), ", ") }
+
+// loadParts returns a load's parts. Those of a workload's loads are always the same
+// parts, in the same order; only their figures differ.
+func loadParts(w Workload, l load) []string {
 	var parts []string
-	add := func(ok bool, format string, args ...any) {
-		if ok {
-			parts = append(parts, fmt.Sprintf(format, args...))
-		}
+	if l.nodes > 0 {
+		parts = append(parts, plural(l.nodes, "node"))
 	}
-	add(l.nodes == 1, "1 node")
-	add(l.nodes > 1, "%d nodes", l.nodes)
-	add(l.clients > 0, "%s clients", count(float64(l.clients)))
-	add(l.bytes > 0, "%s B", count(float64(l.bytes)))
-	add(l.rate > 0 && w != Saturation, "%s/s", number(l.rate))
-	add(w == Offline, "%s %% offline", number(100*l.offline))
-	add(l.distribution != "" && l.distribution != "uniform", "%s", l.distribution)
-	return strings.Join(parts, ", ")
+	if l.clients > 0 {
+		parts = append(parts, count(float64(l.clients))+" clients")
+	}
+	if l.bytes > 0 {
+		parts = append(parts, count(float64(l.bytes))+" B")
+	}
+	if l.rate > 0 {
+		parts = append(parts, number(l.rate)+"/s")
+	}
+	if w == Offline {
+		parts = append(parts, number(100*l.offline)+" % offline")
+	}
+	if l.distribution != "" {
+		parts = append(parts, l.distribution)
+	}
+	return parts
+}
+
+// common returns the parts that all loads of a workload share, and of each load
+// those that differ. If nothing differs, nothing is taken for common.
+func common(w Workload, cells []*cell) (shared []string, own func(load) string) {
+	shared = loadParts(w, cells[0].load)
+	for _, c := range cells[1:] {
+		parts := loadParts(w, c.load)
+		shared = slices.DeleteFunc(shared, func(p string) bool { return !slices.Contains(parts, p) })
+	}
+	return shared, func(l load) string {
+		return strings.Join(slices.DeleteFunc(loadParts(w, l), func(p string) bool { return slices.Contains(shared, p) }), ", ")
+	}
 }
 
 // tables returns the tables of all workloads that were measured.
@@ -107,7 +130,15 @@ func tables(run *Run) []table {
 }
 
 func workloadTable(w Workload, cells []*cell) table {
-	t := table{Title: workloadTitle(w), Head: []string{"load", "arm"}, Left: 2}
+	shared, own := common(w, cells)
+	t := table{Title: workloadTitle(w), Left: 1}
+	if len(shared) > 0 {
+		t.Note = "Each with " + strings.Join(shared, ", ") + "."
+	}
+	if own(cells[0].load) != "" {
+		t.Head, t.Left = append(t.Head, "load"), 2
+	}
+	t.Head = append(t.Head, "arm")
 	shown := slices.DeleteFunc(columns(w), func(c column) bool {
 		return !slices.ContainsFunc(cells, func(cell *cell) bool {
 			_, ok := cell.band(c.figure)
@@ -122,7 +153,11 @@ func workloadTable(w Workload, cells []*cell) table {
 		t.Head = append(t.Head, "left out")
 	}
 	for _, cell := range cells {
-		row := []string{loadText(w, cell.load), string(cell.arm)}
+		var row []string
+		if t.Left == 2 {
+			row = append(row, own(cell.load))
+		}
+		row = append(row, string(cell.arm))
 		for _, c := range shown {
 			text := "–"
 			if b, ok := cell.band(c.figure); ok {
@@ -200,7 +235,7 @@ func WriteTable(w io.Writer, run *Run) error {
 		if len(t.Rows) == 0 {
 			continue
 		}
-		fmt.Fprintf(out, "\n%s\n", t.Title)
+		fmt.Fprintf(out, "\n%s\n", strings.TrimSpace(t.Title+". "+t.Note))
 		t.write(out)
 	}
 	_, err := io.WriteString(w, out.String())

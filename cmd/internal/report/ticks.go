@@ -30,15 +30,25 @@ func (a axis) ticker() plot.Ticker {
 		case a.log:
 			return logTicks(low, high)
 		default:
-			ticks := plot.DefaultTicks{}.Ticks(low, high)
-			for i, t := range ticks {
-				if !t.IsMinor() {
-					ticks[i].Label = number(t.Value)
-				}
-			}
-			return ticks
+			return linearTicks(low, high)
 		}
 	})
+}
+
+// linearTicks labels four to eight round numbers.
+func linearTicks(low, high float64) []plot.Tick {
+	step := math.Pow(10, math.Floor(math.Log10(high-low)))
+	for _, finer := range []float64{2, 2.5, 2} { // 5, 2 and 1 of the next power of ten
+		if (high-low)/step >= 4 {
+			break
+		}
+		step /= finer
+	}
+	var ticks []plot.Tick
+	for i := math.Ceil(low / step); i*step <= high; i++ {
+		ticks = append(ticks, plot.Tick{Value: i * step, Label: number(i * step)})
+	}
+	return ticks
 }
 
 // apart labels an axis' own ticks where there is room for it.

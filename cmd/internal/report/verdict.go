@@ -140,12 +140,12 @@ func judge(run *Run, w Workload, m measure, at, all []pair) string {
 	return out.String()
 }
 
-// crossing says from which number of nodes on targeted is the cheapest. The pairs
+// crossing says from which number of nodes on targeted is clearly the cheapest. The pairs
 // are in the order of their sizes.
 func crossing(all []pair) string {
-	behind := 0 // the largest size at which another arm is as cheap
+	behind := 0 // the largest size at which another arm is as cheap, or nearly
 	for _, p := range all {
-		if p.ratio() <= 1 {
+		if p.ratio() < 1+margin {
 			behind = p.load.nodes
 		}
 	}
@@ -177,13 +177,13 @@ func growthOfOutput(run *Run) string {
 			first, last = from.x, to.x
 		}
 		if from.x == first && to.x == last {
-			parts = append(parts, fmt.Sprintf("%s times %s (%s to %s bytes)", number(to.y.mid/from.y.mid), arm, number(from.y.mid), number(to.y.mid)))
+			parts = append(parts, fmt.Sprintf("from %s to %s bytes (×%s) %s", number(from.y.mid), number(to.y.mid), number(to.y.mid/from.y.mid), arm))
 		}
 	}
 	if len(parts) == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" From %s to %s nodes Redis' output per message becomes %s.", number(first), number(last), list(parts))
+	return fmt.Sprintf(" From %s to %s nodes Redis' output per message goes %s.", number(first), number(last), list(parts))
 }
 
 func plural(n int, noun string) string {
@@ -195,16 +195,20 @@ func plural(n int, noun string) string {
 
 // times says how a figure relates to targeted's.
 func times(ratio float64) string {
-	if ratio >= 1 {
+	switch {
+	case ratio >= 1+margin:
 		return number(ratio) + " times as much"
+	case ratio > 1-margin:
+		return "the same within " + number(100*margin) + " %"
+	default:
+		return number(100*(1-ratio)) + " % less"
 	}
-	return number(100*(1-ratio)) + " % less"
 }
 
 func noun(f Figure) string {
 	switch f {
 	case cpu:
-		return "CPU (nodes and Redis)"
+		return "CPU of nodes and Redis"
 	case RedisBytesOut:
 		return "Redis output"
 	case LatencyP99:

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -245,4 +246,49 @@ func (l *Ledger) sentAs(data string) *Message {
 		return nil
 	}
 	return l.messages[number]
+}
+
+// Answered tells when a sender first knew the truth about a client whose node was
+// killed: by a receipt offline, or by one that says delivered or confirmed of a
+// message that arrived at a session begun after the kill. It looks at messages that
+// were sent after the kill.
+func (l *Ledger) Answered(messages []*Message, killed time.Time) (first time.Time, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, m := range messages {
+		receipts := m.attempts[0].receipts
+		if m.first.Before(killed) || len(receipts) == 0 || !m.answers(receipts[0].outcome, killed) {
+			continue
+		}
+		if r := receipts[0]; !ok || r.at.Before(first) {
+			first, ok = r.at, true
+		}
+	}
+	return first, ok
+}
+
+func (m *Message) answers(outcome string, killed time.Time) bool {
+	switch outcome {
+	case "offline":
+		return true
+	case "delivered", "confirmed":
+		return slices.ContainsFunc(m.receptions, func(r reception) bool { return r.session.began.After(killed) })
+	}
+	return false
+}
+
+// Arrived tells whether m was received and its sender knows.
+func (l *Ledger) Arrived(m *Message) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last := m.attempts[len(m.attempts)-1]
+	return len(m.receptions) > 0 && len(last.receipts) > 0 &&
+		(last.receipts[0].outcome == "delivered" || last.receipts[0].outcome == "confirmed")
+}
+
+// Size is how many messages were sent so far.
+func (l *Ledger) Size() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.messages)
 }

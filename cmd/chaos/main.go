@@ -1,0 +1,169 @@
+// Command chaos runs clusters of nodes, injects faults for a while and tells
+// whether every promise about messages was kept.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9/logging"
+	"github.com/spf13/cobra"
+
+	"github.com/beeline-ws/beeline/cmd/internal/chaos"
+	"github.com/beeline-ws/beeline/cmd/internal/ledger"
+)
+
+// Exit codes.
+const (
+	exitBroken = 1 // promises were broken
+	exitFailed = 2 // the run could not be made
+)
+
+var errBroken = errors.New("promises were broken")
+
+const shortLength = 60 * time.Second
+
+type flags struct {
+	length, interval time.Duration
+	short            bool
+	seed             uint64
+	binary, dir      string
+	race             bool
+	sites, plant     []string
+	people           int
+	confirm, repeat  float64
+	env              []string
+}
+
+func main() {
+	logging.Disable() // go-redis repeats to standard error what it returns as errors
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := command(os.Stdout).ExecuteContext(ctx)
+	stop()
+	switch {
+	case errors.Is(err, errBroken):
+		os.Exit(exitBroken)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		os.Exit(exitFailed)
+	}
+}
+
+func command(out io.Writer) *cobra.Command {
+	var f flags
+	cmd := &cobra.Command{
+		Use:   "chaos",
+		Short: "Inject faults into clusters of nodes and check every message",
+		Long: "chaos starts clusters of nodes with a Redis each, lets clients talk and injects faults.\n" +
+			"It needs redis-server 7 or later.\n\n" +
+			"The exit code is 0 if every promise was kept, 1 if one was broken, 2 if the run failed.",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), f, out) },
+	}
+	cmd.Flags().DurationVar(&f.length, "time", 15*time.Minute, "inject faults for this long")
+	cmd.Flags().BoolVar(&f.short, "short", false, fmt.Sprintf("inject faults for %v", shortLength))
+	cmd.Flags().Uint64Var(&f.seed, "seed", 0, "decides the faults; 0 draws one")
+	cmd.Flags().StringVar(&f.binary, "binary", "", "a beeline `file`; none builds it")
+	cmd.Flags().BoolVar(&f.race, "race", false, "build beeline with the race detector")
+	cmd.Flags().StringVar(&f.dir, "dir", "", "an existing `directory` for logs; none makes a temporary one")
+	cmd.Flags().StringSliceVar(&f.sites, "sites", nil, "only these of "+strings.Join(chaos.SiteNames(), ", "))
+	cmd.Flags().StringSliceVar(&f.plant, "plant", nil, "break these promises on purpose, which must be found: "+plantable())
+	cmd.Flags().IntVar(&f.people, "people", 16, "clients of each cluster, besides one for each node")
+	cmd.Flags().DurationVar(&f.interval, "interval", time.Second, "mean time between a client's bursts of 1 to 4 messages")
+	cmd.Flags().Float64Var(&f.confirm, "confirm", 0, "`share` of the messages that ask for the receiver's acknowledgement")
+	cmd.Flags().Float64Var(&f.repeat, "repeat", 0, "`share` of the unanswered messages that are sent again after a reconnect")
+	cmd.Flags().StringArrayVar(&f.env, "set", nil, "a setting of the nodes, `BEELINE_…=value`; may be repeated")
+	return cmd
+}
+
+func plantable() string {
+	var names []string
+	for _, kind := range chaos.Plantable() {
+		names = append(names, string(kind))
+	}
+	return strings.Join(names, ", ")
+}
+
+func run(ctx context.Context, f flags, out io.Writer) error {
+	opts, err := f.options(out)
+	if err != nil {
+		return err
+	}
+	if opts.Binary == "" {
+		fmt.Fprintln(out, "building beeline")
+		if opts.Binary, err = build(ctx, opts.Dir, f.race); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(out, "seed %d, logs in %s\n", opts.Seed, opts.Dir)
+	result, err := chaos.Run(ctx, opts)
+	if err != nil {
+		return err
+	}
+	result.Write(out)
+	fmt.Fprintf(out, "\nrepeat the faults with --seed %d --time %v\n", opts.Seed, opts.Length)
+	if n := result.Violations(); n > 0 {
+		fmt.Fprintf(out, "FAILED: %d violations; logs in %s\n", n, opts.Dir)
+		return errBroken
+	}
+	fmt.Fprintln(out, "every promise was kept")
+	if f.dir == "" {
+		return os.RemoveAll(opts.Dir)
+	}
+	return nil
+}
+
+func (f flags) options(out io.Writer) (opts chaos.Options, err error) {
+	opts = chaos.Options{
+		Length: f.length, Seed: f.seed, Binary: f.binary, Dir: f.dir, Sites: f.sites, People: f.people, Interval: f.interval,
+		Confirm: f.confirm, Repeat: f.repeat, Env: f.env, Rules: chaos.DefaultRules(),
+		Progress: func(line string) { fmt.Fprintln(out, line) },
+	}
+	if f.short {
+		opts.Length = shortLength
+	}
+	for opts.Seed == 0 {
+		opts.Seed = rand.Uint64N(1_000_000)
+	}
+	for _, name := range f.plant {
+		kind := ledger.Kind(name)
+		if !slices.Contains(chaos.Plantable(), kind) {
+			return opts, fmt.Errorf("--plant %q: allowed are %s", name, plantable())
+		}
+		opts.Plant = append(opts.Plant, kind)
+	}
+	if opts.Length <= 0 || opts.Interval <= 0 || opts.People < 1 {
+		return opts, errors.New("--time and --interval must be longer than 0, --people at least 1")
+	}
+	if opts.Dir == "" {
+		opts.Dir, err = os.MkdirTemp("", "beeline-chaos-")
+	}
+	return opts, err
+}
+
+// build builds beeline once, for all nodes.
+func build(ctx context.Context, dir string, race bool) (string, error) {
+	path := filepath.Join(dir, "beeline")
+	args := []string{"build", "-o", path}
+	if race {
+		args = append(args, "-race")
+	}
+	cmd := exec.CommandContext(ctx, "go", append(args, "github.com/beeline-ws/beeline/cmd/beeline")...)
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build beeline: %w\n%s", err, text)
+	}
+	return path, nil
+}

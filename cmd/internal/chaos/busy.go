@@ -1,0 +1,29 @@
+package chaos
+
+import "github.com/prometheus/procfs"
+
+// usage is what the machine's processors have done so far, in seconds. It is zero
+// where that is not known.
+type usage struct{ busy, all float64 }
+
+func busyTime() usage {
+	fs, err := procfs.NewDefaultFS()
+	if err != nil {
+		return usage{}
+	}
+	stat, err := fs.Stat()
+	if err != nil {
+		return usage{}
+	}
+	c := stat.CPUTotal
+	busy := c.User + c.Nice + c.System + c.IRQ + c.SoftIRQ + c.Steal
+	return usage{busy, busy + c.Idle + c.Iowait}
+}
+
+// since is the share of the time, 0 to 1, in which the processors were busy.
+func (u usage) since(before usage) float64 {
+	if u.all <= before.all {
+		return 0
+	}
+	return (u.busy - before.busy) / (u.all - before.all)
+}

@@ -1,0 +1,201 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/beeline-ws/beeline/cmd/internal/cluster"
+	"github.com/beeline-ws/beeline/cmd/internal/ledger"
+)
+
+// inject carries out the site's plan and returns when all is over and mended.
+func (s *site) inject(ctx context.Context, start time.Time) {
+	lanes := make(map[string][]Fault)
+	for _, f := range s.faults {
+		lanes[f.lane()] = append(lanes[f.lane()], f)
+	}
+	var working sync.WaitGroup
+	for _, faults := range lanes {
+		working.Go(func() {
+			for _, f := range faults {
+				if !sleep(ctx, time.Until(start.Add(f.At))) {
+					return
+				}
+				if err := s.do(ctx, f); err != nil && ctx.Err() == nil {
+					s.trouble(fmt.Errorf("%s: %w", f.Kind, err))
+				}
+			}
+		})
+	}
+	working.Wait()
+	s.probing.Wait()
+}
+
+func (s *site) do(ctx context.Context, f Fault) error {
+	switch f.Kind {
+	case KillNode:
+		return s.killNode(ctx, f)
+	case StopNode, FreezeNode:
+		return s.stopNode(ctx, f)
+	case RestartRedis:
+		return s.restartRedis(ctx, f)
+	case PauseRedis:
+		return s.pauseRedis(ctx, f)
+	case CutLink:
+		return s.disturb(ctx, f, (*cluster.Proxy).Cut)
+	case SwallowLink:
+		return s.disturb(ctx, f, (*cluster.Proxy).Swallow)
+	case StallLink:
+		return s.disturb(ctx, f, (*cluster.Proxy).Stall)
+	case MoveClient, DropClient:
+		return s.move(f)
+	case SentinelFailover:
+		return s.timed(f, func() error { return s.backing.sentinel.Failover(ctx) })
+	case SentinelKill:
+		return s.timed(f, func() error { return s.backing.sentinel.KillMaster(ctx) })
+	case MigrateLease, MigrateChannel:
+		return s.migrate(ctx, f)
+	case ClusterFailover, ClusterKill:
+		return s.failOver(ctx, f)
+	}
+	return fmt.Errorf("unknown fault %q", f.Kind)
+}
+
+func (s *site) killNode(ctx context.Context, f Fault) error {
+	p := s.nodes[f.Target]
+	if !p.isUp() {
+		return p.start(ctx) // it could not be started again the last time
+	}
+	kill := s.probe(ctx, f.Target)
+	now := time.Now()
+	s.ledger.Outage(p.name, ledger.Killed, now)
+	p.kill()
+	kill(now)
+	s.count(f.Kind)
+	s.event(now, "%s killed, for %v", p.name, f.For)
+	sleep(ctx, f.For)
+	err := p.start(ctx)
+	s.event(time.Now(), "%s is up again", p.name)
+	return err
+}
+
+func (s *site) stopNode(ctx context.Context, f Fault) error {
+	p := s.nodes[f.Target]
+	node := p.current()
+	if node == nil {
+		return nil
+	}
+	now := time.Now()
+	ended := s.ledger.Outage(p.name, ledger.Stopped, now)
+	err := node.Signal(syscall.SIGSTOP)
+	s.event(now, "%s stopped, for %v", p.name, f.For)
+	sleep(ctx, f.For)
+	if err == nil {
+		err = node.Signal(syscall.SIGCONT)
+	}
+	ended(time.Now())
+	s.event(time.Now(), "%s continued", p.name)
+	if err != nil {
+		return err
+	}
+	s.count(f.Kind)
+	return nil
+}
+
+func (s *site) restartRedis(ctx context.Context, f Fault) error {
+	return s.timed(f, func() error {
+		s.backing.single.Kill()
+		sleep(ctx, f.For)
+		return s.backing.single.Restart(ctx)
+	})
+}
+
+func (s *site) pauseRedis(ctx context.Context, f Fault) error {
+	return s.timed(f, func() error {
+		if err := s.backing.single.Signal(syscall.SIGSTOP); err != nil {
+			return err
+		}
+		sleep(ctx, f.For)
+		return s.backing.single.Signal(syscall.SIGCONT)
+	})
+}
+
+// timed injects a fault that has its end in itself.
+func (s *site) timed(f Fault, inject func() error) error {
+	s.event(time.Now(), "%s", f.Kind)
+	if err := inject(); err != nil {
+		return err
+	}
+	s.event(time.Now(), "%s: over", f.Kind)
+	s.count(f.Kind)
+	return nil
+}
+
+func (s *site) disturb(ctx context.Context, f Fault, how func(*cluster.Proxy)) error {
+	p, link := s.nodes[f.Target], s.backing.links[f.Target]
+	ended := s.ledger.Outage(p.name, ledger.Severed, time.Now())
+	s.event(time.Now(), "%s of %s, for %v", f.Kind, p.name, f.For)
+	how(link)
+	sleep(ctx, f.For)
+	link.Mend()
+	ended(time.Now())
+	s.event(time.Now(), "%s of %s: over", f.Kind, p.name)
+	s.count(f.Kind)
+	return nil
+}
+
+// move tells somebody to go. Who is just going is left alone.
+func (s *site) move(f Fault) error {
+	p := s.people[f.Target]
+	if p.current() == nil {
+		return nil
+	}
+	select {
+	case p.orders <- order{cut: f.Kind == DropClient, pause: f.For}:
+		s.count(f.Kind)
+	default:
+	}
+	return nil
+}
+
+// failOver fails over the shard that serves one of a node's keys.
+func (s *site) failOver(ctx context.Context, f Fault) error {
+	slot, what, err := s.slot(ctx, f)
+	if err != nil {
+		return err
+	}
+	s.event(time.Now(), "%s, of %s", f.Kind, what)
+	return s.timed(f, func() error {
+		if f.Kind == ClusterKill {
+			return s.backing.cluster.KillMaster(ctx, slot)
+		}
+		return s.backing.cluster.Failover(ctx, slot)
+	})
+}
+
+func (s *site) migrate(ctx context.Context, f Fault) error {
+	slot, what, err := s.slot(ctx, f)
+	if err != nil {
+		return err
+	}
+	s.event(time.Now(), "%s, of %s", f.Kind, what)
+	return s.timed(f, func() error {
+		from, to, err := s.backing.cluster.Migrate(ctx, slot, f.For)
+		s.event(time.Now(), "slot %d went from %s to %s", slot, from, to)
+		return err
+	})
+}
+
+// slot picks the slot that a fault is about: that of a lease or of a private
+// channel.
+func (s *site) slot(ctx context.Context, f Fault) (slot int, what string, err error) {
+	what = s.keys.Address(s.people[f.Target%len(s.people)].name)
+	if node := s.nodes[f.Target%len(s.nodes)].current(); node != nil && f.Kind != MigrateLease {
+		what = s.keys.Channel(node.ID)
+	}
+	slot, err = s.backing.cluster.Slot(ctx, what)
+	return slot, what, err
+}

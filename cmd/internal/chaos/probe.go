@@ -1,0 +1,81 @@
+package chaos
+
+import (
+	"context"
+	"time"
+
+	"github.com/beeline-ws/beeline/cmd/internal/ledger"
+)
+
+const (
+	probeEvery = 5 * time.Millisecond
+	// probeFast is how long a probe asks that often; then it asks every tenth time.
+	probeFast = 2 * time.Second
+	probeTime = 10 * time.Second
+	// probeBefore is how long before a kill its probe begins.
+	probeBefore = 50 * time.Millisecond
+)
+
+// recovery is what a probe found out about one killed node.
+type recovery struct {
+	killed time.Time
+	asker  string // the node from which was asked
+	took   time.Duration
+	known  bool // false: no answer before the probe gave up
+}
+
+// probe begins to ask for a resident of a node that is about to be killed. The
+// returned function tells it when that happened. It asks nothing if the resident is
+// not there, or if there is nobody to ask.
+func (s *site) probe(ctx context.Context, node int) (killed func(time.Time)) {
+	target := s.people[node].current()
+	asker, visit := s.asker(node)
+	if target == nil || target.node != node || visit == nil {
+		return func(time.Time) {}
+	}
+	moment := make(chan time.Time, 1)
+	s.probing.Go(func() { s.ask(ctx, asker, visit, s.people[node].name, moment) })
+	sleep(ctx, probeBefore)
+	return func(at time.Time) { moment <- at }
+}
+
+// asker finds a resident of another node that is at home.
+func (s *site) asker(than int) (*person, *visit) {
+	for i := 1; i < len(s.nodes); i++ {
+		p := s.people[(than+i)%len(s.nodes)]
+		if v := p.current(); v != nil && v.node != than {
+			return p, v
+		}
+	}
+	return nil, nil
+}
+
+func (s *site) ask(ctx context.Context, asker *person, v *visit, target string, moment <-chan time.Time) {
+	r := &recovery{asker: s.nodes[v.node].name}
+	var asked []*ledger.Message
+	ticker := time.NewTicker(probeEvery)
+	defer ticker.Stop()
+	for n := 0; ; n++ {
+		select {
+		case r.killed = <-moment:
+		case <-ticker.C:
+		case <-v.ended:
+			return // the asker's own node has failed: it says nothing
+		case <-ctx.Done():
+			return
+		}
+		if !r.killed.IsZero() {
+			answered, ok := s.ledger.Answered(asked, r.killed)
+			r.known, r.took = ok, answered.Sub(r.killed)
+			if ok || time.Since(r.killed) > probeTime {
+				break
+			}
+		}
+		if r.killed.IsZero() || time.Since(r.killed) < probeFast || n%10 == 0 {
+			asked = append(asked, asker.send(v, target, false))
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.recoveries = append(s.recoveries, r)
+}

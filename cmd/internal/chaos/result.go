@@ -1,0 +1,184 @@
+package chaos
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/beeline-ws/beeline/cmd/internal/ledger"
+)
+
+// Result is what a run found.
+type Result struct {
+	Options Options
+	Started time.Time
+	Took    time.Duration
+	Busy    float64 // share of the machine's processor time, 0 to 1; whoever used it
+	Sites   []SiteResult
+}
+
+// SiteResult is what was found at one site.
+type SiteResult struct {
+	Mix        Mix
+	Verdict    *ledger.Verdict
+	Injected   map[Kind]int
+	Planned    int
+	Troubles   []string
+	Recoveries []*recovery
+	Stories    string // the file about its violations; empty: there are none
+}
+
+// Violations counts all.
+func (r *Result) Violations() (n int) {
+	for _, s := range r.Sites {
+		n += len(s.Verdict.Violations)
+	}
+	return n
+}
+
+// Injected counts the faults of a kind.
+func (r *Result) Injected(kind Kind) (n int) {
+	for _, s := range r.Sites {
+		n += s.Injected[kind]
+	}
+	return n
+}
+
+// Write writes the tables for people.
+func (r *Result) Write(out io.Writer) {
+	fmt.Fprintf(out, "\nfaults for %v, %v in all, seed %d, processors busy %.0f %%\n\n",
+		r.Options.Length, r.Took.Round(time.Second), r.Options.Seed, 100*r.Busy)
+	w := tabwriter.NewWriter(out, 2, 0, 2, ' ', tabwriter.AlignRight)
+	r.head(w, "faults")
+	for _, kind := range Kinds() {
+		r.row(w, string(kind), func(s SiteResult) int { return s.Injected[kind] })
+	}
+	fmt.Fprintln(w)
+	r.head(w, "traffic")
+	r.row(w, "messages sent", func(s SiteResult) int { return s.Verdict.Messages })
+	r.row(w, "sent again", func(s SiteResult) int { return s.Verdict.Repeats })
+	r.row(w, "received", func(s SiteResult) int { return s.Verdict.Received })
+	for _, outcome := range r.outcomes() {
+		r.row(w, "receipt "+outcome, func(s SiteResult) int { return s.Verdict.Receipts[outcome] })
+	}
+	r.row(w, "sessions", func(s SiteResult) int { return s.Verdict.Sessions })
+	r.row(w, "attempts to connect that were in vain", func(s SiteResult) int { return s.Verdict.NoSession })
+	fmt.Fprintln(w)
+	r.head(w, "explained by a fault")
+	for _, excuse := range []ledger.Excuse{ledger.ReceiverLeft, ledger.OwnerLapsed, ledger.SenderLeft} {
+		r.row(w, string(excuse), func(s SiteResult) int { return s.Verdict.Excused[excuse] })
+	}
+	fmt.Fprintln(w)
+	r.head(w, "violations")
+	for _, kind := range ledger.Kinds() {
+		r.row(w, string(kind), func(s SiteResult) int { return s.Verdict.Count(kind) })
+	}
+	_ = w.Flush()
+	r.writeRecovery(out)
+	r.writeEnds(out)
+	for _, s := range r.Sites {
+		for _, trouble := range s.Troubles {
+			fmt.Fprintf(out, "trouble: %s\n", trouble)
+		}
+		if s.Stories != "" {
+			fmt.Fprintf(out, "violations of %s are told in %s\n", s.Mix.Name, s.Stories)
+		}
+	}
+}
+
+func (r *Result) head(w io.Writer, what string) {
+	fmt.Fprintf(w, "%s\t", what)
+	for _, s := range r.Sites {
+		fmt.Fprintf(w, "%s\t", s.Mix.Name)
+	}
+	fmt.Fprint(w, "all\t\n")
+}
+
+func (r *Result) row(w io.Writer, what string, count func(SiteResult) int) {
+	fmt.Fprintf(w, "%s\t", what)
+	all := 0
+	for _, s := range r.Sites {
+		n := count(s)
+		all += n
+		fmt.Fprintf(w, "%d\t", n)
+	}
+	fmt.Fprintf(w, "%d\t\n", all)
+}
+
+func (r *Result) outcomes() []string {
+	seen := make(map[string]bool)
+	for _, s := range r.Sites {
+		for outcome := range s.Verdict.Receipts {
+			seen[outcome] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
+// writeRecovery tells how soon a killed node's clients were answered for.
+func (r *Result) writeRecovery(out io.Writer) {
+	fmt.Fprintln(out, "\nfrom SIGKILL of a node to the first truthful receipt about its clients:")
+	for _, s := range r.Sites {
+		var times []time.Duration
+		unknown := 0
+		for _, one := range s.Recoveries {
+			if one.known {
+				times = append(times, one.took)
+			} else {
+				unknown++
+			}
+		}
+		if len(times) == 0 {
+			continue
+		}
+		slices.Sort(times)
+		redis := "Redis fails, too"
+		if s.Mix.undisturbed() {
+			redis = "Redis is up"
+		}
+		fmt.Fprintf(out, "  %-10s %-17s %4d kills: p50 %s, p99 %s, max %s", s.Mix.Name, redis+":", len(times),
+			millis(quantile(times, 0.5)), millis(quantile(times, 0.99)), millis(times[len(times)-1]))
+		if unknown > 0 {
+			fmt.Fprintf(out, "; none within %v after %d kills", probeTime, unknown)
+		}
+		fmt.Fprintln(out)
+	}
+}
+
+// undisturbed tells whether no fault is about the site's Redis.
+func (m Mix) undisturbed() bool {
+	for _, c := range m.Courses {
+		switch c.Kind {
+		case KillNode, StopNode, FreezeNode, MoveClient, DropClient:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// quantile is the nearest rank of a sorted list.
+func quantile(sorted []time.Duration, q float64) time.Duration {
+	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
+}
+
+func millis(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
+
+// writeEnds tells why sessions ended.
+func (r *Result) writeEnds(out io.Writer) {
+	sum := make(map[string]int)
+	for _, s := range r.Sites {
+		for how, n := range s.Verdict.Ends {
+			sum[how] += n
+		}
+	}
+	var list []string
+	for _, how := range slices.SortedFunc(maps.Keys(sum), func(a, b string) int { return sum[b] - sum[a] }) {
+		list = append(list, fmt.Sprintf("%s %d", how, sum[how]))
+	}
+	fmt.Fprintf(out, "\nsessions ended: %s\n", strings.Join(list, ", "))
+}

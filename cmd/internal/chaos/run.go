@@ -1,0 +1,147 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/beeline-ws/beeline/cmd/internal/ledger"
+)
+
+// Options say what a run is to be. All but Env, Plant, Sites and Progress are
+// needed.
+type Options struct {
+	Length   time.Duration // of the time in which faults are injected
+	Seed     uint64
+	Binary   string   // a beeline
+	Dir      string   // for logs and stories; it must exist
+	Sites    []string // only these; none: all
+	People   int      // of each site, besides one resident for each node
+	Interval time.Duration
+	Confirm  float64  // share of the messages that ask for the receiver's acknowledgement
+	Repeat   float64  // share of the unanswered messages that are sent again by the next session
+	Env      []string // further settings of the nodes
+	Rules    ledger.Rules
+	Plant    []ledger.Kind // what a saboteur breaks on purpose; none: nobody does
+	Progress func(string)
+}
+
+// DefaultRules are the rules for nodes with default settings.
+func DefaultRules() ledger.Rules {
+	return ledger.Rules{
+		Deadline: 5 * time.Second,
+		Slack:    2 * time.Second,
+		Lapse:    3800 * time.Millisecond, // two of three heartbeats: the last one may have been just before
+		Return:   3 * time.Second,
+	}
+}
+
+// SiteNames lists the names that Options.Sites may have.
+func SiteNames() (names []string) {
+	for _, m := range mixes() {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
+// Run runs the sites and judges them. The error is about what kept it from doing
+// so; violations are in the result.
+func Run(ctx context.Context, opts Options) (*Result, error) {
+	var sites []*site
+	for _, m := range mixes() {
+		if len(opts.Sites) == 0 || slices.Contains(opts.Sites, m.Name) {
+			sites = append(sites, newSite(m, opts))
+		}
+	}
+	if len(sites) == 0 {
+		return nil, fmt.Errorf("sites %q: allowed are %s", opts.Sites, strings.Join(SiteNames(), ", "))
+	}
+	defer func() {
+		for _, s := range sites {
+			s.stop()
+		}
+	}()
+	for _, s := range sites {
+		if err := s.start(ctx); err != nil {
+			return nil, err
+		}
+	}
+	r := &Result{Options: opts, Started: time.Now()}
+	busy := busyTime()
+	watched, watching := context.WithCancel(ctx)
+	defer watching()
+	go progress(watched, opts, sites, r.Started)
+	results := make([]SiteResult, len(sites))
+	var running sync.WaitGroup
+	for i, s := range sites {
+		running.Go(func() { results[i] = s.run(ctx, r.Started) })
+	}
+	running.Wait()
+	r.Sites, r.Took, r.Busy = results, time.Since(r.Started), busyTime().since(busy)
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("the run was ended: %w", context.Cause(ctx))
+	}
+	return r, r.writeStories(sites)
+}
+
+// run is a site's life between its start and its stop.
+func (s *site) run(ctx context.Context, start time.Time) SiteResult {
+	living, end := context.WithCancel(ctx)
+	defer end()
+	for _, p := range s.people {
+		s.work.Go(func() { p.live(living) })
+	}
+	s.inject(ctx, start)
+	close(s.quiet)
+	absent := s.rollCall(ctx)
+	s.drain(ctx)
+	end()
+	s.work.Wait()
+	verdict := s.ledger.Judge(s.opts.Rules)
+	for _, m := range absent {
+		verdict.Unreached(m.message, m.what, m.at)
+	}
+	return SiteResult{
+		Mix: s.mix, Verdict: verdict, Injected: s.injected, Planned: len(s.faults), Troubles: s.troubles,
+		Recoveries: s.recoveries,
+	}
+}
+
+// progress says from time to time how far the run is.
+func progress(ctx context.Context, opts Options, sites []*site, start time.Time) {
+	for sleep(ctx, 15*time.Second) {
+		faults, messages := 0, 0
+		for _, s := range sites {
+			s.mu.Lock()
+			for _, n := range s.injected {
+				faults += n
+			}
+			s.mu.Unlock()
+			messages += s.ledger.Size()
+		}
+		opts.Progress(fmt.Sprintf("%5.0fs  %d faults, %d messages", time.Since(start).Seconds(), faults, messages))
+	}
+}
+
+// writeStories writes what is known about each violation into the run's directory.
+func (r *Result) writeStories(sites []*site) error {
+	var errs []error
+	for i, s := range sites {
+		var b strings.Builder
+		for n, v := range r.Sites[i].Verdict.Violations {
+			fmt.Fprintf(&b, "%d. %s: %s\n%s\n", n+1, v.Kind, v.What, s.ledger.Story(v, r.Started, s.events))
+		}
+		if b.Len() > 0 {
+			path := filepath.Join(r.Options.Dir, s.mix.Name, "violations.txt")
+			errs = append(errs, os.WriteFile(path, []byte(b.String()), 0o644))
+			r.Sites[i].Stories = path
+		}
+	}
+	return errors.Join(errs...)
+}

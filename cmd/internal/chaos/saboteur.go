@@ -1,0 +1,118 @@
+package chaos
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"sync"
+
+	"github.com/beeline-ws/beeline/cmd/internal/client"
+	"github.com/beeline-ws/beeline/cmd/internal/ledger"
+)
+
+// sabotageRate is how many frames there are for one that is tampered with.
+const sabotageRate = 40
+
+// saboteur breaks promises on purpose, between the nodes and the people of a site.
+type saboteur struct {
+	kinds []ledger.Kind
+
+	mu     sync.Mutex
+	random *rand.Rand
+	stolen []client.Frame // for somebody else
+}
+
+// newSaboteur returns one that breaks the promises that kinds name.
+func newSaboteur(kinds []ledger.Kind, random *rand.Rand) *saboteur {
+	return &saboteur{kinds: kinds, random: random}
+}
+
+// Plantable lists the kinds of violations that a saboteur knows how to commit.
+func Plantable() []ledger.Kind {
+	return []ledger.Kind{
+		ledger.Lost, ledger.Duplicated, ledger.Reordered, ledger.Misrouted, ledger.WronglyReceipted, ledger.Unanswered,
+	}
+}
+
+func (s *saboteur) dial(ctx context.Context, url, name string) (wire, string, error) {
+	w, id, err := dial(ctx, url, name)
+	if err != nil {
+		return nil, "", err
+	}
+	return &tapped{wire: w, saboteur: s}, id, nil
+}
+
+// tapped is a wire that a saboteur sits on. One goroutine reads.
+type tapped struct {
+	wire
+	saboteur *saboteur
+	next     []client.Frame // before what the wire has
+	held     *client.Frame  // a message that waits for a later one to overtake it
+}
+
+// Next returns the next frame, as far as the saboteur lets it through.
+func (t *tapped) Next() (client.Frame, error) {
+	for {
+		if len(t.next) > 0 {
+			f := t.next[0]
+			t.next = t.next[1:]
+			return f, nil
+		}
+		f, err := t.wire.Next()
+		if err != nil {
+			return f, err
+		}
+		switch f.Type {
+		case "message":
+			t.message(f)
+		case "receipt":
+			t.receipt(f)
+		default:
+			t.next = append(t.next, f)
+		}
+	}
+}
+
+func (t *tapped) message(f client.Frame) {
+	s := t.saboteur
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.stolen); n > 0 && s.stolen[n-1].To != f.To {
+		t.next = append(t.next, s.stolen[n-1])
+		s.stolen = s.stolen[:n-1]
+	}
+	if t.held != nil && t.held.From == f.From {
+		t.next = append(t.next, f, *t.held)
+		t.held = nil
+		return
+	}
+	switch {
+	case s.chance(ledger.Lost):
+	case s.chance(ledger.Duplicated):
+		t.next = append(t.next, f, f)
+	case s.chance(ledger.Misrouted):
+		s.stolen = append(s.stolen, f)
+	case t.held == nil && s.chance(ledger.Reordered):
+		t.held = &f
+	default:
+		t.next = append(t.next, f)
+	}
+}
+
+func (t *tapped) receipt(f client.Frame) {
+	s := t.saboteur
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.chance(ledger.Unanswered):
+		return
+	case f.Outcome == "delivered" && s.chance(ledger.WronglyReceipted):
+		f.Outcome = "offline"
+	}
+	t.next = append(t.next, f)
+}
+
+// chance tells whether it is time to break a promise. The caller holds mu.
+func (s *saboteur) chance(kind ledger.Kind) bool {
+	return slices.Contains(s.kinds, kind) && s.random.IntN(sabotageRate) == 0
+}

@@ -1,0 +1,46 @@
+package router
+
+import (
+	"slices"
+	"strconv"
+	"testing"
+)
+
+// One owner does not hear. What is for it waits in its link's window, and what finds
+// no room there is refused; those of other owners get theirs meanwhile, and it gets
+// all that was not refused once it hears again.
+func TestStalledLinkHarmsNoOther(t *testing.T) {
+	c := newCluster(t, 3, func(o *Options) { o.MessageTimeout = 3 * patience })
+	n := c.node(0)
+	bob, eve := c.node(1).connect("bob"), c.node(2).connect("eve")
+	n.wantOutcome("bob", "first", Delivered)
+
+	c.node(1).in.mu.Lock() // it can't subscribe again
+	_ = c.node(1).in.sub.Close()
+	until(t, "nobody listens", func() bool {
+		subscribers := c.client.PubSubNumSub(t.Context(), n.keys.Channel("n1")).Val()
+		return subscribers[n.keys.Channel("n1")] == 0
+	})
+	want := []string{"first"}
+	outcomes := make([]<-chan Outcome, 0, maxWindow)
+	for i := range maxWindow {
+		want = append(want, strconv.Itoa(i))
+		outcomes = append(outcomes, n.sendTo("bob", want[i+1]))
+		if i%(maxWindow/16) == 0 {
+			n.wantOutcome("eve", strconv.Itoa(i), Delivered)
+		}
+	}
+	n.wantOutcome("bob", "one too many", Overloaded)
+	n.wantOutcome("eve", "last", Delivered)
+	if i := slices.IndexFunc(outcomes, func(o <-chan Outcome) bool { return len(o) > 0 }); i >= 0 {
+		t.Errorf("message %d has the outcome %v while its owner is deaf", i, <-outcomes[i])
+	}
+	c.node(1).in.mu.Unlock()
+	for _, o := range outcomes {
+		n.want(o, Delivered)
+	}
+	bob.wantGot(want...)
+	if len(eve.got) != 17 {
+		t.Errorf("eve got %d messages, want 17", len(eve.got))
+	}
+}

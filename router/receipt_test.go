@@ -119,3 +119,23 @@ func TestMessageIDs(t *testing.T) {
 		}
 	}
 }
+
+// Confirmations that a client makes up leave room on the link for messages.
+func TestMadeUpConfirmationsDontFillTheLink(t *testing.T) {
+	c := newCluster(t, 2, nil)
+	alice, bob := c.node(0).connect("alice"), c.node(1).connect("bob")
+	out := c.node(0).confirmed("bob", "sign here")
+	id := bob.lastID()
+	for i := range 2 * maxWindow {
+		c.node(1).Confirm("bob", MessageID{Origin: id.Origin, Count: id.Count + 1 + uint64(i)})
+	}
+	c.node(1).wantOutcome("alice", "there is room", Delivered)
+	alice.wantGot("there is room")
+	until(t, "the link has room again", func() bool {
+		c.node(1).mu.Lock()
+		defer c.node(1).mu.Unlock()
+		return len(c.node(1).linkTo("n0").window) == 0
+	})
+	bob.confirm(id)
+	c.node(0).want(out, Confirmed)
+}

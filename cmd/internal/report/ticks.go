@@ -35,7 +35,7 @@ func (a axis) ticker() plot.Ticker {
 	})
 }
 
-// linearTicks labels four to eight round numbers.
+// linearTicks labels four to nine round numbers.
 func linearTicks(low, high float64) []plot.Tick {
 	step := math.Pow(10, math.Floor(math.Log10(high-low)))
 	for _, finer := range []float64{2, 2.5, 2} { // 5, 2 and 1 of the next power of ten

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 
 	"github.com/caarlos0/env/v11"
@@ -14,12 +15,20 @@ type painter struct{ on bool }
 // painter paints on a terminal only, and not where NO_COLOR (no-color.org) is set.
 func (a *app) painter() painter {
 	vars := env.ToMap(a.env)
-	f, ok := a.stdout.(*os.File)
-	if !ok || vars["NO_COLOR"] != "" || vars["TERM"] == "dumb" || vars["TERM"] == "" {
+	if vars["NO_COLOR"] != "" || vars["TERM"] == "dumb" || vars["TERM"] == "" {
 		return painter{}
 	}
+	return painter{onTerminal(a.stdout)}
+}
+
+// onTerminal tells whether people read w as it is written.
+func onTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
 	info, err := f.Stat()
-	return painter{err == nil && info.Mode()&os.ModeCharDevice != 0}
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 func (p painter) sgr(code, text string) string {

@@ -38,6 +38,7 @@ var errNo error = exitError{exitNo, errors.New("no")}
 
 // app is what the commands share: what surrounds the process.
 type app struct {
+	args           []string // of the command line
 	env            []string // "KEY=value"
 	stdin          io.Reader
 	stdout, stderr io.Writer
@@ -55,7 +56,7 @@ func run(args, env []string, stdin io.Reader, stdout, stderr io.Writer) int {
 // runContext is run; when ctx ends, a command that stays stops as it does after
 // an interrupt.
 func runContext(ctx context.Context, args, env []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{env: env, stdin: stdin, stdout: stdout, stderr: stderr}
+	a := &app{args: args, env: env, stdin: stdin, stdout: stdout, stderr: stderr}
 	root := a.root()
 	root.SetArgs(args)
 	command, err := root.ExecuteContextC(ctx)
@@ -100,7 +101,7 @@ func (a *app) root() *cobra.Command {
 	root.SetErr(a.stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentPreRun = func(*cobra.Command, []string) { a.started = true }
-	root.AddCommand(a.serveCommand(), a.demoCommand(), a.sendCommand(), a.whoisCommand(),
+	root.AddCommand(a.serveCommand(), a.demoCommand(), a.benchCommand(), a.sendCommand(), a.whoisCommand(),
 		a.nodesCommand(), a.healthCommand(), a.versionCommand(), a.settingsCommand())
 	return root
 }

@@ -63,7 +63,7 @@ func (f sendFlags) check(to string) error {
 	if err := router.CheckAddress(to); err != nil {
 		return usageErrorf("TO %q: %w", to, err)
 	}
-	if err := client.CheckURL(f.url); err != nil {
+	if _, err := client.NodeURL(f.url); err != nil {
 		return usageErrorf("--url: %w", err)
 	}
 	return nil

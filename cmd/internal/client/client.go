@@ -83,14 +83,8 @@ func Dial(ctx context.Context, rawURL, name string) (*Client, error) {
 	return c, nil
 }
 
-// CheckURL says what is wrong with a URL that can't be a node's.
-func CheckURL(rawURL string) error {
-	_, err := clientURL(rawURL, "")
-	return err
-}
-
-// clientURL names the client in a node's URL.
-func clientURL(rawURL, name string) (string, error) {
+// NodeURL completes a node's URL for clients, or says what is wrong with it.
+func NodeURL(rawURL string) (string, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Host == "" {
 		return "", fmt.Errorf("URL %q: allowed is ws://host:port/ws or wss://", rawURL)
@@ -106,6 +100,19 @@ func clientURL(rawURL, name string) (string, error) {
 	}
 	if strings.Trim(u.Path, "/") == "" {
 		u.Path = "/ws"
+	}
+	return u.String(), nil
+}
+
+// clientURL names the client in a node's URL.
+func clientURL(rawURL, name string) (string, error) {
+	complete, err := NodeURL(rawURL)
+	if err != nil {
+		return "", err
+	}
+	u, err := url.Parse(complete)
+	if err != nil {
+		return "", err
 	}
 	query := u.Query()
 	query.Set("client", name)

@@ -1,0 +1,137 @@
+package bench
+
+import (
+	"context"
+	"runtime"
+	"time"
+)
+
+// pace sends at a fixed rate for a while, whatever comes back, and returns by how
+// much each message left late. Messages are stamped with when they were due.
+func (f *fleet) pace(ctx context.Context, rate float64, during time.Duration) []time.Duration {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	sharpen()
+	total := max(int(rate*during.Seconds()), 1)
+	gap := float64(time.Second) / rate
+	late := make([]time.Duration, 0, total)
+	start := f.now()
+	for i := range total {
+		due := start + int64(float64(i)*gap)
+		for wait := due - f.now(); wait > 0; wait = due - f.now() {
+			rest(time.Duration(wait))
+		}
+		if ctx.Err() != nil {
+			return late
+		}
+		s := f.someSender(ctx)
+		if s == nil {
+			return late
+		}
+		late = append(late, time.Duration(max(f.now()-due, 0)))
+		f.send(s, f.draw.receiver(s.client, f.nodeOf), due)
+	}
+	return late
+}
+
+// someSender draws a client that is connected, or nil when ctx ends.
+func (f *fleet) someSender(ctx context.Context) *session {
+	for ctx.Err() == nil {
+		if s := f.sessions[f.draw.sender()].Load(); s != nil && !s.ending.Load() {
+			return s
+		}
+		runtime.Gosched()
+	}
+	return nil
+}
+
+// loop keeps window messages of each client in flight for a while.
+func (f *fleet) loop(ctx context.Context, window int, during time.Duration) {
+	f.looping.Store(true)
+	for range window {
+		for i := range f.sessions {
+			f.answer(uint32(i))
+		}
+	}
+	pause(ctx, during)
+	f.looping.Store(false)
+}
+
+// acquaint has every node send once to every client on another node, some at a
+// time, so that what is measured afterwards is not the first messages' lookups.
+func (f *fleet) acquaint(ctx context.Context) {
+	const atATime = 200
+	n := 0
+	for node := range f.urls {
+		for to := range f.sessions {
+			from := f.sessions[node].Load() // client i begins on node i
+			if from == nil || node == f.home(uint32(to)) {
+				continue
+			}
+			f.send(from, uint32(to), f.now())
+			if n++; n%atATime == 0 {
+				f.drain(ctx)
+			}
+		}
+	}
+	f.drain(ctx)
+}
+
+const (
+	// drainTick is how often it is looked whether all has arrived.
+	drainTick = 2 * time.Millisecond
+	// drainPatience is how long nothing may arrive before the rest is given up. A
+	// node answers every message within 5 s.
+	drainPatience = 7 * time.Second
+)
+
+// drain returns when nothing is under way any more, or will not come.
+func (f *fleet) drain(ctx context.Context) {
+	last, since := int64(-1), time.Now()
+	for ctx.Err() == nil && time.Since(since) < drainPatience && !f.complete() {
+		if n := f.checker.received.Load() + f.checker.answered.Load(); n != last {
+			last, since = n, time.Now()
+		}
+		pause(ctx, drainTick)
+	}
+}
+
+// complete tells whether every message has ended.
+func (f *fleet) complete() bool {
+	c := f.checker
+	if !f.receipts {
+		return c.received.Load() >= int64(c.count())
+	}
+	done := true
+	c.messages(f.settled(), c.count(), func(_ uint32, r *record, bits uint32) {
+		switch {
+		case bits&wasCut != 0:
+		case bits&wasAnswered == 0:
+			// Who has left hears no receipt.
+			done = done && !f.connectedSince(r.from, r.sent)
+		case bits&saidDelivered != 0 && bits&wasReceived == 0:
+			done = done && !f.connectedSince(r.to, r.sent)
+		}
+	})
+	return done
+}
+
+// settled is where a look for what is under way may begin: what is older has had
+// its answer, or never will.
+func (f *fleet) settled() uint32 {
+	const window = 1 << 16
+	if n := f.checker.count(); n > window {
+		return n - window
+	}
+	return 0
+}
+
+// pause waits for a while, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,227 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/beeline-ws/beeline/cmd/internal/report"
+)
+
+const (
+	// warmUp is the share of a point's duration that runs before it, unmeasured.
+	warmUp = 0.3
+	// window is how many messages of a client are under way in the closed loop.
+	window = 2
+)
+
+// point is one measurement while it is made.
+type point struct {
+	*report.Point
+	site  *site
+	fleet *fleet
+	late  []time.Duration
+	took  []time.Duration // of the connects
+	first uint32          // the number of the first measured message
+	lasts time.Duration   // the load of the measured messages
+
+	killed int64           // when a node was killed, on the fleet's clock
+	gone   map[uint32]bool // its clients
+}
+
+// measure makes one measurement. Its figures are whole or there is an error.
+func (r *runner) measure(ctx context.Context, p *report.Point) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	s, err := r.target.open(ctx, p, fail)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	absent := 0
+	if p.OfflineShare > 0 {
+		absent = p.Clients
+	}
+	x := &point{Point: p, site: s, fleet: newFleet(s.urls, p.Clients, absent, p.MessageBytes, fail), gone: make(map[uint32]bool)}
+	x.fleet.draw = newDraw(p, absent)
+	x.fleet.moving = p.Workload == report.Churn
+	x.fleet.receipts = p.Workload == report.Offline || p.Workload == report.Churn || p.Workload == report.Kill
+	p.Figures = make(map[report.Figure]float64)
+	defer r.watch(x.fleet)()
+	defer x.fleet.close()
+	if err := x.run(ctx); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+func (x *point) run(ctx context.Context) error {
+	switch x.Workload {
+	case report.Idle:
+		return x.idle(ctx)
+	case report.Storm:
+		return x.storm(ctx)
+	}
+	if _, err := x.fleet.connectAll(ctx, dialers); err != nil {
+		return err
+	}
+	during := time.Duration(x.Seconds * float64(time.Second))
+	if x.Workload != report.Offline { // "nobody" is never remembered
+		x.fleet.acquaint(ctx)
+	}
+	x.load(ctx, time.Duration(warmUp*float64(during)))
+	x.fleet.drain(ctx)
+	defer quietly()()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	before, err := x.site.gauge.before(ctx)
+	if err != nil {
+		return err
+	}
+	x.first = x.fleet.checker.count()
+	x.late = nil
+	restless := x.disturb(ctx, during)
+	begun := time.Now()
+	x.load(ctx, during)
+	x.lasts = time.Since(begun)
+	delivered := x.fleet.checker.received.Load()
+	restless()
+	x.fleet.drain(ctx)
+	after, err := x.site.gauge.after(ctx)
+	if err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	x.judge(&before, &after, delivered)
+	return nil
+}
+
+// quietly keeps the generator's garbage collector from a measured window, which
+// allocates little.
+func quietly() (restore func()) {
+	runtime.GC()
+	percent := debug.SetGCPercent(400)
+	return func() { debug.SetGCPercent(percent) }
+}
+
+// load sends for a while.
+func (x *point) load(ctx context.Context, during time.Duration) {
+	if x.Workload == report.Saturation {
+		x.fleet.loop(ctx, window, during)
+		return
+	}
+	x.late = x.fleet.pace(ctx, x.RatePerSecond, during)
+}
+
+// judge turns what was seen into figures, faults and marks.
+func (x *point) judge(before, after *reading, delivered int64) {
+	stayed := connected(nil)
+	if x.Workload == report.Churn || x.Workload == report.Kill {
+		stayed = x.connectedSince()
+	}
+	x.fleet.close()
+	found := x.fleet.checker.judge(x.first, x.fleet.checker.count(), stayed)
+	f := x.Figures
+	f[report.Sent], f[report.Delivered], f[report.Lost] = float64(found.sent), float64(found.delivered), float64(found.lost)
+	f[report.Duplicated], f[report.Misordered], f[report.Misrouted] = float64(found.duplicated), float64(found.misordered), float64(found.misrouted)
+	if x.killed > 0 {
+		x.recovered()
+	}
+	if x.OfflineShare > 0 {
+		f[report.OfflineReceipts] = float64(found.offline)
+	}
+	f[report.DeliveredPerSecond] = float64(found.delivered) / x.lasts.Seconds()
+	if x.Workload == report.Saturation {
+		f[report.DeliveredPerSecond] = float64(delivered-int64(x.first)) / x.lasts.Seconds()
+	}
+	perMessage(f, before, after, found.delivered)
+	x.latencies(found.latencies)
+	x.watchOneself(before, after)
+	x.Faults = append(x.Faults, found.faults...)
+	if found.delivered == 0 {
+		x.Faults = append(x.Faults, "not one message was delivered")
+	}
+}
+
+// connectedSince keeps who is connected now, which ends with the fleet.
+func (x *point) connectedSince() connected {
+	now := make([]bool, len(x.fleet.sessions))
+	left := make([]int64, len(now))
+	for i := range now {
+		now[i], left[i] = x.fleet.sessions[i].Load() != nil, x.fleet.left[i].Load()
+	}
+	return func(client uint32, from int64) bool {
+		return int(client) < len(now) && now[client] && left[client] < from
+	}
+}
+
+// latencyLimit is the longest latency that is told apart, in microseconds.
+const latencyLimit = 60_000_000
+
+func (x *point) latencies(all []time.Duration) {
+	if len(all) == 0 {
+		return
+	}
+	h := hdrhistogram.New(1, latencyLimit, 3)
+	for _, one := range all {
+		_ = h.RecordValue(min(max(one.Microseconds(), 1), latencyLimit)) // it is within the limits
+	}
+	for figure, percent := range map[report.Figure]float64{
+		report.LatencyP50: 50, report.LatencyP90: 90, report.LatencyP99: 99, report.LatencyP999: 99.9, report.LatencyMax: 100,
+	} {
+		x.Figures[figure] = float64(h.ValueAtPercentile(percent))
+	}
+	for _, percent := range []float64{0, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.95, 99.99, 100} {
+		x.Latencies = append(x.Latencies, report.Percentile{Percent: percent, Micros: float64(h.ValueAtPercentile(percent))})
+	}
+}
+
+const (
+	// tooLate and tooLateShare: the generator may send late by this at the 99th
+	// percentile, or by this share of the latency there, whichever is more.
+	tooLate      = time.Millisecond
+	tooLateShare = 0.1
+	// busy is the share of the machine's processors beyond which an open loop
+	// measures its own queue.
+	busy = 0.85
+	// greedy is the share that a closed loop's generator may take.
+	greedy = 0.5
+)
+
+// watchOneself marks the point if the generator was a part of what it measured.
+func (x *point) watchOneself(before, after *reading) {
+	lasts := after.at.Sub(before.at)
+	cores := float64(runtime.NumCPU())
+	own := float64(after.own-before.own) / float64(lasts)
+	all := own + float64(after.nodes-before.nodes+after.redis-before.redis)/float64(lasts)
+	if own > 0 {
+		x.Figures[report.GeneratorCPU] = own
+	}
+	mark := func(format string, args ...any) { x.Marks = append(x.Marks, fmt.Sprintf(format, args...)) }
+	if x.Workload == report.Saturation {
+		if own > greedy*cores {
+			mark("the generator took %.0f %% of the %.0f processors: the nodes could do more", 100*own/cores, cores)
+		}
+		return
+	}
+	if all > busy*cores {
+		mark("%.0f %% of the %.0f processors were busy: latencies are those of a queue", 100*all/cores, cores)
+	}
+	if len(x.late) == 0 {
+		return
+	}
+	slices.Sort(x.late)
+	late := x.late[len(x.late)*99/100]
+	x.Figures[report.GeneratorLateP99] = micros(late)
+	if allowed := max(micros(tooLate), tooLateShare*x.Figures[report.LatencyP99]); micros(late) > allowed {
+		mark("the generator sent %v late (p99): latencies are too long by up to that", late.Round(10*time.Microsecond))
+	}
+}

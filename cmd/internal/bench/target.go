@@ -1,0 +1,203 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/beeline-ws/beeline/cmd/internal/client"
+	"github.com/beeline-ws/beeline/cmd/internal/cluster"
+	"github.com/beeline-ws/beeline/cmd/internal/report"
+)
+
+// stopTime is what the processes of a target get to end.
+const stopTime = 10 * time.Second
+
+// site is the cluster that one point drives.
+type site struct {
+	urls  []string // of the nodes, for clients
+	nodes []*cluster.Node
+	gauge *gauge
+	close func()
+
+	killed atomic.Pointer[cluster.Node] // its end is wanted
+}
+
+// target provides clusters to drive.
+type target interface {
+	// open starts a cluster for a point, or finds the one that runs. fail is called
+	// when one of its processes ends of itself.
+	open(ctx context.Context, p *report.Point, fail context.CancelCauseFunc) (*site, error)
+	about() string // what it is, for people
+	redisVersion() string
+	close()
+}
+
+// private is processes of this program's own: one Redis, and nodes for each point.
+type private struct {
+	binary string
+	env    []string
+	dir    string
+	redis  *cluster.Redis
+	opened int
+}
+
+func newPrivate(ctx context.Context, binary string, env []string) (*private, error) {
+	dir, err := os.MkdirTemp("", "beeline-bench-")
+	if err != nil {
+		return nil, err
+	}
+	server, err := cluster.StartRedis(ctx, dir)
+	if errors.Is(err, cluster.ErrNoRedis) {
+		err = fmt.Errorf("%w; install one, or give --url to drive a cluster that runs", err)
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return &private{binary: binary, env: env, dir: dir, redis: server}, nil
+}
+
+func (t *private) about() string {
+	return fmt.Sprintf("processes of its own on one machine: %s %s, and the nodes", t.redis.Name, t.redis.Version)
+}
+
+func (t *private) redisVersion() string { return t.redis.Name + " " + t.redis.Version }
+
+func (t *private) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	t.redis.Stop(ctx)
+	_ = os.RemoveAll(t.dir) // temporary
+}
+
+// open starts the nodes of a point. They share the Redis with the nodes of other
+// points, which have ended, under a prefix of their own.
+func (t *private) open(ctx context.Context, p *report.Point, fail context.CancelCauseFunc) (*site, error) {
+	t.opened++
+	env := append([]string{
+		"BEELINE_DELIVERY=" + string(p.Arm), fmt.Sprintf("BEELINE_KEY_PREFIX=bench%d", t.opened),
+		"BEELINE_LOG_LEVEL=info", // it says where a node listens
+	}, t.env...)
+	s := &site{nodes: make([]*cluster.Node, p.Nodes)}
+	errs := make([]error, p.Nodes)
+	var starting sync.WaitGroup
+	for i := range p.Nodes {
+		starting.Go(func() {
+			s.nodes[i], errs[i] = cluster.StartNode(ctx, cluster.NodeOptions{
+				Binary: t.binary, Name: fmt.Sprintf("n%d", i+1), RedisURL: t.redis.URL, Env: env,
+			})
+		})
+	}
+	starting.Wait()
+	watching, unwatch := context.WithCancel(ctx)
+	s.close = func() {
+		unwatch()
+		s.kill()
+	}
+	err := errors.Join(errs...)
+	if err == nil {
+		s.gauge, err = newGauge(ctx, t.redis.URL)
+	}
+	if err != nil {
+		s.close()
+		return nil, errors.Join(err, t.redisDied())
+	}
+	s.gauge.nodes, s.gauge.redis = s.nodes, t.redis
+	for _, n := range s.nodes {
+		s.urls, s.gauge.admins = append(s.urls, n.URL), append(s.gauge.admins, n.Admin)
+		go watch(watching, n.Process, func() {
+			if s.killed.Load() != n {
+				fail(fmt.Errorf("node %s ended: %w\n%s", n.Name, n.Err(), n.Log()))
+			}
+		})
+	}
+	go watch(watching, t.redis.Process, func() { fail(t.redisDied()) })
+	return s, nil
+}
+
+// redisDied tells whether the Redis has ended, and how.
+func (t *private) redisDied() error {
+	select {
+	case <-t.redis.Exited():
+		return fmt.Errorf("Redis ended in mid-run: %w", t.redis.Err())
+	default:
+		return nil
+	}
+}
+
+// watch calls ended when a process ends before ctx does.
+func watch(ctx context.Context, p *cluster.Process, ended func()) {
+	select {
+	case <-p.Exited():
+		ended()
+	case <-ctx.Done():
+	}
+}
+
+// kill ends the nodes at once: their leases would be released one by one, and
+// nobody reads them any more.
+func (s *site) kill() {
+	if s.gauge != nil {
+		s.gauge.close()
+	}
+	for _, n := range s.nodes {
+		if n != nil {
+			n.Kill()
+		}
+	}
+}
+
+// running is a cluster that others started.
+type running struct {
+	urls, admins []string
+	redisURL     string
+}
+
+// newRunning finds out whether the URLs are those of nodes.
+func newRunning(ctx context.Context, o *Options) (*running, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	for _, u := range o.URLs {
+		c, err := client.Dial(ctx, u, "bench-probe")
+		if err != nil {
+			return nil, fmt.Errorf("%s does not answer as a beeline node: %w", u, err)
+		}
+		c.Close()
+	}
+	t := &running{admins: o.Admins, redisURL: o.RedisURL}
+	for _, u := range o.URLs {
+		full, err := client.NodeURL(u)
+		if err != nil {
+			return nil, err
+		}
+		t.urls = append(t.urls, full)
+	}
+	g, err := newGauge(ctx, o.RedisURL)
+	if err != nil {
+		return nil, err
+	}
+	defer g.close()
+	g.admins = t.admins
+	_, err = g.before(ctx)
+	return t, err
+}
+
+func (t *running) open(ctx context.Context, _ *report.Point, _ context.CancelCauseFunc) (*site, error) {
+	g, err := newGauge(ctx, t.redisURL)
+	if err != nil {
+		return nil, err
+	}
+	g.admins = t.admins
+	return &site{urls: t.urls, gauge: g, close: g.close}, nil
+}
+
+func (t *running) about() string {
+	return fmt.Sprintf("a cluster that was running: %d nodes, of which no processor time is known", len(t.urls))
+}
+
+func (t *running) redisVersion() string { return "" }
+func (t *running) close()               {}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/beeline-ws/beeline/registry"
 	"github.com/beeline-ws/beeline/registry/redistest"
@@ -102,26 +103,75 @@ func TestDrainedNodeLeavesTheCluster(t *testing.T) {
 	again.wantMessage("alice", "2")
 }
 
+// While Redis can't be used, sessions stay and are served as far as this node can,
+// newcomers are refused, and probes and metrics say what is so.
 func TestRedisAway(t *testing.T) {
-	redis := redistest.StartOwn(t)
-	redis.AwaitUptime()
-	n := startWhole(t, redis, "a", func(o *Options) { o.HandshakeTimeout = time.Second })
-	alice, bob := connect(t, n.Addr(), "alice"), connect(t, n.Addr(), "bob")
-	redis.Pause()
-	defer redis.Resume()
-	eventually(t, "it is not ready", func() bool { return n.health() != nil })
-	wantGet(t, "http://"+n.AdminAddr()+"/healthz", 200, "ok")
-	wantGet(t, "http://"+n.AdminAddr()+"/readyz", 503, "")
+	away := map[string]struct {
+		leave, back func(*testing.T, *redistest.Server)
+		deaf        bool // and the node knows it
+	}{
+		"paused": {
+			leave: func(t *testing.T, r *redistest.Server) { r.Pause(); t.Cleanup(r.Resume) },
+			back:  func(_ *testing.T, r *redistest.Server) { r.Resume() },
+		},
+		"gone": {
+			leave: func(_ *testing.T, r *redistest.Server) { r.Kill() },
+			back:  func(_ *testing.T, r *redistest.Server) { r.Restart() },
+			deaf:  true,
+		},
+		"read-only": {
+			leave: func(t *testing.T, r *redistest.Server) { replicaOf(t, r, "127.0.0.1", "1") },
+			back:  func(t *testing.T, r *redistest.Server) { replicaOf(t, r, "NO", "ONE") },
+		},
+	}
+	for name, way := range away {
+		t.Run(name, func(t *testing.T) {
+			redis := redistest.StartOwn(t)
+			redis.AwaitUptime()
+			n := startWhole(t, redis, "a", func(o *Options) { o.HandshakeTimeout = time.Second })
+			alice, bob := connect(t, n.Addr(), "alice"), connect(t, n.Addr(), "bob")
+			way.leave(t, redis)
+			eventually(t, "it is not ready", func() bool { return n.health() != nil })
+			eventually(t, "its gauge says that it is deaf", func() bool {
+				return !way.deaf || testutil.ToFloat64(n.metrics.Router.PrivateChannelHears) == 0
+			})
+			wantGet(t, "http://"+n.AdminAddr()+"/healthz", 200, "ok")
+			wantGet(t, "http://"+n.AdminAddr()+"/readyz", 503, "")
+			if answer := tryToConnect(t, n, "carol"); !strings.HasPrefix(answer, "HTTP/1.1 503 ") {
+				t.Errorf("carol is answered %q", answer)
+			}
+			alice.send("bob", "0", "0")
+			bob.wantMessage("alice", "0")
+			alice.wantReceipt("0", "delivered")
+			way.back(t, redis)
+			eventually(t, "it is ready", func() bool { return n.health() == nil })
+			alice.send("bob", "1", "1")
+			bob.wantMessage("alice", "1")
+			alice.wantReceipt("1", "delivered")
+			eventually(t, "carol is welcomed", func() bool { // a Redis that was emptied has to settle
+				return strings.HasPrefix(tryToConnect(t, n, "carol"), "HTTP/1.1 101 ")
+			})
+			hears, settled := n.metrics.Router.PrivateChannelHears, n.metrics.Registry.Settled
+			if testutil.ToFloat64(hears) != 1 || testutil.ToFloat64(settled) != 1 {
+				t.Error("its gauges don't say that all is well")
+			}
+		})
+	}
+}
+
+// tryToConnect returns the beginning of the answer.
+func tryToConnect(t *testing.T, n *Node, name string) string {
+	t.Helper()
 	conn := dial(t, n.Addr())
-	fmt.Fprint(conn, upgradeHead("/ws?client=carol"))
+	fmt.Fprint(conn, upgradeHead("/ws?client="+name))
 	answer := make([]byte, 100)
 	k, _ := conn.Read(answer)
-	if !strings.HasPrefix(string(answer[:k]), "HTTP/1.1 503 ") {
-		t.Errorf("carol is answered %q", answer[:k])
+	return string(answer[:k])
+}
+
+func replicaOf(t *testing.T, r *redistest.Server, host, port string) {
+	t.Helper()
+	if err := r.Client(t).SlaveOf(t.Context(), host, port).Err(); err != nil {
+		t.Fatal(err)
 	}
-	redis.Resume()
-	eventually(t, "it is ready", func() bool { return n.health() == nil })
-	alice.send("bob", "1", "1")
-	bob.wantMessage("alice", "1")
-	connect(t, n.Addr(), "carol")
 }

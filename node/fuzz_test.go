@@ -109,7 +109,7 @@ func plainJSON(b []byte) (valid, deep bool) {
 
 func FuzzJSON(f *testing.F) {
 	for _, text := range []string{
-		`{"type":"send","to":"bob","data":{"a":[1,2.5e-3,true,null]},"id":7}`, ` {} `, `{"a":1,"a":[[[]]]}`, `{"type":"\ud83d\ude00\ud800"}`,
+		`{"type":"send","to":"bob","data":{"a":[1,2.5e-3,true,null]},"id":7}`, `{"type":"send","confirm":true,"droppable":false}`, `{"type":"ack","id":"a1-2"}`, ` {} `, `{"a":1,"a":[[[]]]}`, `{"type":"\ud83d\ude00\ud800"}`,
 		`{"t\u006f":"\u0041\n","data":-0}`, `[1]`, `{"a":01}`, `{"a":1,}`, `{"a":"` + "\x01" + `"}`, `{"a":tru}`, `{"a":{"b":[{}]}`,
 		`{"to":` + strings.Repeat("[", 63) + strings.Repeat("]", 63) + `}`, `{"to":` + strings.Repeat("[", 64) + strings.Repeat("]", 64) + `}`,
 	} {
@@ -131,14 +131,21 @@ func FuzzJSON(f *testing.F) {
 		if err := json.Unmarshal(text, &want); err != nil {
 			t.Fatal(err)
 		}
-		for name, got := range map[string][]byte{"type": r.kind, "to": r.to, "data": r.data, "id": r.id} {
+		for name, got := range map[string][]byte{"type": r.kind, "to": r.to, "data": r.data, "id": r.id, "confirm": r.confirm, "droppable": r.droppable} {
 			if !bytes.Equal(got, want[name]) {
 				t.Fatalf("%s is %q, want %q", name, got, want[name])
+			}
+			var flag bool
+			if isFlag(got) != (got == nil || got[0] != 'n' && json.Unmarshal(got, &flag) == nil) || isTrue(got) != flag {
+				t.Fatalf("%s: a flag %v, true %v", got, isFlag(got), isTrue(got))
 			}
 			var text string
 			if isString(got) && (json.Unmarshal(got, &text) != nil || text != string(unquote(got))) {
 				t.Fatalf("%s means %q, want %q", got, unquote(got), text)
 			}
+		}
+		if id, err := r.messageID(); err == nil && !isString(r.id) {
+			t.Fatalf("%s names message %v", r.id, id)
 		}
 		quoted := appendQuoted(nil, string(text))
 		var back string

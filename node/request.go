@@ -103,5 +103,5 @@ func isString(value []byte) bool { return len(value) > 0 && value[0] == '"' }
 
 // isFlag tells whether a value is true, false or missing, isTrue whether it is
 // true. No other value begins like these.
-func isFlag(value []byte) bool { return value == nil || value[0] == 't' || value[0] == 'f' }
+func isFlag(value []byte) bool { return len(value) == 0 || value[0] == 't' || value[0] == 'f' }
 func isTrue(value []byte) bool { return len(value) > 0 && value[0] == 't' }

@@ -1,6 +1,23 @@
 package chaos
 
-import "github.com/prometheus/procfs"
+import (
+	"syscall"
+	"time"
+
+	"github.com/prometheus/procfs"
+)
+
+// usedTime is the processor time of this program and of all its children that have
+// ended.
+func usedTime() (sum time.Duration) {
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var use syscall.Rusage
+		if syscall.Getrusage(who, &use) == nil {
+			sum += time.Duration(use.Utime.Nano() + use.Stime.Nano())
+		}
+	}
+	return sum
+}
 
 // usage is what the machine's processors have done so far, in seconds. It is zero
 // where that is not known.

@@ -123,10 +123,18 @@ func (s *site) pauseRedis(ctx context.Context, f Fault) error {
 	})
 }
 
-// timed injects a fault that has its end in itself.
+// timed injects a fault of Redis that has its end in itself.
 func (s *site) timed(f Fault, inject func() error) error {
 	s.event(time.Now(), "%s", f.Kind)
-	if err := inject(); err != nil {
+	var back []func(time.Time)
+	for _, p := range s.nodes {
+		back = append(back, s.ledger.Outage(p.name, ledger.Away, time.Now()))
+	}
+	err := inject()
+	for _, ended := range back {
+		ended(time.Now())
+	}
+	if err != nil {
 		return err
 	}
 	s.event(time.Now(), "%s: over", f.Kind)

@@ -58,12 +58,10 @@ func (p *person) live(ctx context.Context) {
 	var pending map[string]*ledger.Message
 	avoid := -1
 	for ctx.Err() == nil {
-		v := p.connect(ctx, avoid)
+		v, tried := p.connect(ctx, avoid)
 		if v == nil {
-			if !sleep(ctx, 20*time.Millisecond+time.Duration(p.random.IntN(100))*time.Millisecond) {
-				return
-			}
-			avoid = -1
+			avoid = tried
+			sleep(ctx, 50*time.Millisecond+time.Duration(p.random.IntN(200))*time.Millisecond)
 			continue
 		}
 		p.repeat(v, pending)
@@ -76,11 +74,12 @@ func (p *person) live(ctx context.Context) {
 	}
 }
 
-// connect tries one node, another one than avoid if there is a choice.
-func (p *person) connect(ctx context.Context, avoid int) *visit {
+// connect tries one node, another one than avoid if there is a choice. The visit is
+// nil if that failed.
+func (p *person) connect(ctx context.Context, avoid int) (v *visit, tried int) {
 	node, url := p.site.pick(p.random, p.home, avoid)
 	if url == "" {
-		return nil
+		return nil, -1
 	}
 	dialing, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
@@ -88,15 +87,15 @@ func (p *person) connect(ctx context.Context, avoid int) *visit {
 	w, id, err := p.site.dial(dialing, url, p.name)
 	if err != nil {
 		session.Ended(ledger.ByClient, "not welcomed: "+shorten(err), time.Now())
-		return nil
+		return nil, node
 	}
 	session.Welcomed(id, time.Now())
-	v := &visit{wire: w, session: session, node: node, ended: make(chan struct{}), pending: make(map[string]*ledger.Message)}
+	v = &visit{wire: w, session: session, node: node, ended: make(chan struct{}), pending: make(map[string]*ledger.Message)}
 	p.mu.Lock()
 	p.visit = v
 	p.mu.Unlock()
 	p.site.work.Go(func() { p.read(v) })
-	return v
+	return v, node
 }
 
 // stay sends until the session ends or has to. It returns the node to avoid next.

@@ -75,6 +75,9 @@ func (s *site) ask(ctx context.Context, asker *person, v *visit, target string, 
 			asked = append(asked, asker.send(v, target, false))
 		}
 	}
+	if s.ledger.StoodStill(r.asker, r.killed, r.killed.Add(r.took)) {
+		return // it could not have known
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.recoveries = append(s.recoveries, r)

@@ -17,7 +17,8 @@ type Result struct {
 	Options Options
 	Started time.Time
 	Took    time.Duration
-	Busy    float64 // share of the machine's processor time, 0 to 1; whoever used it
+	Used    float64 // share of the machine's processor time, 0 to 1, that the run used
+	Busy    float64 // share of it that anybody used
 	Sites   []SiteResult
 }
 
@@ -50,8 +51,8 @@ func (r *Result) Injected(kind Kind) (n int) {
 
 // Write writes the tables for people.
 func (r *Result) Write(out io.Writer) {
-	fmt.Fprintf(out, "\nfaults for %v, %v in all, seed %d, processors busy %.0f %%\n\n",
-		r.Options.Length, r.Took.Round(time.Second), r.Options.Seed, 100*r.Busy)
+	fmt.Fprintf(out, "\nfaults for %v, %v in all, seed %d; processors %.0f %% busy, %.0f %% with this run\n\n",
+		r.Options.Length, r.Took.Round(time.Second), r.Options.Seed, 100*r.Busy, 100*r.Used)
 	w := tabwriter.NewWriter(out, 2, 0, 2, ' ', tabwriter.AlignRight)
 	r.head(w, "faults")
 	for _, kind := range Kinds() {
@@ -146,8 +147,16 @@ func (r *Result) writeRecovery(out io.Writer) {
 			fmt.Fprintf(out, "; none within %v after %d kills", probeTime, unknown)
 		}
 		fmt.Fprintln(out)
+		for _, one := range s.Recoveries {
+			if one.known && one.took > slowRecovery {
+				fmt.Fprintf(out, "    %s: asked from %s, killed at %.3f\n", millis(one.took), one.asker, one.killed.Sub(r.Started).Seconds())
+			}
+		}
 	}
 }
+
+// slowRecovery is what is worth a line of its own.
+const slowRecovery = 500 * time.Millisecond
 
 // undisturbed tells whether no fault is about the site's Redis.
 func (m Mix) undisturbed() bool {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -38,7 +39,7 @@ func DefaultRules() ledger.Rules {
 		Deadline: 5 * time.Second,
 		Slack:    2 * time.Second,
 		Lapse:    3800 * time.Millisecond, // two of three heartbeats: the last one may have been just before
-		Return:   3 * time.Second,
+		Return:   6 * time.Second,         // until dead connections to Redis are noticed, too
 	}
 }
 
@@ -62,11 +63,13 @@ func Run(ctx context.Context, opts Options) (*Result, error) {
 	if len(sites) == 0 {
 		return nil, fmt.Errorf("sites %q: allowed are %s", opts.Sites, strings.Join(SiteNames(), ", "))
 	}
-	defer func() {
+	stop := sync.OnceFunc(func() {
 		for _, s := range sites {
 			s.stop()
 		}
-	}()
+	})
+	defer stop()
+	used := usedTime()
 	for _, s := range sites {
 		if err := s.start(ctx); err != nil {
 			return nil, err
@@ -84,6 +87,8 @@ func Run(ctx context.Context, opts Options) (*Result, error) {
 	}
 	running.Wait()
 	r.Sites, r.Took, r.Busy = results, time.Since(r.Started), busyTime().since(busy)
+	stop()
+	r.Used = (usedTime() - used).Seconds() / r.Took.Seconds() / float64(runtime.NumCPU())
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("the run was ended: %w", context.Cause(ctx))
 	}

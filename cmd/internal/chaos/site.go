@@ -120,7 +120,7 @@ func (s *site) stop() {
 // pick chooses a node to connect to: home if it is up, else any but avoid if there
 // is another one.
 func (s *site) pick(random *rand.Rand, home, avoid int) (node int, url string) {
-	if home >= 0 {
+	if home >= 0 && home != avoid {
 		if n := s.nodes[home].current(); n != nil {
 			return home, n.URL
 		}

@@ -105,6 +105,7 @@ const (
 	Killed  OutageKind = "killed"  // the process ended; another one takes its place
 	Stopped OutageKind = "stopped" // the process did not run
 	Severed OutageKind = "severed" // the node did not reach Redis
+	Away    OutageKind = "away"    // Redis did not answer any node
 )
 
 // Outage notes that node fails, from at on. The returned function notes the end.

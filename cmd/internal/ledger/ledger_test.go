@@ -268,6 +268,34 @@ func TestOnlyALongOutageExcusesOffline(t *testing.T) {
 	}
 }
 
+func TestOutagesThatFollowEachOtherCountAsOne(t *testing.T) {
+	s := newStory(t)
+	s.Outage("n2", Stopped, at(5))(at(8))
+	s.Outage("n2", Severed, at(8.5))(at(10))
+	m := s.alice.Send("bob", false, at(9.5))
+	s.alice.Receipt(m.ID(), "offline", "", at(10.2))
+	if v := s.want(); v.Excused[OwnerLapsed] != 1 {
+		t.Errorf("excused %v", v.Excused)
+	}
+}
+
+func TestRedisThatIsAwayExcusesOnlyTogetherWithAnOutageOfTheNode(t *testing.T) {
+	for _, severed := range []bool{false, true} {
+		s := newStory(t)
+		s.Outage("n2", Away, at(2))(at(9))
+		if severed {
+			s.Outage("n2", Severed, at(9.1))(at(9.6))
+		}
+		m := s.alice.Send("bob", false, at(9.4))
+		s.alice.Receipt(m.ID(), "offline", "", at(9.5))
+		if severed {
+			s.want()
+		} else {
+			s.want(WronglyReceipted)
+		}
+	}
+}
+
 func TestNotDeliveredOfWhatArrived(t *testing.T) {
 	for _, outcome := range []string{"offline", "overloaded", "rejected"} {
 		s := newStory(t)

@@ -66,12 +66,21 @@ func (v *lives) standstill(node string, from, to time.Time) (sum time.Duration) 
 }
 
 // lapsed tells whether node may have counted as dead at some moment of a span.
+// Outages that follow each other closely count as one. A Redis that was away from
+// everybody is no reason alone: it makes nobody's lease end earlier than others'.
 func (v *lives) lapsed(node string, from, to time.Time) bool {
-	for _, o := range v.outages[node] {
-		if o.Kind == Killed || o.until().Sub(o.From) < v.rules.Lapse {
+	var begin, end time.Time
+	own := false
+	for _, o := range v.outages[node] { // in the order of their beginning
+		if o.Kind == Killed {
 			continue
 		}
-		if o.From.Add(v.rules.Lapse).Before(to) && later(o.until(), o.From).Add(v.rules.Return).After(from) {
+		if o.From.After(end.Add(v.rules.Return)) {
+			begin, end, own = o.From, o.until(), false
+		}
+		own = own || o.Kind != Away
+		end = later(end, o.until())
+		if own && begin.Add(v.rules.Lapse).Before(earlier(to, end)) && end.Add(v.rules.Return).After(from) {
 			return true
 		}
 	}
@@ -105,6 +114,14 @@ func (v *lives) throughout(client string, from, to time.Time) *Session {
 		}
 	}
 	return nil
+}
+
+// StoodStill tells whether node did not run at some moment of a span.
+func (l *Ledger) StoodStill(node string, from, to time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	v := lives{outages: l.outages}
+	return v.standstill(node, from, to) > 0
 }
 
 // outlived tells whether s had all the time that it needs to read what was

@@ -10,6 +10,10 @@ import (
 // around is how much of what happened before and after belongs to a story.
 const around = 10 * time.Second
 
+// refusedWithin is the time in which an attempt to connect failed that no story
+// tells.
+const refusedWithin = 100 * time.Millisecond
+
 // Event is something else that happened, such as a fault.
 type Event struct {
 	At   time.Time
@@ -75,6 +79,9 @@ func (t *teller) message(m *Message) {
 
 func (t *teller) sessions(client string) {
 	for _, s := range t.ledger.sessions[client] {
+		if s.welcomed.IsZero() && !s.ended.IsZero() && s.ended.Sub(s.began) < refusedWithin {
+			continue // there may be hundreds
+		}
 		t.within(s.began, "%s connects to %s", s.client, s.node)
 		t.within(s.welcomed, "%s is welcomed: session %v", s.client, s)
 		t.within(s.ended, "%s's session %v ends: %s", s.client, s, s.how)

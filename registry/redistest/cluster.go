@@ -18,6 +18,10 @@ type Cluster struct {
 	Servers []*Server
 }
 
+// clusterTimeout is after how many milliseconds a server of a Cluster that does not
+// answer is taken for dead.
+const clusterTimeout = "2000"
+
 var sharedCluster = sync.OnceValues(launchCluster)
 
 // StartCluster returns the Cluster that the process's tests share.
@@ -52,7 +56,7 @@ func StartOwnCluster(t testing.TB) *Cluster {
 func launchCluster() (masters []*process, err error) {
 	slots := [][2]int{{0, 5460}, {5461, 10922}, {10923, 16383}}
 	for range slots {
-		p, err := launch("redis-server", "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+		p, err := launch("redis-server", "--cluster-enabled", "yes", "--cluster-node-timeout", clusterTimeout)
 		if err != nil {
 			return masters, err
 		}

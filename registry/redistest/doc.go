@@ -5,7 +5,9 @@
 // long enough for an epoch to settle at once. StartOwn gives a test a server of
 // its own, for tests that flush, restart, stop, count or reconfigure.
 // StartCluster and StartOwnCluster do the same with three masters; StartSentinel
-// starts a master, a replica and a Sentinel.
+// starts a master, a replica and a Sentinel. A Cluster of one's own can be given
+// replicas and have its slots moved. StartProxy puts a network in between that can hold
+// connections back.
 //
 // The servers end with the test, the shared ones with the test process, however
 // it ends: each has a shell beside it that kills it when the process's end of a

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -75,12 +76,13 @@ func launch(binary string, args ...string) (*process, error) {
 	return p, p.start()
 }
 
-// start starts the server on its port and waits until it answers.
-func (p *process) start() error {
+// start starts the server on its port, with more arguments for this once, and waits
+// until it answers.
+func (p *process) start(more ...string) error {
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
 		return err
 	}
-	p.shell = exec.Command("/bin/sh", append([]string{"-c", keeper, "sh", p.dir}, p.args...)...)
+	p.shell = exec.Command("/bin/sh", slices.Concat([]string{"-c", keeper, "sh", p.dir}, p.args, more)...)
 	leash, err := p.shell.StdinPipe()
 	if err != nil {
 		return err

@@ -3,12 +3,15 @@ package redistest
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -102,6 +105,40 @@ func (s *Server) Restart() {
 	s.p.kill()
 	if err := s.p.start(); err != nil {
 		s.t.Fatal(err)
+	}
+}
+
+// Snapshot returns the server's data, as RestartFrom takes them.
+func (s *Server) Snapshot() []byte {
+	s.t.Helper()
+	s.mustOwn("Snapshot")
+	c := s.p.client()
+	defer func() { _ = c.Close() }()
+	if err := c.Save(context.Background()).Err(); err != nil {
+		s.t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(s.p.dir, "dump.rdb"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return data
+}
+
+// RestartFrom is Restart with a Snapshot's data. It returns when they are loaded;
+// with a delay for each key that takes as long as a test needs.
+func (s *Server) RestartFrom(snapshot []byte, delay time.Duration) {
+	s.t.Helper()
+	s.mustOwn("RestartFrom")
+	s.p.kill()
+	if err := os.MkdirAll(s.p.dir, 0o700); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.p.dir, "dump.rdb"), snapshot, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	slow := []string{"--key-load-delay", strconv.FormatInt(delay.Microseconds(), 10), "--loading-process-events-interval-bytes", "1024"}
+	if err := s.p.start(slow...); err != nil {
+		s.t.Error(err)
 	}
 }
 

@@ -208,7 +208,7 @@ func (c *cell) distribution() []spot {
 	for _, percent := range grid() {
 		var values []float64
 		for _, p := range c.points {
-			if v, ok := latencyAt(p.Latencies, percent); ok && p.good() {
+			if v, ok := latencyAt(p.Latencies, percent); ok && p.good() && p.Late == "" {
 				values = append(values, v)
 			}
 		}

@@ -109,7 +109,7 @@ func writeSheet(w io.Writer, points []Point) error {
 	sheet := csv.NewWriter(w)
 	head := []string{
 		"workload", "arm", "repetition", "nodes", "clients", "message_bytes",
-		"rate_per_second", "offline_share", "distribution", "seconds", "marks", "faults",
+		"rate_per_second", "offline_share", "distribution", "seconds", "marks", "late", "faults",
 	}
 	for _, f := range figures() {
 		head = append(head, string(f))
@@ -121,7 +121,7 @@ func writeSheet(w io.Writer, points []Point) error {
 			string(p.Workload), string(p.Arm), strconv.Itoa(p.Repetition),
 			strconv.Itoa(p.Nodes), strconv.Itoa(p.Clients), strconv.Itoa(p.MessageBytes),
 			exact(p.RatePerSecond), exact(p.OfflineShare), p.Distribution, exact(p.Seconds),
-			strings.Join(p.Marks, "; "), strings.Join(p.Faults, "; "),
+			strings.Join(p.Marks, "; "), p.Late, strings.Join(p.Faults, "; "),
 		}
 		for _, f := range figures() {
 			text := ""

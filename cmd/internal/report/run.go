@@ -107,9 +107,13 @@ type Point struct {
 	Figures map[Figure]float64
 	// Latencies is the distribution behind the latency figures, for plots.
 	Latencies []Percentile `json:",omitempty"`
-	// Marks say why the point is not to be trusted: the generator was late, or had
-	// no processor left.
+	// Marks say why the point is not to be trusted: the generator had no processor
+	// left.
 	Marks []string `json:",omitempty"`
+	// Late says why the latencies alone are not to be trusted: the generator sent
+	// late, or everybody waited for a processor. What a message costs is not touched
+	// by that. Empty: they are.
+	Late string `json:",omitempty"`
 	// Faults say what went wrong with deliveries; any makes the run fail.
 	Faults []string `json:",omitempty"`
 }

@@ -17,8 +17,16 @@ func (p *Point) value(f Figure) (float64, bool) {
 		redis, ok2 := p.value(RedisCPU)
 		return nodes + redis, ok1 && ok2
 	}
+	if p.Late != "" && f.isLatency() {
+		return 0, false
+	}
 	v, ok := p.Figures[f]
 	return v, ok && !math.IsNaN(v) && !math.IsInf(v, 0)
+}
+
+// isLatency tells whether a late generator spoils the figure.
+func (f Figure) isLatency() bool {
+	return slices.Contains([]Figure{LatencyP50, LatencyP90, LatencyP99, LatencyP999, LatencyMax}, f)
 }
 
 // good tells whether a point's figures may be shown as such.

@@ -175,18 +175,25 @@ func workloadTable(w Workload, cells []*cell) table {
 
 // leftOut says how many repetitions are not among the figures, and why.
 func (c *cell) leftOut() string {
-	if c.bad() == 0 {
-		return ""
-	}
-	var why []string
+	var why, parts []string
+	late, reason := 0, ""
 	for _, p := range c.points {
 		for _, w := range slices.Concat(p.Faults, p.Marks) {
 			if !slices.Contains(why, w) {
 				why = append(why, w)
 			}
 		}
+		if p.good() && p.Late != "" {
+			late, reason = late+1, p.Late
+		}
 	}
-	return fmt.Sprintf("%d of %d: %s", c.bad(), len(c.points), strings.Join(why, "; "))
+	if c.bad() > 0 {
+		parts = append(parts, fmt.Sprintf("%d of %d: %s", c.bad(), len(c.points), strings.Join(why, "; ")))
+	}
+	if late > 0 {
+		parts = append(parts, fmt.Sprintf("latencies of %d of %d: %s", late, len(c.points), reason))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // correctness sums what became of the messages of all points, good or not.

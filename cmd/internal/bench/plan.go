@@ -36,9 +36,16 @@ func quickDefaults() defaults {
 	}
 }
 
-// growthClients is how many clients the growth over nodes has, where nothing else is
-// asked for: few enough that each node knows the owner of each before it is measured.
-const growthClients = 320
+// What the growth over nodes has where nothing else is asked for.
+const (
+	// growthClients are few enough that each node knows the owner of each before it
+	// is measured.
+	growthClients = 320
+	// growthSize is that of a message with some text. The rate is that of all nodes
+	// together, so more nodes make quieter links, and on a quiet link each message has
+	// an acknowledgement of its own, about 50 bytes, instead of a part of one.
+	growthSize = 512
+)
 
 // plan lists the points of one repetition, for one arm.
 func (o *Options) plan() []report.Point {
@@ -64,7 +71,7 @@ func (o *Options) plan() []report.Point {
 			p.RatePerSecond = 0
 			points = append(points, p)
 		case report.Nodes:
-			p.Clients = first(o.Clients, growthClients)
+			p.Clients, p.MessageBytes = first(o.Clients, growthClients), first(o.Sizes, growthSize)
 			points = append(points, vary(p, all(o.Nodes, d.manyNodes), func(p *report.Point) *int { return &p.Nodes })...)
 		case report.Clients:
 			points = append(points, vary(p, all(o.Clients, d.manyClients), func(p *report.Point) *int { return &p.Clients })...)

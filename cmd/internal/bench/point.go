@@ -205,15 +205,11 @@ func (x *point) watchOneself(before, after *reading) {
 	if own > 0 {
 		x.Figures[report.GeneratorCPU] = own
 	}
-	mark := func(format string, args ...any) { x.Marks = append(x.Marks, fmt.Sprintf(format, args...)) }
 	if x.Workload == report.Saturation {
 		if own > greedy*cores {
-			mark("the generator took %.0f %% of the %.0f processors: the nodes could do more", 100*own/cores, cores)
+			x.Marks = append(x.Marks, fmt.Sprintf("the generator took %.0f %% of the %.0f processors: the nodes could do more", 100*own/cores, cores))
 		}
 		return
-	}
-	if all > busy*cores {
-		mark("%.0f %% of the %.0f processors were busy: latencies are those of a queue", 100*all/cores, cores)
 	}
 	if len(x.late) == 0 {
 		return
@@ -221,7 +217,10 @@ func (x *point) watchOneself(before, after *reading) {
 	slices.Sort(x.late)
 	late := x.late[len(x.late)*99/100]
 	x.Figures[report.GeneratorLateP99] = micros(late)
-	if allowed := max(micros(tooLate), tooLateShare*x.Figures[report.LatencyP99]); micros(late) > allowed {
-		mark("the generator sent %v late (p99): latencies are too long by up to that", late.Round(10*time.Microsecond))
+	switch allowed := max(micros(tooLate), tooLateShare*x.Figures[report.LatencyP99]); {
+	case all > busy*cores:
+		x.Late = fmt.Sprintf("%.0f %% of the processors were busy", 100*all/cores)
+	case micros(late) > allowed:
+		x.Late = fmt.Sprintf("the generator sent %v late (p99)", late.Round(10*time.Microsecond))
 	}
 }

@@ -74,14 +74,39 @@ func (p *Process) Stop(ctx context.Context) {
 	}
 }
 
+// cpuTick is how exactly the kernel tells what a process has used. What its threads
+// have used is told exactly, but only of those that live.
+const cpuTick = 20 * time.Millisecond // of user and kernel time together
+
 // CPU returns the processor time that the process has used, in user mode and in
-// the kernel, to 10 ms. It needs Linux.
+// the kernel. It needs Linux.
 func (p *Process) CPU() (time.Duration, error) {
 	stat, err := p.stat()
 	if err != nil {
 		return 0, err
 	}
-	return time.Duration(stat.CPUTime() * float64(time.Second)), nil
+	whole := time.Duration(stat.CPUTime() * float64(time.Second))
+	if exact, ok := p.threadsCPU(); ok && exact > whole-cpuTick {
+		return exact, nil
+	}
+	return whole, nil
+}
+
+// threadsCPU sums what the living threads have used. A thread that ended is missing
+// there, and a kernel may not count it.
+func (p *Process) threadsCPU() (sum time.Duration, ok bool) {
+	threads, err := procfs.AllThreads(p.PID())
+	if err != nil {
+		return 0, false
+	}
+	for _, thread := range threads {
+		used, err := thread.Schedstat()
+		if err != nil {
+			return 0, false
+		}
+		sum += time.Duration(used.RunningNanoseconds)
+	}
+	return sum, true
 }
 
 // RSS returns how many bytes of the process's memory are resident. It needs Linux.

@@ -137,7 +137,7 @@ func (in *inbox) message(h *header, from *inlink, a *arrival) refusal {
 	case from != nil && !from.admits(a):
 		return refusedJoining // not "not here": the entry may be good
 	}
-	if a.content != 0 && !r.repeats.delivers(a.From, a.content, a.ID) {
+	if a.content != 0 && r.repeats.has(a.From, a.content) {
 		in.dropped(dropRepeated)
 		if from == nil {
 			r.reply(h.from, a, fateDelivered)
@@ -149,7 +149,7 @@ func (in *inbox) message(h *header, from *inlink, a *arrival) refusal {
 	case fateDelivered:
 		in.recent.add(a.ID)
 		if a.content != 0 && !a.Droppable { // which may be dropped yet
-			r.repeats.delivered(a.From, a.content, a.ID)
+			r.repeats.delivered(a.From, a.content)
 		}
 	case fateNotHere:
 		r.m.WastedDeliveries.Inc()

@@ -110,7 +110,7 @@ func (p *pending) kind() kind {
 func (p *pending) arrived(r *Router, node string) {
 	p.reached = append(p.reached, node)
 	if p.content != 0 && node == r.opts.NodeID {
-		r.repeats.delivered(p.From, p.content, p.ID)
+		r.repeats.delivered(p.From, p.content)
 	}
 	if p.Confirm {
 		p.delivered = true

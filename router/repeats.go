@@ -15,31 +15,26 @@ import (
 
 // maxRepeats is how many messages with a Ref are remembered at least, of those
 // delivered last; at most twice as many are.
-const maxRepeats = 1 << 17
+const maxRepeats = 1 << 16
 
-// likeness is what a repeat has in common with its first. The sender's name is hashed
-// with a secret, so that no client can make up a message that counts as another's.
-type likeness struct{ from, content uint64 }
+// likeness is what a repeat has in common with its first: a hash of it with a secret,
+// so that no client can make up a message that counts as another's.
+type likeness uint64
 
-// first is what is known about a message that may be repeated.
-type first struct {
-	p         *pending // while it has no outcome, at its sender's node
-	id        MessageID
-	outcome   Outcome
-	delivered bool
-}
-
-// repeats remembers messages that may be repeated, in two generations. Its mu is
-// taken last.
+// repeats remembers messages that may be repeated. Its mu is taken last.
 type repeats struct {
 	seed maphash.Seed
 
 	mu         sync.Mutex
-	young, old map[likeness]first
+	underWay   map[likeness]*pending
+	young, old map[likeness]Outcome // of those delivered, in two generations
 }
 
 func newRepeats() *repeats {
-	return &repeats{seed: maphash.MakeSeed(), young: make(map[likeness]first)}
+	return &repeats{
+		seed: maphash.MakeSeed(), underWay: make(map[likeness]*pending),
+		young: make(map[likeness]Outcome), old: make(map[likeness]Outcome),
+	}
 }
 
 // content sums up what else makes a message the same, for all nodes alike; 0 means
@@ -60,38 +55,37 @@ func (m *Message) content() uint64 {
 }
 
 func (t *repeats) likeness(from string, content uint64) likeness {
-	return likeness{maphash.String(t.seed, from), content}
+	return likeness(maphash.String(t.seed, from) ^ maphash.Comparable(t.seed, content))
 }
 
-func (t *repeats) get(l likeness) (first, bool) {
-	f, ok := t.young[l]
-	if !ok {
-		f, ok = t.old[l]
+func (t *repeats) outcome(l likeness) (o Outcome, ok bool) {
+	if o, ok = t.young[l]; !ok {
+		o, ok = t.old[l]
 	}
-	return f, ok
+	return o, ok
 }
 
-func (t *repeats) put(l likeness, f first) {
+func (t *repeats) keep(l likeness, o Outcome) {
 	if len(t.young) >= maxRepeats {
 		t.young, t.old = t.old, t.young
 		clear(t.young)
-		if t.young == nil {
-			t.young = make(map[likeness]first)
-		}
 	}
-	t.young[l] = f
+	t.young[l] = o
 }
 
-// begin remembers that p is on its way, or returns the one that it repeats.
-func (t *repeats) begin(p *pending) (first, bool) {
+// begin remembers that p is on its way, unless it repeats one that is, which it
+// returns, or one that was delivered, whose outcome it returns.
+func (t *repeats) begin(p *pending) (first *pending, o Outcome, repeated bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.likeness(p.From, p.content)
-	if f, ok := t.get(l); ok && (f.delivered || f.p != nil) {
-		return f, true
+	if first = t.underWay[l]; first != nil {
+		return first, 0, true
 	}
-	t.put(l, first{p: p, id: p.ID})
-	return first{}, false
+	if o, repeated = t.outcome(l); !repeated {
+		t.underWay[l] = p
+	}
+	return nil, o, repeated
 }
 
 // end remembers p's outcome, if it was delivered.
@@ -99,35 +93,27 @@ func (t *repeats) end(p *pending, o Outcome) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.likeness(p.From, p.content)
-	f, ok := t.get(l)
-	switch {
-	case ok && f.p != p:
-	case o == Delivered || o == Confirmed:
-		t.put(l, first{id: p.ID, outcome: o, delivered: true})
-	default:
-		delete(t.young, l)
-		delete(t.old, l)
+	delete(t.underWay, l)
+	if o == Delivered || o == Confirmed {
+		t.keep(l, o)
 	}
 }
 
-// delivers tells whether a message of that ID is to be delivered here: not if it
-// repeats one that was.
-func (t *repeats) delivers(from string, content uint64, id MessageID) bool {
+// has tells whether such a message was delivered here, or from here.
+func (t *repeats) has(from string, content uint64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	f, _ := t.get(t.likeness(from, content))
-	return !f.delivered || f.id == id
+	_, ok := t.outcome(t.likeness(from, content))
+	return ok
 }
 
 // delivered remembers that a message was delivered here.
-func (t *repeats) delivered(from string, content uint64, id MessageID) {
+func (t *repeats) delivered(from string, content uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.likeness(from, content)
-	f, _ := t.get(l)
-	if !f.delivered {
-		f.id, f.outcome, f.delivered = id, Delivered, true
-		t.put(l, f)
+	if _, ok := t.outcome(l); !ok {
+		t.keep(l, Delivered)
 	}
 }
 
@@ -137,7 +123,7 @@ func (r *Router) repeated(p *pending) bool {
 	if p.content == 0 {
 		return false
 	}
-	f, ok := r.repeats.begin(p)
+	first, o, ok := r.repeats.begin(p)
 	if !ok {
 		return false
 	}
@@ -145,11 +131,11 @@ func (r *Router) repeated(p *pending) bool {
 	if done == nil {
 		done = func(MessageID, Outcome) {}
 	}
-	if f.p != nil {
-		f.p.also = append(f.p.also, done)
+	if first != nil {
+		first.also = append(first.also, done)
 	} else {
-		r.outcomes[f.outcome][pathLocal].Inc()
-		r.calls = append(r.calls, call{done, f.id, f.outcome})
+		r.outcomes[o][pathLocal].Inc()
+		r.calls = append(r.calls, call{done, p.ID, o})
 	}
 	r.reuse(p)
 	return true

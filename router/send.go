@@ -7,7 +7,7 @@ package router
 // Send queues leaves with the next Flush.
 //
 // With Ref, a message that a client sends again while the first is under way, or
-// after it was delivered, is not delivered twice: done gets the first one's ID and
+// after it was delivered, is not delivered twice: done gets the first one's
 // outcome.
 //
 // A message is Overloaded at once if the messages without outcome would have

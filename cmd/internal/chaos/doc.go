@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package chaos runs clusters of real processes, lets clients talk to each other
 // all the time, and injects faults by a schedule that a seed decides. What the
 // clients see goes into a ledger for each cluster, and the ledger is judged.

@@ -1,3 +1,5 @@
+//go:build unix
+
 package chaos
 
 import (
@@ -77,15 +79,17 @@ func Run(ctx context.Context, opts Options) (*Result, error) {
 	}
 	r := &Result{Options: opts, Started: time.Now()}
 	busy := busyTime()
-	watched, watching := context.WithCancel(ctx)
-	defer watching()
-	go progress(watched, opts, sites, r.Started)
+	watched, enough := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() { progress(watched, opts, sites, r.Started) })
 	results := make([]SiteResult, len(sites))
 	var running sync.WaitGroup
 	for i, s := range sites {
 		running.Go(func() { results[i] = s.run(ctx, r.Started) })
 	}
 	running.Wait()
+	enough()
+	watching.Wait()
 	r.Sites, r.Took, r.Busy = results, time.Since(r.Started), busyTime().since(busy)
 	stop()
 	r.Used = (usedTime() - used).Seconds() / r.Took.Seconds() / float64(runtime.NumCPU())

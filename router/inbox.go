@@ -67,6 +67,7 @@ func (in *inbox) run(ctx context.Context) {
 	for first := true; ctx.Err() == nil; first = false {
 		if !first {
 			in.r.m.Resubscribes.Inc()
+			in.follow(ctx)
 		}
 		if in.receive(ctx, in.subscribe(ctx)) {
 			wait = firstResubscribe
@@ -78,6 +79,14 @@ func (in *inbox) run(ctx context.Context) {
 		case <-ctx.Done():
 		}
 		wait = min(2*wait, lastResubscribe)
+	}
+}
+
+// follow has go-redis learn anew which master has the private channel's slot: the
+// slot may have moved, and a refused SSUBSCRIBE alone does not make it look.
+func (in *inbox) follow(ctx context.Context) {
+	if cluster, ok := in.r.opts.Redis.(*redis.ClusterClient); ok {
+		cluster.ReloadState(ctx)
 	}
 }
 

@@ -20,7 +20,7 @@ func (c *RedisCluster) Slot(ctx context.Context, key string) (slot int, err erro
 	return slot, err
 }
 
-// Migrate moves a slot to the next shard while it is in use, key by key, as
+// Migrate moves a slot to another shard while it is in use, key by key, as
 // resharding does. While it is under way for at least pause, the slot has two
 // masters. It returns the addresses of the old master and the new one.
 func (c *RedisCluster) Migrate(ctx context.Context, slot int, pause time.Duration) (from, to string, err error) {
@@ -63,24 +63,19 @@ func (c *RedisCluster) Migrate(ctx context.Context, slot int, pause time.Duratio
 	return source.Addr, target.Addr, c.give(ctx, slot, targetID, target, source)
 }
 
-// otherMaster is the master of another shard, the next in the order of slots.
+// otherMaster is the master of another shard.
 func (c *RedisCluster) otherMaster(ctx context.Context, than *Redis) (*Redis, error) {
 	list, err := c.layout(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var masters []*Redis
-	seen := map[*Redis]bool{than: true}
-	for _, s := range list {
-		if r := c.at(s.Nodes[0].Addr); r != nil && !seen[r] {
-			seen[r] = true
-			masters = append(masters, r)
+	for _, shard := range list {
+		addr, _ := parts(shard)
+		if r := c.at(addr); r != nil && r != than {
+			return r, nil
 		}
 	}
-	if len(masters) == 0 {
-		return nil, errors.New("the Redis Cluster has no other master")
-	}
-	return masters[0], nil
+	return nil, errors.New("the Redis Cluster has no other master")
 }
 
 // moveKeys migrates all keys of a slot.

@@ -18,7 +18,7 @@ import (
 // shards is how many masters a Redis Cluster has; each has one replica.
 const shards = 3
 
-const slots = 16384
+const slotCount = 16384
 
 // RedisCluster is a Redis Cluster of three masters and three replicas. One
 // goroutine at a time calls its methods.
@@ -85,7 +85,7 @@ func (c *RedisCluster) join(ctx context.Context) error {
 	}
 	for i, r := range c.servers[:shards] {
 		err := r.with(func(client *redis.Client) error {
-			return client.ClusterAddSlotsRange(ctx, i*slots/shards, (i+1)*slots/shards-1).Err()
+			return client.ClusterAddSlotsRange(ctx, i*slotCount/shards, (i+1)*slotCount/shards-1).Err()
 		})
 		if err != nil {
 			return err
@@ -143,11 +143,11 @@ func (c *RedisCluster) whole(ctx context.Context) error {
 // agreed waits until all servers name the same masters and replicas for all slots.
 func (c *RedisCluster) agreed(ctx context.Context) error {
 	return c.servers[0].await(ctx, "it agrees with the others", func(ctx context.Context, client *redis.Client) bool {
-		list, err := client.ClusterSlots(ctx).Result()
+		list, err := client.ClusterShards(ctx).Result()
 		view := viewOf(list)
 		for _, r := range c.servers[1:] {
 			other := r.with(func(client *redis.Client) error {
-				list, err := client.ClusterSlots(ctx).Result()
+				list, err := client.ClusterShards(ctx).Result()
 				if err == nil && viewOf(list) != view {
 					err = errDisagree
 				}
@@ -162,16 +162,33 @@ func (c *RedisCluster) agreed(ctx context.Context) error {
 var errDisagree = errors.New("the servers name different masters")
 
 // viewOf says who serves what; it is empty while a shard has no replica.
-func viewOf(list []redis.ClusterSlot) string {
-	slices.SortFunc(list, func(a, b redis.ClusterSlot) int { return a.Start - b.Start })
-	var b strings.Builder
-	for _, s := range list {
-		if len(s.Nodes) < 2 {
+func viewOf(list []redis.ClusterShard) string {
+	var lines []string
+	for _, shard := range list {
+		master, replica := parts(shard)
+		if master == "" || replica == "" {
 			return ""
 		}
-		fmt.Fprintf(&b, "%d-%d %s %s\n", s.Start, s.End, s.Nodes[0].Addr, s.Nodes[1].Addr)
+		slices.SortFunc(shard.Slots, func(a, b redis.SlotRange) int { return int(a.Start - b.Start) })
+		lines = append(lines, fmt.Sprint(master, replica, shard.Slots))
 	}
-	return b.String()
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// parts finds the addresses of a shard's servers that work.
+func parts(shard redis.ClusterShard) (master, replica string) {
+	for _, n := range shard.Nodes {
+		addr := net.JoinHostPort(n.IP, strconv.FormatInt(n.Port, 10))
+		switch {
+		case n.Health != "online":
+		case n.Role == "master":
+			master = addr
+		default:
+			replica = addr
+		}
+	}
+	return master, replica
 }
 
 // Failover makes the replica of a shard its master, without a loss; the shard is
@@ -245,21 +262,23 @@ func (c *RedisCluster) shard(ctx context.Context, slot int) (master, replica *Re
 	}
 }
 
-func (c *RedisCluster) serving(list []redis.ClusterSlot, slot int) (master, replica *Redis) {
-	for _, s := range list {
-		if slot < s.Start || slot > s.End || len(s.Nodes) < 2 {
-			continue
+func (c *RedisCluster) serving(list []redis.ClusterShard, slot int) (master, replica *Redis) {
+	for _, shard := range list {
+		for _, span := range shard.Slots {
+			if int64(slot) >= span.Start && int64(slot) <= span.End {
+				m, r := parts(shard)
+				return c.at(m), c.at(r)
+			}
 		}
-		return c.at(s.Nodes[0].Addr), c.at(s.Nodes[1].Addr)
 	}
 	return nil, nil
 }
 
 // layout asks a server who serves what.
-func (c *RedisCluster) layout(ctx context.Context) (list []redis.ClusterSlot, err error) {
+func (c *RedisCluster) layout(ctx context.Context) (list []redis.ClusterShard, err error) {
 	for _, r := range c.servers {
 		err = r.with(func(client *redis.Client) (err error) {
-			list, err = client.ClusterSlots(ctx).Result()
+			list, err = client.ClusterShards(ctx).Result()
 			return err
 		})
 		if err == nil {

@@ -46,10 +46,10 @@ func StartSentinel(ctx context.Context, dir string, downAfter time.Duration) (_ 
 	if s.replica, err = StartRedis(ctx, dir, append(s.plain, follows(s.master)...)...); err != nil {
 		return nil, err
 	}
-	if err = s.replica.await(ctx, "it follows its master", inStep); err != nil {
+	if err := s.replica.await(ctx, "it follows its master", inStep); err != nil {
 		return nil, err
 	}
-	if err = s.startWatcher(ctx, dir, downAfter); err != nil {
+	if err := s.startWatcher(ctx, dir, downAfter); err != nil {
 		return nil, err
 	}
 	return s, s.watcher.await(ctx, "it knows the replica", func(ctx context.Context, c *redis.Client) bool {

@@ -1,14 +1,16 @@
-# make run | test | lint | bench | fuzz | build
+# make run | test | lint | bench | chaos | fuzz | build
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 BENCH     ?= .
 COUNT     ?= 6
 FUZZTIME  ?= 1m
+CHAOSTIME ?= 15m
+SEED      ?= 0
 TESTFLAGS ?=
 
 GOTOOL := go tool -modfile=.ci/tools/go.mod
 
-.PHONY: run test lint bench fuzz build
+.PHONY: run test lint bench chaos fuzz build
 
 run: build
 	./bin/beeline demo
@@ -30,6 +32,11 @@ lint:
 bench:
 	.ci/needs
 	.ci/bench $(COUNT) '$(BENCH)'
+
+# SEED=0 draws one and says which.
+chaos:
+	.ci/needs
+	go run ./cmd/chaos --time $(CHAOSTIME) --seed $(SEED)
 
 fuzz:
 	.ci/needs

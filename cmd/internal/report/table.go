@@ -148,7 +148,7 @@ func workloadTable(w Workload, cells []*cell) table {
 	for _, c := range shown {
 		t.Head = append(t.Head, c.head)
 	}
-	marked := slices.ContainsFunc(cells, func(c *cell) bool { return c.bad() > 0 })
+	marked := slices.ContainsFunc(cells, func(c *cell) bool { return c.leftOut() != "" })
 	if marked {
 		t.Head = append(t.Head, "left out")
 	}

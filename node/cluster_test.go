@@ -171,7 +171,7 @@ func tryToConnect(t *testing.T, n *Node, name string) string {
 
 func replicaOf(t *testing.T, r *redistest.Server, host, port string) {
 	t.Helper()
-	if err := r.Client(t).SlaveOf(t.Context(), host, port).Err(); err != nil {
+	if err := r.Client(t).ReplicaOf(t.Context(), host, port).Err(); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -3,7 +3,9 @@ package node
 import (
 	"encoding/json"
 	"fmt"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -69,24 +71,18 @@ func TestClientsThatConfirmEachOther(t *testing.T) {
 	const sends = 2 * maxInFlight
 	n := start(t, nil)
 	a, b := connect(t, n.Addr(), "a"), connect(t, n.Addr(), "b")
-	var outcomes [2]map[string]int
-	done := make(chan struct{})
-	for i, c := range []*client{a, b} {
-		to := []*client{b, a}[i].name
-		outcomes[i] = map[string]int{}
-		go func() {
-			var all []byte
-			for j := range sends {
-				all = append(all, frame(ws.OpText, fmt.Sprintf(`{"type":"send","to":%q,"data":1,"id":%d,"confirm":true}`, to, j))...)
-			}
-			c.conn.Write(all)
-		}()
-		go func() {
-			defer func() { done <- struct{}{} }()
-			for receipts := 0; receipts < sends; {
+	outcomes := make(chan string, 2*sends)
+	var reading sync.WaitGroup
+	for c, to := range map[*client]string{a: "b", b: "a"} {
+		var all []byte
+		for i := range sends {
+			all = append(all, frame(ws.OpText, fmt.Sprintf(`{"type":"send","to":%q,"data":1,"id":%d,"confirm":true}`, to, i))...)
+		}
+		reading.Go(func() { c.conn.Write(all) })
+		reading.Go(func() {
+			for { // also when it has all its own receipts
 				_, text, err := c.next()
 				if err != nil {
-					t.Error(err)
 					return
 				}
 				var m struct {
@@ -95,20 +91,27 @@ func TestClientsThatConfirmEachOther(t *testing.T) {
 				}
 				if json.Unmarshal([]byte(text), &m); m.Type == "message" {
 					c.conn.Write(frame(ws.OpText, fmt.Sprintf(`{"type":"ack","id":%q}`, m.ID)))
-					continue
+				} else {
+					outcomes <- m.Outcome
 				}
-				outcomes[i][m.Outcome]++
-				receipts++
 			}
-		}()
+		})
 	}
-	<-done
-	<-done
-	for _, o := range outcomes {
-		if o["confirmed"] == 0 || o["confirmed"]+o["overloaded"] != sends {
-			t.Errorf("outcomes: %v", o)
+	counts := map[string]int{}
+	for range 2 * sends {
+		select {
+		case o := <-outcomes:
+			counts[o]++
+		case <-time.After(patience):
+			t.Fatalf("outcomes of %d messages: %v", 2*sends, counts)
 		}
 	}
+	if counts["confirmed"] == 0 || counts["confirmed"]+counts["overloaded"] != 2*sends {
+		t.Errorf("outcomes: %v", counts)
+	}
+	a.conn.Close()
+	b.conn.Close()
+	reading.Wait()
 }
 
 // What may wait for a confirmation is bounded, and never so much that the sender

@@ -25,6 +25,10 @@ type engine interface {
 	// fails, and s.ended as the last call of all. It reads no further while
 	// s.full, and calls router.Flush behind what it read.
 	add(s *session, conn net.Conn) wire
+	// gather is called with true before the messages of a batch are delivered, and
+	// with false behind them: what they lead to may be written then. It is called by
+	// one goroutine.
+	gather(on bool)
 	// tick is called often enough to watch deadlines.
 	tick()
 	// stop cuts the connections that are left, and returns when every session

@@ -32,6 +32,8 @@ func (e *goroutines) accept(l net.Listener, plain *handoff) { e.node.acceptAll(l
 
 func (e *goroutines) refuseWaiting() {} // acceptAll's are in the node's handshakes
 
+func (e *goroutines) gather(bool) {} // a writing goroutine takes what is there
+
 func (e *goroutines) tick() {} // its connections have deadlines
 
 // goWire is one session's connection.

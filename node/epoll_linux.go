@@ -28,7 +28,8 @@ type epoll struct {
 	joining   sync.WaitGroup // one for each question to the router
 	ending    sync.WaitGroup // stop's goroutine
 
-	looked moment // for stalled sessions; owned by tick
+	looked   moment      // for stalled sessions; owned by tick
+	gathered []*pollWire // owned by gather
 
 	mu      sync.Mutex
 	stopped bool

@@ -7,10 +7,10 @@ import (
 	"sync/atomic"
 )
 
-// gathering puts off what is for sessions while a loop feeds another one: of the
-// hundreds of messages in one read many are for the same few sessions, and each of
-// these is then written to once. Whoever ends a feeding writes all of them, so that
-// none waits for longer than that.
+// gathering puts off what is for sessions while a loop feeds another one, or a batch
+// from another node is delivered: of the hundreds of messages in it many are for the
+// same few sessions, and each of these is then written to once. Whoever ends a feeding
+// writes all of them, so that none waits for longer than that.
 type gathering struct {
 	most    int // bytes that may wait in one session
 	feeding atomic.Int32

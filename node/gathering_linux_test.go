@@ -69,6 +69,25 @@ func TestGathering(t *testing.T) {
 	c.wantMessage("x", "1")
 }
 
+// So are the messages of a batch from another node.
+func TestBatchesAreGathered(t *testing.T) {
+	n, e := startEpoll(t, nil)
+	c := connect(t, n.Addr(), "a")
+	for range 2 {
+		e.gather(true)
+		for range 3 {
+			n.session("a").Deliver(&router.Message{From: "x", To: "a", Data: []byte("1")})
+		}
+		if queued(n.session("a")) == 0 {
+			t.Error("written within the batch")
+		}
+		e.gather(false)
+		for range 3 {
+			c.wantMessage("x", "1")
+		}
+	}
+}
+
 // A session that ends while something gathers for it leaves nothing behind.
 func TestGatheredSessionThatEnds(t *testing.T) {
 	n, e := startEpoll(t, nil)

@@ -141,8 +141,6 @@ func (n *Node) start(ctx context.Context) error {
 	if err := n.startRouter(ctx); err != nil {
 		return err
 	}
-	n.engine = n.newEngine(n)
-	n.cleanups.add("engine", n.engine.stop)
 	n.startLiveness()
 	n.cleanups.add("sessions", n.drain)
 	n.startAccepting()
@@ -150,6 +148,7 @@ func (n *Node) start(ctx context.Context) error {
 	return nil
 }
 
+// startRouter starts the router, and makes the engine that it delivers to.
 func (n *Node) startRouter(ctx context.Context) error {
 	url := n.opts.Advertise
 	if url == "" {
@@ -160,7 +159,9 @@ func (n *Node) startRouter(ctx context.Context) error {
 		return fmt.Errorf("make router: %w", err)
 	}
 	n.router = r
+	n.engine = n.newEngine(n) // the router calls it
 	n.cleanups.add("router", r.Stop)
+	n.cleanups.add("engine", n.engine.stop)
 	if err := r.Start(ctx); err != nil {
 		return fmt.Errorf("start router: %w", err)
 	}
@@ -180,7 +181,7 @@ func (n *Node) newRouter(url string) (exchange, error) {
 		NodeID: n.id, URL: url, Version: o.Version, Redis: o.Redis, Registry: reg,
 		Delivery: o.Delivery, Duplicates: o.Duplicates,
 		MessageTimeout: o.MessageTimeout, Grace: o.Grace, MaxPendingBytes: o.MaxPendingBytes, OwnerCache: o.OwnerCache,
-		Metrics: n.metrics.Router, Logger: n.log,
+		Gather: func(on bool) { n.engine.gather(on) }, Metrics: n.metrics.Router, Logger: n.log,
 	})
 	if err != nil {
 		return nil, err // not r: a nil *Router is not a nil exchange

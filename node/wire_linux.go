@@ -103,6 +103,19 @@ func (w *pollWire) endFeeding() {
 	clear(l.gathered)
 }
 
+// gather makes a batch a feeding.
+func (e *epoll) gather(on bool) {
+	if on {
+		e.gathering.begin()
+		return
+	}
+	e.gathered = e.gathering.end(e.gathered)
+	for _, w := range e.gathered {
+		w.writeGathered()
+	}
+	clear(e.gathered)
+}
+
 func (w *pollWire) writeGathered() {
 	if w.flags.Load()&wireGathered == 0 {
 		return

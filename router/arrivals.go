@@ -55,6 +55,7 @@ func (in *inbox) numbered(h *header, envelopes string, n int) {
 	var refused []exception
 	within := lazyAck
 	rest := reader{rest: envelopes}
+	r.opts.Gather(true)
 	for i := range n {
 		e := rest.next()
 		if i < skip {
@@ -68,6 +69,7 @@ func (in *inbox) numbered(h *header, envelopes string, n int) {
 		}
 		within = min(within, patience)
 	}
+	r.opts.Gather(false)
 	if n <= skip {
 		return
 	}

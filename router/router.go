@@ -52,6 +52,7 @@ type Options struct {
 	MaxPendingBytes int                 // payload bytes without outcome; default 64 MiB
 	Grace           time.Duration       // how long a message waits for a receiver that nobody owns; default 0; below MessageTimeout
 	OwnerCache      int                 // addresses whose owners are cached; default 65,536; negative: none
+	Gather          func(on bool)       // told before the messages of a batch are delivered here, and behind; default: nothing
 	Metrics         *metrics.Router     // required
 	Logger          *slog.Logger        // default: discard
 
@@ -131,6 +132,9 @@ func New(opts Options) (*Router, error) {
 	opts.MaxPendingBytes = cmp.Or(opts.MaxPendingBytes, 64<<20)
 	opts.OwnerCache = cmp.Or(opts.OwnerCache, 1<<16)
 	opts.Logger = cmp.Or(opts.Logger, slog.New(slog.DiscardHandler))
+	if opts.Gather == nil {
+		opts.Gather = func(bool) {}
+	}
 	if opts.NodeID == "" || opts.Redis == nil || opts.Registry == nil || opts.Metrics == nil {
 		return nil, errors.New("router: NodeID, Redis, Registry and Metrics are required")
 	}

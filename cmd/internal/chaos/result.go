@@ -21,7 +21,10 @@ type Result struct {
 	Took    time.Duration
 	Used    float64 // share of the machine's processor time, 0 to 1, that the run used
 	Busy    float64 // share of it that anybody used
-	Sites   []SiteResult
+	// Still is for how long this program did not get to run; what happened then is
+	// held against nobody.
+	Still time.Duration
+	Sites []SiteResult
 }
 
 // SiteResult is what was found at one site.
@@ -55,6 +58,10 @@ func (r *Result) Injected(kind Kind) (n int) {
 func (r *Result) Write(out io.Writer) {
 	fmt.Fprintf(out, "\nfaults for %v, %v in all, seed %d; processors %.0f %% busy, %.0f %% with this run\n\n",
 		r.Options.Length, r.Took.Round(time.Second), r.Options.Seed, 100*r.Busy, 100*r.Used)
+	if r.Still > 0 {
+		fmt.Fprintf(out, "The machine had too much to do: for %v it stood still, which excuses what happened then.\n\n",
+			r.Still.Round(time.Millisecond))
+	}
 	w := tabwriter.NewWriter(out, 2, 0, 2, ' ', tabwriter.AlignRight)
 	r.head(w, "faults")
 	for _, kind := range Kinds() {

@@ -5,6 +5,7 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/beeline-ws/beeline/cmd/internal/ledger"
@@ -26,9 +27,14 @@ type missing struct {
 
 // rollCall makes every node call everybody. It is called when all faults are over.
 func (s *site) rollCall(ctx context.Context) (list []missing) {
-	for _, p := range s.people {
-		if !s.await(ctx, returnTime, func() bool { return p.current() != nil }) {
-			list = append(list, missing{nil, p.name + " could not connect again", time.Now()})
+	everybody := func() bool {
+		return !slices.ContainsFunc(s.people, func(p *person) bool { return p.current() == nil })
+	}
+	if !s.await(ctx, returnTime, everybody) {
+		for _, p := range s.people {
+			if p.current() == nil {
+				list = append(list, missing{nil, p.name + " could not connect again", time.Now()})
+			}
 		}
 	}
 	if ctx.Err() != nil {

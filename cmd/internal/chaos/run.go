@@ -82,6 +82,7 @@ func Run(ctx context.Context, opts Options) (*Result, error) {
 	watched, enough := context.WithCancel(ctx)
 	var watching sync.WaitGroup
 	watching.Go(func() { progress(watched, opts, sites, r.Started) })
+	watching.Go(func() { r.Still = pulse(watched, sites) })
 	results := make([]SiteResult, len(sites))
 	var running sync.WaitGroup
 	for i, s := range sites {

@@ -26,6 +26,9 @@ func (l *Ledger) Judge(rules Rules) *Verdict {
 			Receipts: make(map[string]int), Ends: make(map[string]int), Excused: make(map[Excuse]int),
 		},
 	}
+	for _, list := range l.outages {
+		slices.SortStableFunc(list, func(a, b *Outage) int { return a.From.Compare(b.From) })
+	}
 	j.countSessions()
 	for _, m := range l.messages {
 		j.verdict.Repeats += len(m.attempts) - 1

@@ -17,7 +17,7 @@ type Ledger struct {
 	messages []*Message
 	sessions map[string][]*Session // by client, in the order of their beginning
 	pairs    map[pair]int          // how many messages were sent so far
-	outages  map[string][]Outage   // by node
+	outages  map[string][]*Outage  // by node
 	turns    int                   // receptions so far
 	strays   []stray               // what arrived and nobody had sent
 	unasked  []receipt             // what answers nothing that was sent
@@ -38,7 +38,7 @@ type stray struct {
 // from those of other runs.
 func New(run string) *Ledger {
 	return &Ledger{
-		run: run, sessions: make(map[string][]*Session), pairs: make(map[pair]int), outages: make(map[string][]Outage),
+		run: run, sessions: make(map[string][]*Session), pairs: make(map[pair]int), outages: make(map[string][]*Outage),
 	}
 }
 
@@ -112,8 +112,7 @@ const (
 func (l *Ledger) Outage(node string, kind OutageKind, at time.Time) (ended func(time.Time)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i := len(l.outages[node])
-	o := Outage{Kind: kind, From: at}
+	o := &Outage{Kind: kind, From: at}
 	if kind == Killed {
 		o.To = at
 	}
@@ -121,7 +120,7 @@ func (l *Ledger) Outage(node string, kind OutageKind, at time.Time) (ended func(
 	return func(at time.Time) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.outages[node][i].To = at
+		o.To = at
 	}
 }
 

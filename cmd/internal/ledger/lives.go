@@ -8,7 +8,7 @@ var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 // lives answers questions about sessions, given what was done to their nodes.
 type lives struct {
 	rules   Rules
-	outages map[string][]Outage
+	outages map[string][]*Outage
 	byOwner map[string][]*Session
 }
 
@@ -47,7 +47,7 @@ func (v *lives) awake(node string, t time.Time) time.Time {
 }
 
 // until is the outage's end.
-func (o Outage) until() time.Time {
+func (o *Outage) until() time.Time {
 	if o.To.IsZero() {
 		return never
 	}

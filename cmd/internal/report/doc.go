@@ -13,12 +13,13 @@
 // What a message costs depends on the number of nodes N in a way that follows from
 // what each arm does (docs/scale.md explains it):
 //
-//	targeted:  base + hop·(N-1)/N + lookup·L   the receiver is elsewhere with (N-1)/N
-//	broadcast: base + filter·(N-1)             all others hear it and throw it away
+//	targeted:  base + hop·(N-1)/N + ack·A + lookup·L   (N-1)/N of the receivers are elsewhere
+//	broadcast: base + filter·(N-1)                     all others hear it and throw it away
 //	subscribe: base + hop·(N-1)/N
 //
 // In the workload Nodes every receiver is elsewhere, so that 1 stands for (N-1)/N in
-// the fit. L is the number of lookups a message. The unit costs come from the medians of the
+// the fit. L is the number of lookups a message, A that of the acknowledgements that leave
+// alone: (N-1)/N divided by 1 + 0.1 s · messages/s between two nodes. The unit costs come from the medians of the
 // workload Nodes (and, for lookups, Clients) by non-negative least squares of the
 // relative error, for each arm and resource. The largest N takes no part in that: it
 // is predicted, and the difference to what was measured is the model's stated error.

@@ -32,12 +32,14 @@ type ArmModel struct {
 	Checks []Check
 	// LookupsAHop is how many lookups a message that left its node needed, as measured.
 	LookupsAHop float64
+	Rate        float64 // messages/s that the units were measured at
 }
 
 // Units are what a message's parts cost of one resource.
 type Units struct {
 	Base   float64 // always
 	Grow   float64 // targeted, subscribe: a hop to another node; broadcast: each node that throws it away
+	Ack    float64 // an acknowledgement that leaves alone; targeted only
 	Lookup float64 // each lookup in the registry; targeted only
 	// Assumed says that the run could not tell lookups from hops, so that a lookup is
 	// taken to cost as much as a hop, which is too much rather than too little.
@@ -60,6 +62,7 @@ func resources() []Figure { return []Figure{NodeCPU, RedisCPU, RedisBytesIn, Red
 // sample is a measured cell as the fit sees it.
 type sample struct {
 	nodes   int
+	rate    float64 // messages/s
 	away    float64 // share of messages whose receiver is on another node
 	lookups float64
 	cost    float64
@@ -72,7 +75,7 @@ func newSample(w Workload, c *cell, cost float64) sample {
 	if w == Nodes {
 		left = apart(c.load.nodes)
 	}
-	return sample{c.load.nodes, left, lookups.mid, cost}
+	return sample{c.load.nodes, c.load.rate, left, lookups.mid, cost}
 }
 
 // NewModel fits a model to a run. An arm needs three numbers of nodes at least, one
@@ -113,14 +116,14 @@ func newArmModel(run *Run, arm Arm) (ArmModel, bool) {
 		for _, s := range used {
 			am.Fitted = append(am.Fitted, s.nodes)
 		}
-		am.LookupsAHop = lookupsAHop(all)
+		am.LookupsAHop, am.Rate = lookupsAHop(all), held.rate
 		if arm == Targeted { // more clients mean more owners that are not known yet
 			used = append(slices.Clone(used), likeNodes(run, arm, f)...)
 		}
 		u := fit(arm, used)
 		am.Units[f] = u
 		if held.cost > 0 {
-			am.Checks = append(am.Checks, Check{f, held.nodes, u.cost(arm, held.nodes, held.away, held.lookups), held.cost})
+			am.Checks = append(am.Checks, Check{f, held.nodes, u.cost(arm, held.traffic()), held.cost})
 		}
 	}
 	return am, len(am.Units) > 0
@@ -185,26 +188,55 @@ func lookupsAHop(all []sample) float64 {
 	return bandOf(shares).mid
 }
 
-// cost is what a message costs among so many nodes, if such a share leaves its node
-// and it takes so many lookups.
-func (u Units) cost(arm Arm, nodes int, away, lookups float64) float64 {
-	return u.Base + u.Grow*grows(arm, nodes, away) + u.Lookup*lookups
+// traffic is what the cost of a message depends on.
+type traffic struct {
+	nodes   int
+	rate    float64 // messages/s of all senders
+	away    float64 // share that leaves its node
+	lookups float64 // per message
+}
+
+func (s sample) traffic() traffic { return traffic{s.nodes, s.rate, s.away, s.lookups} }
+
+// ackDelay is how long an acknowledgement that nobody waits for may wait for company,
+// in seconds (package router).
+const ackDelay = 0.1
+
+// acks is how many acknowledgements a message needs that leave alone: all of them where
+// two nodes rarely talk to each other, few where one answers many messages.
+func (t traffic) acks() float64 {
+	if t.nodes < 2 {
+		return 0
+	}
+	perLink := t.rate * t.away / float64(t.nodes*(t.nodes-1))
+	return t.away / (1 + ackDelay*perLink)
+}
+
+// terms are what the units are multiplied by: base, grow, ack, lookup.
+func (t traffic) terms(arm Arm) [4]float64 {
+	return [4]float64{1, grows(arm, t.nodes, t.away), t.acks(), t.lookups}
+}
+
+// cost is what a message costs.
+func (u Units) cost(arm Arm, t traffic) float64 {
+	x := t.terms(arm)
+	return u.Base*x[0] + u.Grow*x[1] + u.Ack*x[2] + u.Lookup*x[3]
 }
 
 // fit finds the unit costs. A lookup's is among them only where lookups a hop
 // differed enough; if it is not, or comes out as nothing, it is assumed.
 func fit(arm Arm, all []sample) Units {
-	if arm == Targeted {
-		if spread(all) >= 0.1 {
-			if c := leastSquares(arm, all, 3); c[2] > 0 {
-				return Units{Base: c[0], Grow: c[1], Lookup: c[2]}
-			}
-		}
+	if arm != Targeted {
 		c := leastSquares(arm, all, 2)
-		return Units{Base: c[0], Grow: c[1], Lookup: c[1], Assumed: true}
+		return Units{Base: c[0], Grow: c[1]}
 	}
-	c := leastSquares(arm, all, 2)
-	return Units{Base: c[0], Grow: c[1]}
+	if spread(all) >= 0.1 {
+		if c := leastSquares(arm, all, 4); c[3] > 0 {
+			return Units{Base: c[0], Grow: c[1], Ack: c[2], Lookup: c[3]}
+		}
+	}
+	c := leastSquares(arm, all, 3)
+	return Units{Base: c[0], Grow: c[1], Ack: c[2], Lookup: c[1], Assumed: true}
 }
 
 // spread is by how much the lookups a hop differ.
@@ -220,10 +252,10 @@ func spread(all []sample) float64 {
 }
 
 // leastSquares returns the coefficients, none of them negative, of the first so many
-// terms that make the sum of the squared relative errors least. With three terms at
+// terms that make the sum of the squared relative errors least. With four terms at
 // most, trying each subset is the plainest way to the best one.
-func leastSquares(arm Arm, all []sample, terms int) [3]float64 {
-	var best [3]float64
+func leastSquares(arm Arm, all []sample, terms int) [4]float64 {
+	var best [4]float64
 	least := math.Inf(1)
 	for subset := 1; subset < 1<<terms; subset++ {
 		var columns []int
@@ -245,19 +277,22 @@ func leastSquares(arm Arm, all []sample, terms int) [3]float64 {
 
 // row is a sample's terms. A sample that costs nothing has no relative error and is
 // taken as it is.
-func row(arm Arm, s sample) (terms [3]float64, weight float64) {
+func row(arm Arm, s sample) (terms [4]float64, weight float64) {
 	weight = 1
 	if s.cost > 0 {
 		weight = 1 / s.cost
 	}
-	return [3]float64{1, grows(arm, s.nodes, s.away), s.lookups}, weight
+	return s.traffic().terms(arm), weight
 }
 
-func squares(arm Arm, all []sample, c [3]float64) float64 {
+func squares(arm Arm, all []sample, c [4]float64) float64 {
 	sum := 0.0
 	for _, s := range all {
 		t, weight := row(arm, s)
-		e := (c[0]*t[0] + c[1]*t[1] + c[2]*t[2] - s.cost) * weight
+		e := -s.cost * weight
+		for i := range c {
+			e += c[i] * t[i] * weight
+		}
 		sum += e * e
 	}
 	return sum
@@ -265,7 +300,7 @@ func squares(arm Arm, all []sample, c [3]float64) float64 {
 
 // solve fits some of the terms; false if they can't be told apart or one of them
 // comes out negative.
-func solve(arm Arm, all []sample, columns []int) (c [3]float64, ok bool) {
+func solve(arm Arm, all []sample, columns []int) (c [4]float64, ok bool) {
 	if len(all) < len(columns) {
 		return c, false
 	}

@@ -60,7 +60,7 @@ func (m *Model) Demand(arm *ArmModel, nodes, clients int, a Assumptions) Demand 
 	perSecond := func(f Figure) float64 {
 		u, ok := arm.Units[f]
 		d.Has[f] = ok
-		return rate * u.cost(arm.Arm, nodes, away(nodes), unknown*away(nodes))
+		return rate * u.cost(arm.Arm, traffic{nodes, rate, away(nodes), unknown * away(nodes)})
 	}
 	messages := perSecond(RedisCPU) / 1e6
 	d.RedisCores = messages + float64(clients)*m.RefreshCPU/1e6
@@ -139,7 +139,8 @@ func (m *Model) unitTable() table {
 		switch am.Arm {
 		case Targeted:
 			add("message on one node: read, delivered", func(u Units) string { return unit(u.Base) })
-			add("hop: publish, delivery at the owner, acknowledgement", func(u Units) string { return unit(u.Grow) })
+			add("hop: publish, delivery at the owner", func(u Units) string { return unit(u.Grow) })
+			add("acknowledgement that leaves alone", func(u Units) string { return unit(u.Ack) })
 			add("lookup", func(u Units) string {
 				if u.Assumed {
 					return "as a hop"

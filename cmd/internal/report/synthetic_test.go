@@ -8,20 +8,21 @@ import (
 	"time"
 )
 
-// law is what a synthetic arm's messages cost, by the number of nodes and lookups.
-type law func(nodes int, a, lookups float64) map[Figure]float64
+// law is what a synthetic arm's messages cost: by the number of nodes, and the share
+// that leaves its node, the acknowledgements and the lookups per message.
+type law func(nodes int, a, acks, lookups float64) map[Figure]float64
 
 // laws are shaped as the arms' real costs are.
 func laws() map[Arm]law {
 	return map[Arm]law{
-		Targeted: func(_ int, a, l float64) map[Figure]float64 {
-			return map[Figure]float64{NodeCPU: 40 + 80*a + 15*l, RedisCPU: 45*a + 9*l, RedisBytesIn: 260*a + 70*l, RedisBytesOut: 235*a + 60*l, Wasted: 0, RedisCommands: 1.04*a + l}
+		Targeted: func(_ int, a, k, l float64) map[Figure]float64 {
+			return map[Figure]float64{NodeCPU: 40 + 80*a + 50*k + 15*l, RedisCPU: 45*a + 20*k + 9*l, RedisBytesIn: 260*a + 70*k + 70*l, RedisBytesOut: 235*a + 65*k + 60*l, Wasted: 0, RedisCommands: a + k + l}
 		},
-		Broadcast: func(n int, _, _ float64) map[Figure]float64 {
+		Broadcast: func(n int, _, _, _ float64) map[Figure]float64 {
 			o := float64(n - 1)
 			return map[Figure]float64{NodeCPU: 95 + 38*o, RedisCPU: 32 + 9*o, RedisBytesIn: 240, RedisBytesOut: 215 + 215*o, Wasted: o, RedisCommands: 1}
 		},
-		Subscribe: func(_ int, a, _ float64) map[Figure]float64 {
+		Subscribe: func(_ int, a, _, _ float64) map[Figure]float64 {
 			return map[Figure]float64{NodeCPU: 110 + 15*a, RedisCPU: 44, RedisBytesIn: 255, RedisBytesOut: 250, Wasted: 0, RedisCommands: 1}
 		},
 	}
@@ -58,7 +59,7 @@ func (s *synthetic) add(repetitions int, p Point, lookups float64) {
 			if p.Workload == Nodes {
 				left = apart(p.Nodes)
 			}
-			costs := laws()[arm](p.Nodes, left, lookups)
+			costs := laws()[arm](p.Nodes, left, traffic{p.Nodes, p.RatePerSecond, left, lookups}.acks(), lookups)
 			for _, f := range slices.Sorted(maps.Keys(costs)) { // the same noise every time
 				q.Figures[f] = s.shaken(costs[f])
 			}

@@ -209,9 +209,13 @@ const spareFiles = 200
 // have the same limit, and hold a part of the connections each.
 func (o *Options) checkFiles() error {
 	most := slices.MaxFunc(o.plan(), func(a, b report.Point) int { return a.Clients - b.Clients })
-	if limit := maxFiles(); most.Clients+spareFiles > limit {
+	return fits(most.Clients, maxFiles())
+}
+
+func fits(clients, limit int) error {
+	if clients+spareFiles > limit {
 		return fmt.Errorf("%d clients: this process may open %d files, which is enough for %d clients; raise the limit with ulimit -n",
-			most.Clients, limit, max(limit-spareFiles, 0))
+			clients, limit, max(limit-spareFiles, 0))
 	}
 	return nil
 }

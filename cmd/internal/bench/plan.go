@@ -22,7 +22,7 @@ func fullDefaults() defaults {
 	return defaults{
 		nodes: 4, clients: 1000, size: 128, rate: 1000, share: 0.25,
 		manyNodes: []int{1, 2, 4, 8, 16}, manyClients: []int{250, 1000, 4000}, manySizes: []int{128, 1024, 8192},
-		manyRates: []float64{500, 1000, 2000}, manyShares: []float64{0.25, 0.5},
+		manyRates: []float64{500, 2000}, manyShares: []float64{0.25, 0.5},
 		idleClients: 4000, stormClients: 2000,
 	}
 }

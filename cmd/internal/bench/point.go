@@ -189,6 +189,9 @@ const (
 	// percentile, or by this share of the latency there, whichever is more.
 	tooLate      = time.Millisecond
 	tooLateShare = 0.1
+	// burst is the share of the messages that may leave tooLate, and so together with
+	// others, before that makes them cheaper.
+	burst = 0.1
 	// busy is the share of the machine's processors beyond which an open loop
 	// measures its own queue.
 	busy = 0.85
@@ -215,6 +218,9 @@ func (x *point) watchOneself(before, after *reading) {
 		return
 	}
 	slices.Sort(x.late)
+	if late := x.late[int(float64(len(x.late))*(1-burst))]; late > tooLate {
+		x.Marks = append(x.Marks, fmt.Sprintf("%.0f %% of the messages left in bursts, %v late or more, and shared batches", 100*burst, late.Round(10*time.Microsecond)))
+	}
 	late := x.late[len(x.late)*99/100]
 	x.Figures[report.GeneratorLateP99] = micros(late)
 	switch allowed := max(micros(tooLate), tooLateShare*x.Figures[report.LatencyP99]); {

@@ -12,7 +12,7 @@ import (
 const (
 	// idleFactor is how many durations of a point an idle cluster is watched:
 	// refreshes are rare.
-	idleFactor = 3
+	idleFactor = 2
 	// settling is what nodes get to give back the memory of a storm of connects.
 	settling = 1500 * time.Millisecond
 )

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/beeline-ws/beeline/cmd/internal/report"
+	"github.com/beeline-ws/beeline/registry/redistest"
+)
+
+// startBench starts a bench as a process, whose nodes are this test binary, too.
+func startBench(t *testing.T, args ...string) (*background, *exec.Cmd) {
+	t.Helper()
+	redistest.Start(t) // ends the test where no redis-server is installed
+	b := &background{t: t, ended: make(chan struct{}), output: newTail(), errors: newTail()}
+	cmd := exec.Command(os.Args[0], append([]string{"bench"}, args...)...)
+	cmd.Env = append(os.Environ(), mainVariable+"=1", "TMPDIR="+t.TempDir())
+	cmd.Stdout, cmd.Stderr = b.output, b.errors
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(b.ended)
+		_ = cmd.Wait() // its exit code is looked at
+		b.code = cmd.ProcessState.ExitCode()
+	}()
+	t.Cleanup(func() { _ = cmd.Process.Kill(); <-b.ended })
+	return b, cmd
+}
+
+func (b *background) wantEnd(code exitCode) (output, errors string) {
+	b.t.Helper()
+	<-b.ended
+	output, _ = b.output.read()
+	errors, _ = b.errors.read()
+	if b.code != int(code) {
+		b.t.Fatalf("exit code %d, want %d\n%s\n%s", b.code, code, output, errors)
+	}
+	return output, errors
+}
+
+// points reads what a bench kept.
+func points(t *testing.T, dir string) (all []report.Point) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "points.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		var p report.Point
+		if err := json.Unmarshal([]byte(line), &p); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// children are the processes that a process has started and that live.
+func children(t *testing.T, of int) (pids []int) {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range stats {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+		if fields[1] == strconv.Itoa(of) && fields[0] != "Z" {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func TestBenchDeliversEverythingInEveryWorkload(t *testing.T) {
+	dir := t.TempDir()
+	b, _ := startBench(t, "--nodes", "2", "--clients", "20", "--rate", "200", "--duration", "200ms", "--repeat", "1",
+		"--arms", "targeted,broadcast", "--workloads", "saturation,nodes,offline,churn,storm", "--offline-share", "0.5", "--out", dir)
+	output, _ := b.wantEnd(exitOK)
+	wantContains(t, output, "targeted", "broadcast", "The report is in "+dir)
+	all := points(t, dir)
+	if len(all) != 10 {
+		t.Errorf("%d points", len(all))
+	}
+	for _, p := range all {
+		f := p.Figures
+		if p.Workload == report.Storm {
+			if f[report.ConnectsPerSecond] <= 0 {
+				t.Errorf("%+v", p)
+			}
+			continue
+		}
+		if f[report.Sent] == 0 || f[report.Lost]+f[report.Duplicated]+f[report.Misordered]+f[report.Misrouted] != 0 || len(p.Faults) > 0 {
+			t.Errorf("%s, %s: %v, %v", p.Workload, p.Arm, f, p.Faults)
+		}
+		if p.Workload == report.Nodes && f[report.Wasted] != map[report.Arm]float64{report.Targeted: 0, report.Broadcast: 1}[p.Arm] {
+			t.Errorf("%s wastes %v deliveries a message on two nodes", p.Arm, f[report.Wasted])
+		}
+		if p.Workload == report.Offline && f[report.OfflineReceipts]+f[report.Delivered] != f[report.Sent] {
+			t.Errorf("%v of %v messages were for nobody, %v delivered", f[report.OfflineReceipts], f[report.Sent], f[report.Delivered])
+		}
+	}
+}
+
+func TestBenchKeepsWhatItHasWhenRedisDies(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("children are found in /proc")
+	}
+	dir := t.TempDir()
+	b, cmd := startBench(t, "--nodes", "2", "--clients", "20", "--rate", "200", "--duration", "300ms",
+		"--arms", "targeted", "--workloads", "rate", "--repeat", "100", "--out", dir)
+	b.await(b.errors, "1/100")
+	for _, pid := range children(t, cmd.Process.Pid) {
+		if name, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm"); strings.HasPrefix(string(name), "redis") || strings.HasPrefix(string(name), "valkey") {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	output, errors := b.wantEnd(exitFailure)
+	wantContains(t, errors, "Redis ended in mid-run")
+	wantContains(t, output, "The report is in ")
+	if len(points(t, dir)) == 0 {
+		t.Error("no point was kept")
+	}
+	if page, err := os.ReadFile(filepath.Join(dir, "report.html")); err != nil || !strings.Contains(string(page), "Redis ended") {
+		t.Errorf("the page does not say that the run is broken: %v", err)
+	}
+}
+
+func TestBenchEndsItsChildrenAtAnInterrupt(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("children are found in /proc")
+	}
+	dir := t.TempDir()
+	b, cmd := startBench(t, "--nodes", "2", "--clients", "20", "--rate", "200", "--duration", "300ms",
+		"--arms", "targeted", "--workloads", "rate", "--repeat", "100", "--out", dir)
+	b.await(b.errors, "1/100")
+	started := children(t, cmd.Process.Pid)
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	_, errors := b.wantEnd(exitInterrupted)
+	wantContains(t, errors, "interrupted after ")
+	if len(points(t, dir)) == 0 || len(started) == 0 {
+		t.Errorf("%d points kept, %d children had been started", len(points(t, dir)), len(started))
+	}
+	for _, pid := range started {
+		if state, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat"); err == nil && !regexp.MustCompile(`\) [ZX] `).Match(state) {
+			t.Errorf("child %d lives on: %s", pid, state)
+		}
+	}
+}
+
+func TestBenchDrivesAClusterThatRuns(t *testing.T) {
+	server := redistest.Start(t)
+	n1, n2 := serve(t, server, "n1"), serve(t, server, "n2")
+	r := beeline(nil, "bench", "--url", "ws://"+n1.clients+",http://"+n2.clients, "--admin", "http://"+n1.admin+",http://"+n2.admin,
+		"--redis-url", server.URL(), "--clients", "20", "--rate", "200", "--duration", "200ms", "--repeat", "1", "--workloads", "rate,churn").want(t, exitOK)
+	wantContains(t, r.out, "targeted")
+	wantContains(t, r.err, "2/2", "lost 0")
+}
+
+func TestBenchRefusesWhatItCannotDo(t *testing.T) {
+	server := redistest.Start(t)
+	n := serve(t, server, "n1")
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args string
+		code exitCode
+		want string
+	}{
+		{"--arms targetted", exitUsage, `--arms "targetted" (did you mean targeted?); allowed: targeted, broadcast, subscribe`},
+		{"--workloads rate,strom", exitUsage, `--workloads "strom" (did you mean storm?); allowed: rate, saturation, `},
+		{"--size 20", exitUsage, "size 20: allowed are 48 to 65408 bytes"},
+		{"--size 70000", exitUsage, "BEELINE_MAX_MESSAGE"},
+		{"--clients 3 --nodes 2", exitUsage, "3 clients on 2 nodes: allowed are 2 for each"},
+		{"--nodes 1 --workloads kill", exitUsage, "workload kill needs 2 nodes"},
+		{"--nodes 1000", exitUsage, "nodes 1000: allowed are 1 to 64"},
+		{"--rate 0", exitUsage, "rate 0: allowed are 1 to"},
+		{"--duration 1ms", exitUsage, "duration 1ms: allowed are 100ms to"},
+		{"--repeat 1000", exitUsage, "repeat 1000: allowed are 1 to 100"},
+		{"--distribution normal", exitUsage, `distribution "normal": allowed are uniform and zipf`},
+		{"--offline-share 1.5", exitUsage, "offline share 1.5: allowed are"},
+		{"--out " + file, exitUsage, "cannot write to " + file},
+		{"--admin http://127.0.0.1:1", exitUsage, "its nodes' URLs are missing"},
+		{"--url ws://127.0.0.1:1", exitFailure, "ws://127.0.0.1:1 does not answer as a beeline node"},
+		{"--url http://" + n.admin + " --workloads rate", exitFailure, "does not answer as a beeline node"},
+		{"--url ftp://host", exitFailure, `URL "ftp://host": allowed is ws://host:port/ws`},
+		{"--url ws://" + n.clients + " --workloads nodes", exitUsage, "workload nodes needs nodes of the bench's own"},
+		{"--url ws://" + n.clients + " --arms targeted,broadcast", exitUsage, "name one arm"},
+		{"--url ws://" + n.clients + " --workloads rate --admin http://" + n.clients, exitFailure, "read the metrics of node 1"},
+	} {
+		r := beeline(nil, append([]string{"bench"}, strings.Fields(test.args)...)...).want(t, test.code)
+		if !strings.Contains(r.err, test.want) {
+			t.Errorf("bench %s says %q, want %q", test.args, r.err, test.want)
+		}
+	}
+}

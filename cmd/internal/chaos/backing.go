@@ -76,6 +76,22 @@ func (b *backing) url(i int) string {
 	return b.single.URL
 }
 
+// mend brings back what a fault has left broken.
+func (b *backing) mend(ctx context.Context) error {
+	switch {
+	case b.sentinel != nil:
+		return b.sentinel.Mend(ctx)
+	case b.cluster != nil:
+		return b.cluster.Mend(ctx)
+	}
+	select {
+	case <-b.single.Exited():
+		return b.single.Restart(ctx)
+	default:
+		return nil
+	}
+}
+
 func (b *backing) kill() {
 	for _, link := range b.links {
 		link.Close()

@@ -34,6 +34,14 @@ func (s *site) inject(ctx context.Context, start time.Time) {
 	}
 	working.Wait()
 	s.probing.Wait()
+	if err := s.backing.mend(ctx); err != nil && ctx.Err() == nil {
+		s.trouble(err)
+	}
+	for _, p := range s.nodes {
+		if err := p.start(ctx); err != nil && ctx.Err() == nil {
+			s.trouble(err)
+		}
+	}
 }
 
 func (s *site) do(ctx context.Context, f Fault) error {
@@ -68,8 +76,8 @@ func (s *site) do(ctx context.Context, f Fault) error {
 
 func (s *site) killNode(ctx context.Context, f Fault) error {
 	p := s.nodes[f.Target]
-	if !p.isUp() {
-		return p.start(ctx) // it could not be started again the last time
+	if !p.isUp() { // it could not be started again the last time
+		return p.start(ctx)
 	}
 	kill := s.probe(ctx, f.Target)
 	now := time.Now()

@@ -41,8 +41,12 @@ func newPlace(site string, i int, dir, binary, redisURL string, env []string) (*
 	}, nil
 }
 
-// start starts a node, where the last one was if that is possible.
+// start starts a node unless there is one, where the last one was if that is
+// possible.
 func (p *place) start(ctx context.Context) (err error) {
+	if p.isUp() {
+		return nil
+	}
 	var node *cluster.Node
 	for range startAttempts {
 		if node, err = cluster.StartNode(ctx, p.opts); err == nil || ctx.Err() != nil {

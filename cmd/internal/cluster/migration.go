@@ -24,6 +24,9 @@ func (c *RedisCluster) Slot(ctx context.Context, key string) (slot int, err erro
 // resharding does. While it is under way for at least pause, the slot has two
 // masters. It returns the addresses of the old master and the new one.
 func (c *RedisCluster) Migrate(ctx context.Context, slot int, pause time.Duration) (from, to string, err error) {
+	if err := c.Mend(ctx); err != nil {
+		return "", "", err
+	}
 	source, _, err := c.shard(ctx, slot)
 	if err != nil {
 		return "", "", err

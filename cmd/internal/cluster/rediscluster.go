@@ -51,7 +51,7 @@ func StartRedisCluster(ctx context.Context, dir string, nodeTimeout time.Duratio
 	if err := c.join(ctx); err != nil {
 		return nil, err
 	}
-	return c, c.whole(ctx)
+	return c, c.Mend(ctx)
 }
 
 func startMember(ctx context.Context, dir string, nodeTimeout time.Duration) (*Redis, error) {
@@ -119,9 +119,16 @@ func (c *RedisCluster) meet(ctx context.Context, client *redis.Client) error {
 	return client.Do(ctx, "CLUSTER", "MEET", host, port, bus).Err()
 }
 
-// whole waits until all servers agree that all slots are served, and every master
-// has a replica that is in step.
-func (c *RedisCluster) whole(ctx context.Context) error {
+// Mend starts servers again that have ended, and waits until all agree that all
+// slots are served, and every master has a replica that is in step.
+func (c *RedisCluster) Mend(ctx context.Context) error {
+	for _, r := range c.servers {
+		if r.ended() {
+			if err := r.Restart(ctx); err != nil {
+				return err
+			}
+		}
+	}
 	for _, r := range c.servers {
 		err := r.await(ctx, "it sees the whole Cluster", func(ctx context.Context, client *redis.Client) bool {
 			info, err := client.ClusterInfo(ctx).Result()
@@ -194,6 +201,9 @@ func parts(shard redis.ClusterShard) (master, replica string) {
 // Failover makes the replica of a shard its master, without a loss; the shard is
 // the one that serves slot.
 func (c *RedisCluster) Failover(ctx context.Context, slot int) error {
+	if err := c.Mend(ctx); err != nil {
+		return err
+	}
 	master, replica, err := c.shard(ctx, slot)
 	if err != nil {
 		return err
@@ -206,12 +216,15 @@ func (c *RedisCluster) Failover(ctx context.Context, slot int) error {
 		return err
 	}
 	err = master.await(ctx, "it follows its heir", inStep)
-	return errors.Join(err, c.whole(ctx))
+	return errors.Join(err, c.Mend(ctx))
 }
 
 // KillMaster ends the master of the shard that serves slot, waits until its replica
 // has taken over, and starts it again as the replica.
 func (c *RedisCluster) KillMaster(ctx context.Context, slot int) error {
+	if err := c.Mend(ctx); err != nil {
+		return err
+	}
 	master, replica, err := c.shard(ctx, slot)
 	if err != nil {
 		return err
@@ -220,10 +233,7 @@ func (c *RedisCluster) KillMaster(ctx context.Context, slot int) error {
 	err = replica.await(ctx, "it takes over", func(ctx context.Context, client *redis.Client) bool {
 		return says(ctx, client, "replication", "role:master")
 	})
-	if restarted := master.Restart(ctx); err != nil || restarted != nil {
-		return errors.Join(err, restarted)
-	}
-	return c.whole(ctx)
+	return errors.Join(err, c.Mend(ctx))
 }
 
 // eventually asks ok for half a second.

@@ -88,6 +88,9 @@ func (s *Sentinel) startWatcher(ctx context.Context, dir string, downAfter time.
 // Failover asks the Sentinel to make the replica the master, and returns when both
 // know their new parts.
 func (s *Sentinel) Failover(ctx context.Context) error {
+	if err := s.Mend(ctx); err != nil {
+		return err
+	}
 	err := s.watcher.await(ctx, "it begins a failover", func(ctx context.Context, c *redis.Client) bool {
 		return c.Do(ctx, "SENTINEL", "FAILOVER", watched).Err() == nil
 	})
@@ -105,17 +108,28 @@ func (s *Sentinel) Failover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.replica.await(ctx, "it is in step with the new master", inStep)
+	return s.Mend(ctx)
 }
 
 // KillMaster ends the master, waits until the Sentinel has found that out and has
 // made the replica the master, and starts a replica where the master was.
 func (s *Sentinel) KillMaster(ctx context.Context) error {
+	if err := s.Mend(ctx); err != nil {
+		return err
+	}
 	s.master.Kill()
 	if err := s.promoted(ctx); err != nil {
 		return err
 	}
+	return s.Mend(ctx)
+}
+
+// Mend starts the replica again if it has ended, and returns when it can take over.
+func (s *Sentinel) Mend(ctx context.Context) error {
 	r := s.replica
+	if !r.ended() {
+		return r.await(ctx, "it is in step with its master", inStep)
+	}
 	host, port, _ := net.SplitHostPort(r.Addr)
 	r.args = append([]string{"--port", port, "--bind", host, "--save", "", "--appendonly", "no", "--dir", filepath.Dir(s.watcher.args[0])},
 		append(s.plain, follows(s.master)...)...)
@@ -158,6 +172,16 @@ func inStep(ctx context.Context, c *redis.Client) bool {
 func says(ctx context.Context, c *redis.Client, section, text string) bool {
 	info, err := c.Info(ctx, section).Result()
 	return err == nil && strings.Contains(info, text)
+}
+
+// ended tells whether the server's process has.
+func (r *Redis) ended() bool {
+	select {
+	case <-r.Exited():
+		return true
+	default:
+		return false
+	}
 }
 
 // client returns a client that tries everything once.

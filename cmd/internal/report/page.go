@@ -170,7 +170,7 @@ func (t *table) class(column int, text string) string {
 // cell puts a band's range below its median.
 func (t *table) cell(column int, text string) string {
 	median, around, ok := strings.Cut(text, " (")
-	if column < t.Left || !ok || !strings.HasSuffix(around, ")") {
+	if column < t.Left || !ok || !strings.HasSuffix(around, ")") || !strings.Contains(around, "–") {
 		return escape(text)
 	}
 	return escape(median) + element("small", "", escape(strings.TrimSuffix(around, ")")))

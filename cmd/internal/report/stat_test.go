@@ -82,3 +82,16 @@ func TestNumber(t *testing.T) {
 		}
 	}
 }
+
+func TestLateGeneratorSpoilsLatenciesOnly(t *testing.T) {
+	p := costing(Targeted, 2, 1, 100, 10)
+	p.Figures[LatencyP99] = 300
+	p.Late = "the generator sent late"
+	c := (&Run{Points: []Point{p}}).cells(Nodes)[0]
+	if _, ok := c.band(LatencyP99); ok {
+		t.Error("the latency is shown as if it were good")
+	}
+	if b, ok := c.band(cpu); !ok || b.mid != 110 {
+		t.Errorf("the cost is %v, %v; want 110", b, ok)
+	}
+}

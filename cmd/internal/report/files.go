@@ -82,7 +82,7 @@ func writeLine(w io.Writer, p *Point) error {
 	kept := *p
 	kept.Figures = maps.Clone(p.Figures)
 	maps.DeleteFunc(kept.Figures, func(f Figure, _ float64) bool {
-		_, ok := p.value(f)
+		_, ok := p.measured(f)
 		return !ok
 	})
 	line, err := json.Marshal(&kept)
@@ -125,7 +125,7 @@ func writeSheet(w io.Writer, points []Point) error {
 		}
 		for _, f := range figures() {
 			text := ""
-			if v, ok := p.value(f); ok {
+			if v, ok := p.measured(f); ok {
 				text = exact(v)
 			}
 			row = append(row, text)

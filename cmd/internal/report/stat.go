@@ -10,7 +10,7 @@ import (
 // computed, not recorded.
 const cpu Figure = "cpu_us"
 
-// value returns a figure, and whether it was measured.
+// value returns a figure, and whether it was measured and may be shown.
 func (p *Point) value(f Figure) (float64, bool) {
 	if f == cpu {
 		nodes, ok1 := p.value(NodeCPU)
@@ -20,6 +20,11 @@ func (p *Point) value(f Figure) (float64, bool) {
 	if p.Late != "" && f.isLatency() {
 		return 0, false
 	}
+	return p.measured(f)
+}
+
+// measured returns a figure as it was measured, for programs: marks are beside it.
+func (p *Point) measured(f Figure) (float64, bool) {
 	v, ok := p.Figures[f]
 	return v, ok && !math.IsNaN(v) && !math.IsInf(v, 0)
 }

@@ -42,6 +42,9 @@ func Verdict(run *Run) string {
 	if n := marked(run); n > 0 {
 		parts = append(parts, fmt.Sprintf("%d of %d points are marked as not to be trusted, and left out.", n, len(run.Points)))
 	}
+	if n := late(run); n > 0 {
+		parts = append(parts, fmt.Sprintf("Of %d of %d points the latencies are left out, because the load came late.", n, len(run.Points)))
+	}
 	return strings.Join(parts, " ")
 }
 
@@ -49,6 +52,16 @@ func marked(run *Run) int {
 	n := 0
 	for i := range run.Points {
 		if len(run.Points[i].Marks) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func late(run *Run) int {
+	n := 0
+	for i := range run.Points {
+		if run.Points[i].Late != "" {
 			n++
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/beeline-ws/beeline/router"
 )
@@ -149,5 +150,39 @@ func BenchmarkUpgrade(b *testing.B) {
 		}
 		a := accept(&h, plain{})
 		response = a.append(response[:0])
+	}
+}
+
+// BenchmarkBesideOthers is Deliver while as much is sent to another client, which
+// takes it or has stalled.
+func BenchmarkBesideOthers(b *testing.B) {
+	for _, other := range []string{"reads", "stalled"} {
+		b.Run(other, func(b *testing.B) {
+			n := start(b, func(o *Options, _ *localExchange) { o.SlowConsumer = DropOldest })
+			c, beside := connect(b, n.Addr(), "bob"), connect(b, n.Addr(), "beside")
+			c.conn.SetDeadline(time.Time{})
+			beside.conn.SetDeadline(time.Time{})
+			m := &router.Message{From: "alice", To: "bob", Data: []byte(`"` + strings.Repeat("x", 100) + `"`)}
+			more := &router.Message{From: "alice", To: "beside", Data: []byte(`"` + strings.Repeat("x", 1000) + `"`), Droppable: true}
+			s, t := n.session("bob"), n.session("beside")
+			if other == "reads" {
+				go io.Copy(io.Discard, beside.conn)
+			} else {
+				for testutil.ToFloat64(n.counts.drops[dropOldest]) == 0 {
+					t.Deliver(more)
+				}
+			}
+			read := make([]byte, frameSize(plain{}.messageSize(m)))
+			b.ReportAllocs()
+			for b.Loop() {
+				t.Deliver(more)
+				if s.Deliver(m) != router.Delivered {
+					b.Fatal("not delivered")
+				}
+				if _, err := io.ReadFull(c.r, read); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -32,7 +32,7 @@ type pools struct {
 
 func newPools(o *Options) pools {
 	return pools{
-		part:    min(maxPooled, o.MaxQueue/4),
+		part:    min(maxPooled/2, o.MaxQueue/4), // growing, a buffer may get twice as long
 		heads:   &sync.Pool{New: func() any { return &buffer{b: make([]byte, o.MaxHead)} }},
 		buffers: &sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, 512)} }},
 		sends:   &sync.Pool{New: func() any { return newSending() }},

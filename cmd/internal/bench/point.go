@@ -26,7 +26,6 @@ type point struct {
 	site  *site
 	fleet *fleet
 	late  []time.Duration
-	took  []time.Duration // of the connects
 	first uint32          // the number of the first measured message
 	lasts time.Duration   // the load of the measured messages
 

@@ -94,6 +94,10 @@ func (r *runner) all(ctx context.Context, run *report.Run, points []report.Point
 		p := &points[i]
 		r.progress.Begin(i+1, len(points), p)
 		if err := r.measure(ctx, p); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			err = r.target.explain(err)
 			return fmt.Errorf("%s, %s, %d nodes, %d clients: %w", p.Workload, p.Arm, p.Nodes, p.Clients, err)
 		}
 		run.Points = append(run.Points, *p)

@@ -32,6 +32,8 @@ type target interface {
 	// open starts a cluster for a point, or finds the one that runs. fail is called
 	// when one of its processes ends of itself.
 	open(ctx context.Context, p *report.Point, fail context.CancelCauseFunc) (*site, error)
+	// explain finds out why a point failed, where the target knows better.
+	explain(err error) error
 	about() string // what it is, for people
 	redisVersion() string
 	close()
@@ -104,7 +106,7 @@ func (t *private) open(ctx context.Context, p *report.Point, fail context.Cancel
 	}
 	if err != nil {
 		s.close()
-		return nil, errors.Join(err, t.redisDied())
+		return nil, err
 	}
 	s.gauge.nodes, s.gauge.redis = s.nodes, t.redis
 	for _, n := range s.nodes {
@@ -117,6 +119,19 @@ func (t *private) open(ctx context.Context, p *report.Point, fail context.Cancel
 	}
 	go watch(watching, t.redis.Process, func() { fail(t.redisDied()) })
 	return s, nil
+}
+
+// exitTime is how long after its connections a process may end.
+const exitTime = 300 * time.Millisecond
+
+// explain tells a Redis that has ended from what that led to.
+func (t *private) explain(err error) error {
+	select {
+	case <-t.redis.Exited():
+		return t.redisDied()
+	case <-time.After(exitTime):
+		return err
+	}
 }
 
 // redisDied tells whether the Redis has ended, and how.
@@ -199,5 +214,6 @@ func (t *running) about() string {
 	return fmt.Sprintf("a cluster that was running: %d nodes, of which no processor time is known", len(t.urls))
 }
 
-func (t *running) redisVersion() string { return "" }
-func (t *running) close()               {}
+func (t *running) explain(err error) error { return err }
+func (t *running) redisVersion() string    { return "" }
+func (t *running) close()                  {}

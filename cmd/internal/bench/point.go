@@ -26,8 +26,8 @@ type point struct {
 	site  *site
 	fleet *fleet
 	late  []time.Duration
-	first uint32          // the number of the first measured message
-	lasts time.Duration   // the load of the measured messages
+	first uint32        // the number of the first measured message
+	lasts time.Duration // the load of the measured messages
 
 	killed int64           // when a node was killed, on the fleet's clock
 	gone   map[uint32]bool // its clients

@@ -113,7 +113,7 @@ func (t *private) open(ctx context.Context, p *report.Point, fail context.Cancel
 		s.urls, s.gauge.admins = append(s.urls, n.URL), append(s.gauge.admins, n.Admin)
 		go watch(watching, n.Process, func() {
 			if s.killed.Load() != n {
-				fail(fmt.Errorf("node %s ended: %w\n%s", n.Name, n.Err(), n.Log()))
+				fail(fmt.Errorf("node %s ended of itself, %s\n%s", n.Name, howEnded(n.Process), n.Log()))
 			}
 		})
 	}
@@ -138,10 +138,18 @@ func (t *private) explain(err error) error {
 func (t *private) redisDied() error {
 	select {
 	case <-t.redis.Exited():
-		return fmt.Errorf("Redis ended in mid-run: %w", t.redis.Err())
+		return fmt.Errorf("Redis ended in mid-run, %s", howEnded(t.redis.Process))
 	default:
 		return nil
 	}
+}
+
+// howEnded says with what a process ended that has.
+func howEnded(p *cluster.Process) string {
+	if err := p.Err(); err != nil {
+		return err.Error()
+	}
+	return "exit status 0"
 }
 
 // watch calls ended when a process ends before ctx does.

@@ -42,7 +42,8 @@
 //     private channel, which survives a flush, or has a node lease, which
 //     survives a failover. A master that was just started must be up for a
 //     second, after a restart for a NodeTTL, so that nodes are back to be counted.
-//     A subscriber that writes no node lease for two NodeTTLs is dead.
+//     After an outage that node leases may not have outlasted, nodes get a NodeTTL,
+//     too. A subscriber that writes no node lease for two NodeTTLs is dead.
 //  4. Until then Settled is false and callers wait instead of saying "offline",
 //     and a claim waits and is repeated, so a client is not welcomed beside
 //     sessions that its node can't see. Nor is any node taken for dead.

@@ -14,6 +14,8 @@ type epoch struct {
 	id      string
 	seen    time.Time // first, by this node
 	renewed bool      // after an earlier epoch of the master, or after this node had leases
+	asked   time.Time // the last time that the master answered with it
+	outage  bool      // it began after a time in which nodes' leases may have ended
 
 	untold   bool      // Events.Disturbed was not called yet
 	verified bool      // this node verified its leases since
@@ -29,12 +31,15 @@ type epoch struct {
 func (r *Registry) see(master, id string) {
 	r.mu.Lock()
 	known := r.epochs[master]
+	now := time.Now()
 	if known != nil && known.id == id {
+		known.asked = now
 		r.mu.Unlock()
 		return
 	}
 	disturbed := known != nil || r.wheel.count > 0
-	e := &epoch{id: id, seen: time.Now(), renewed: disturbed, untold: disturbed, verified: !disturbed}
+	e := &epoch{id: id, seen: now, asked: now, renewed: disturbed, untold: disturbed, verified: !disturbed}
+	e.outage = known != nil && now.Sub(known.asked) >= 2*r.timing.Heartbeat
 	r.epochs[master] = e
 	r.updateSettled()
 	r.mu.Unlock()
@@ -112,23 +117,6 @@ func (r *Registry) awaitSettled(ctx context.Context, master string) error {
 // epochCall reads a master's epoch, or begins it.
 func (r *Registry) epochCall(master string) *call {
 	return newCall(epochScript, []string{r.keys.Epoch(master)}, rand.Text(), r.timing.silence().Milliseconds())
-}
-
-// epochCalls returns a call for each master that holds one of keys, by tag, and
-// the tag for each key.
-func (r *Registry) epochCalls(ctx context.Context, keys []string) (calls map[string]*call, tags []string, err error) {
-	calls = make(map[string]*call, 1)
-	for _, key := range keys {
-		tag, err := r.masters.tag(ctx, key)
-		if err != nil {
-			return nil, nil, err
-		}
-		tags = append(tags, tag)
-		if calls[tag] == nil {
-			calls[tag] = r.epochCall(tag)
-		}
-	}
-	return calls, tags, nil
 }
 
 // seeAll takes note of what calls, by master, returned. The error is one of

@@ -203,33 +203,39 @@ func (r *Registry) Bury(ctx context.Context, id string) error {
 	return nil
 }
 
-// Dead tells whether a node's lease has ended for sure: it is missing, and Redis
-// did not just lose it with an earlier epoch.
+// Dead tells whether a node's lease has ended for sure: it is missing, and no master
+// just lost it with an earlier epoch, or kept its node from writing it.
 func (r *Registry) Dead(ctx context.Context, id string) (bool, error) {
 	live, sure, err := r.alive(ctx, []Owner{{NodeID: id}})
 	if err != nil || !sure || live[id] {
 		return false, err
 	}
-	tag, err := r.masters.tag(ctx, r.keys.Node(id))
-	if err != nil {
-		return false, err
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e := r.epochs[tag]
-	return e != nil && (!e.renewed || time.Since(e.seen) >= r.timing.NodeTTL()), nil
+	for _, e := range r.epochs {
+		if e.renewed && time.Since(e.seen) < r.timing.NodeTTL() {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
-// alive tells which of owners' nodes have a lease. It is sure only if the epoch
-// was still settled afterwards: without one a missing lease may be a lost one.
+// alive tells which of owners' nodes have a lease. It is sure only if the epochs of all
+// masters were still settled afterwards: without that a missing lease may be a lost
+// one, or one that its node can't write, because a master that it needs to hear, or to
+// beat, is away.
 func (r *Registry) alive(ctx context.Context, owners []Owner) (live map[string]bool, sure bool, err error) {
 	keys := make([]string, len(owners))
 	for i, o := range owners {
 		keys[i] = r.keys.Node(o.NodeID)
 	}
-	byMaster, masters, err := r.epochCalls(ctx, keys)
+	tags, err := r.masters.find(ctx)
 	if err != nil {
-		return nil, false, err
+		return nil, false, fmt.Errorf("look at owners' nodes: %w", err)
+	}
+	byMaster := make(map[string]*call, len(tags))
+	for _, tag := range tags {
+		byMaster[tag] = r.epochCall(tag)
 	}
 	exists := make([]*redis.IntCmd, len(owners))
 	err = r.timed("nodes", func() error {
@@ -259,7 +265,10 @@ func (r *Registry) alive(ctx context.Context, owners []Owner) (live map[string]b
 	defer r.mu.Unlock()
 	for i, o := range owners {
 		live[o.NodeID] = live[o.NodeID] || exists[i].Val() == 1
-		sure = sure && r.settledIn(masters[i], byMaster[masters[i]].cmd.Val().(string))
+	}
+	for tag, c := range byMaster {
+		id, _ := c.cmd.Text()
+		sure = sure && r.settledIn(tag, id)
 	}
 	return live, sure, nil
 }

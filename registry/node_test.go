@@ -95,3 +95,32 @@ func TestOptionsAreChecked(t *testing.T) {
 	must(t, r.Stop(t.Context()))
 	must(t, r.Stop(t.Context()))
 }
+
+// The list's scores are nodes' own times. A clock that is an hour off hides no node,
+// and keeps no dead one.
+func TestClocksOfHostsDoNotDecideWhoLives(t *testing.T) {
+	onEach(t, func(t *testing.T, s store) {
+		a, slow, fast := startNode(t, s, "a", Options{}), startNode(t, s, "slow", Options{}), startNode(t, s, "fast", Options{})
+		off := func(id string, by time.Duration) {
+			must(t, a.rdb.ZAdd(t.Context(), a.keys.Nodes(), redis.Z{Score: float64(time.Now().Add(by).UnixMilli()), Member: id}).Err())
+		}
+		off("slow", -time.Hour)
+		off("fast", time.Hour)
+		off("slow and dead", -time.Hour)
+		nodes, err := a.Nodes(t.Context())
+		must(t, err)
+		if len(nodes) != 3 {
+			t.Errorf("%d nodes are listed, want 3", len(nodes))
+		}
+		a.eventuallySettled("alice")
+		slow.claim("alice")
+		fast.claim("bob")
+		for id, want := range map[string]bool{"slow": false, "fast": false, "slow and dead": true} {
+			dead, err := a.Dead(t.Context(), id)
+			must(t, err)
+			if dead != want {
+				t.Errorf("%s is dead: %v, want %v", id, dead, want)
+			}
+		}
+	})
+}

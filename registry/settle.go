@@ -128,7 +128,11 @@ func (r *Registry) allVerified(ctx context.Context, master string, e *epoch) (bo
 		if e.renewed {
 			enough = max(enough, r.timing.NodeTTL())
 		}
-		if e.ripe = !known || up >= enough; !e.ripe {
+		e.ripe = !known || up >= enough
+		if e.outage { // who has no lease any more shall have time to come back
+			e.ripe = e.ripe && time.Since(e.seen) >= r.timing.NodeTTL()
+		}
+		if !e.ripe {
 			return false, nil
 		}
 	}

@@ -68,7 +68,9 @@ func (r *Router) refreshLease(ctx context.Context) error {
 // minPatience keeps a short heartbeat from calling a busy machine deaf.
 const minPatience = 500 * time.Millisecond
 
-// probe returns nil once this node has heard itself.
+// probe returns nil once this node has heard itself, as Redis counts it. A PUBLISH that
+// is heard and was counted for nobody came by way of a replica, as after a failover
+// that left the subscription where it was: other nodes would take this one for deaf.
 func (r *Router) probe(ctx context.Context) error {
 	n := r.probes.Add(1)
 	select {
@@ -77,20 +79,24 @@ func (r *Router) probe(ctx context.Context) error {
 	}
 	h := header{from: r.opts.NodeID}
 	p := post{channel: r.keys.Channel(r.opts.NodeID), private: true, payload: appendProbe(appendHeader(nil, &h), n)}
-	if err := r.publish(ctx, r.opts.Redis, &p).Err(); err != nil {
+	receivers, err := r.publish(ctx, r.opts.Redis, &p).Result()
+	if err != nil {
 		return err
 	}
 	for {
 		select {
 		case heard := <-r.probed:
-			if heard == n {
+			if heard != n {
+				continue
+			}
+			if receivers > 0 {
 				return nil
 			}
 		case <-ctx.Done():
-			r.setHearing(false)
-			r.in.reset()
-			return errDeaf
 		}
+		r.setHearing(false)
+		r.in.reset()
+		return errDeaf
 	}
 }
 

@@ -85,7 +85,7 @@ func command(out io.Writer) *cobra.Command {
 	cmd.Flags().StringSliceVar(&f.plant, "plant", nil, "break these promises on purpose, which must be found: "+plantable())
 	cmd.Flags().IntVar(&f.people, "people", 16, "clients of each cluster, besides one for each node")
 	cmd.Flags().DurationVar(&f.interval, "interval", time.Second, "mean time between a client's bursts of 1 to 4 messages")
-	cmd.Flags().Float64Var(&f.confirm, "confirm", 0, "`share` of the messages that ask for the receiver's acknowledgement")
+	cmd.Flags().Float64Var(&f.confirm, "confirm", 0.2, "`share` of the messages that ask for the receiver's acknowledgement")
 	cmd.Flags().Float64Var(&f.repeat, "repeat", 0, "`share` of the unanswered messages that are sent again after a reconnect")
 	cmd.Flags().StringArrayVar(&f.env, "set", nil, "a setting of the nodes, `BEELINE_…=value`; may be repeated")
 	return cmd

@@ -139,18 +139,29 @@ func progress(ctx context.Context, opts Options, sites []*site, start time.Time)
 	}
 }
 
-// writeStories writes what is known about each violation into the run's directory.
+// maxStories is how many violations of a site are told; the others are much alike.
+const maxStories = 200
+
+// writeStories writes into the run's directory what was done to each site, and what
+// is known about its violations.
 func (r *Result) writeStories(sites []*site) error {
 	var errs []error
 	for i, s := range sites {
+		dir := filepath.Join(r.Options.Dir, s.mix.Name)
 		var b strings.Builder
+		for _, e := range s.events {
+			fmt.Fprintf(&b, "%10.4f  %s\n", e.At.Sub(r.Started).Seconds(), e.Text)
+		}
+		errs = append(errs, os.WriteFile(filepath.Join(dir, "faults.txt"), []byte(b.String()), 0o644))
+		b.Reset()
 		for n, v := range r.Sites[i].Verdict.Violations {
-			fmt.Fprintf(&b, "%d. %s: %s\n%s\n", n+1, v.Kind, v.What, s.ledger.Story(v, r.Started, s.events))
+			if n < maxStories {
+				fmt.Fprintf(&b, "%d. %s: %s\n%s\n", n+1, v.Kind, v.What, s.ledger.Story(v, r.Started, s.events))
+			}
 		}
 		if b.Len() > 0 {
-			path := filepath.Join(r.Options.Dir, s.mix.Name, "violations.txt")
-			errs = append(errs, os.WriteFile(path, []byte(b.String()), 0o644))
-			r.Sites[i].Stories = path
+			r.Sites[i].Stories = filepath.Join(dir, "violations.txt")
+			errs = append(errs, os.WriteFile(r.Sites[i].Stories, []byte(b.String()), 0o644))
 		}
 	}
 	return errors.Join(errs...)

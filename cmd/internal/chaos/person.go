@@ -4,12 +4,8 @@ package chaos
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"time"
 
@@ -42,17 +38,6 @@ type person struct {
 type order struct {
 	cut   bool // without a goodbye
 	pause time.Duration
-}
-
-// visit is a session of a person.
-type visit struct {
-	wire    wire
-	session *ledger.Session
-	node    int
-	ended   chan struct{} // closed when the reader has ended
-
-	mu      sync.Mutex
-	pending map[string]*ledger.Message // without a receipt
 }
 
 // live connects, sends and comes back until ctx ends.
@@ -176,28 +161,6 @@ func (p *person) repeat(v *visit, pending map[string]*ledger.Message) {
 	}
 }
 
-// transmit writes a message. The reader hears why it failed, if it does.
-func (v *visit) transmit(m *ledger.Message, l *ledger.Ledger) {
-	data := json.RawMessage(m.Data(l))
-	if m.Confirm() {
-		_ = v.wire.SendToConfirm(m.To(), m.ID(), data)
-		return
-	}
-	_ = v.wire.Send(m.To(), m.ID(), data)
-}
-
-// leave ends the session, and waits for its reader.
-func (v *visit) leave(cut bool, how string) {
-	if cut {
-		v.session.Ended(ledger.ByClient, how+", cut", time.Now())
-		v.wire.Cut()
-	} else {
-		v.session.Ended(ledger.ByClient, how, time.Now())
-		v.wire.Close()
-	}
-	<-v.ended
-}
-
 // read writes down what arrives until the session ends.
 func (p *person) read(v *visit) {
 	defer close(v.ended)
@@ -233,32 +196,6 @@ func (p *person) current() *visit {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.visit
-}
-
-// outstanding counts the messages that wait for a receipt.
-func (v *visit) outstanding() int {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return len(v.pending)
-}
-
-// shorten names an error without what differs each time.
-func shorten(err error) string {
-	switch text := err.Error(); {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the connection ended"
-	case strings.Contains(text, "connection reset"):
-		return "the connection was reset"
-	case strings.Contains(text, "connection refused:"):
-		_, why, _ := strings.Cut(text, "connection refused: ")
-		return why
-	case strings.Contains(text, "connect: connection refused"):
-		return "nobody listens"
-	case strings.Contains(text, "i/o timeout"), errors.Is(err, context.DeadlineExceeded):
-		return "no answer in time"
-	default:
-		return text
-	}
 }
 
 // sleep waits, unless ctx ends before.

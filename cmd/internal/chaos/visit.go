@@ -1,0 +1,74 @@
+//go:build unix
+
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/beeline-ws/beeline/cmd/internal/ledger"
+)
+
+// visit is a session of a person.
+type visit struct {
+	wire    wire
+	session *ledger.Session
+	node    int
+	ended   chan struct{} // closed when the reader has ended
+
+	mu      sync.Mutex
+	pending map[string]*ledger.Message // without a receipt
+}
+
+// transmit writes a message. The reader hears why it failed, if it does.
+func (v *visit) transmit(m *ledger.Message, l *ledger.Ledger) {
+	data := json.RawMessage(m.Data(l))
+	if m.Confirm() {
+		_ = v.wire.SendToConfirm(m.To(), m.ID(), data)
+		return
+	}
+	_ = v.wire.Send(m.To(), m.ID(), data)
+}
+
+// leave ends the session, and waits for its reader.
+func (v *visit) leave(cut bool, how string) {
+	if cut {
+		v.session.Ended(ledger.ByClient, how+", cut", time.Now())
+		v.wire.Cut()
+	} else {
+		v.session.Ended(ledger.ByClient, how, time.Now())
+		v.wire.Close()
+	}
+	<-v.ended
+}
+
+// outstanding counts the messages that wait for a receipt.
+func (v *visit) outstanding() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(v.pending)
+}
+
+// shorten names an error without what differs each time.
+func shorten(err error) string {
+	switch text := err.Error(); {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection ended"
+	case strings.Contains(text, "connection reset"):
+		return "the connection was reset"
+	case strings.Contains(text, "connection refused:"):
+		_, why, _ := strings.Cut(text, "connection refused: ")
+		return why
+	case strings.Contains(text, "connect: connection refused"):
+		return "nobody listens"
+	case strings.Contains(text, "i/o timeout"), errors.Is(err, context.DeadlineExceeded):
+		return "no answer in time"
+	default:
+		return text
+	}
+}

@@ -3,6 +3,7 @@ package redistest
 import (
 	"context"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -81,17 +82,37 @@ func (c *Cluster) MasterOf(key string) (master *Server, slot int) {
 	found, _ := c.Servers[0].do("CLUSTER", "KEYSLOT", key).(int64)
 	slot = int(found)
 	c.Servers[0].reach("the slots are known", func(ctx context.Context, client *redis.Client) bool {
-		slots, err := client.ClusterSlots(ctx).Result()
-		for _, part := range slots {
+		nodes, err := client.ClusterNodes(ctx).Result()
+		if err != nil {
+			return false
+		}
+		for line := range strings.Lines(nodes) {
 			for _, s := range c.Servers {
-				if slot >= part.Start && slot <= part.End && part.Nodes[0].Addr == s.Addr {
+				if strings.Contains(line, " "+s.Addr+"@") && hasSlot(strings.Fields(line), slot) {
 					master = s
 				}
 			}
 		}
-		return err == nil && master != nil
+		return master != nil
 	})
 	return master, slot
+}
+
+// hasSlot tells whether a line of CLUSTER NODES names the slot: from its ninth field on
+// stand slots, and ranges of them.
+func hasSlot(fields []string, slot int) bool {
+	for _, field := range fields[min(8, len(fields)):] {
+		from, to, isRange := strings.Cut(field, "-")
+		if !isRange {
+			to = from
+		}
+		first, err1 := strconv.Atoi(from)
+		last, err2 := strconv.Atoi(to)
+		if err1 == nil && err2 == nil && first <= slot && slot <= last {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Server) clusterID() string {

@@ -177,11 +177,18 @@ type findings struct {
 type connected func(client uint32, from int64) bool
 
 // judge says what became of the messages from first to before end, when no more are
-// under way. Every message must have arrived; with stayed only those that the
+// under way; faults are those of the messages before, too. Every message must have arrived; with stayed only those that the
 // protocol promises: with the receipt delivered, to a session that stayed.
 func (c *checker) judge(first, end uint32, stayed connected) findings {
 	var f findings
-	c.messages(first, end, func(seq uint32, r *record, bits uint32) {
+	c.messages(0, end, func(seq uint32, r *record, bits uint32) {
+		if wrong := verdict(r, bits, stayed); wrong != "" {
+			f.lost++
+			c.fault("message %d from client %d to client %d %s", seq, r.from, r.to, wrong)
+		}
+		if seq < first {
+			return // it was not measured
+		}
 		f.sent++
 		if bits&wasReceived != 0 {
 			f.delivered++
@@ -189,10 +196,6 @@ func (c *checker) judge(first, end uint32, stayed connected) findings {
 		}
 		if bits&toNobody != 0 && bits&saidOffline != 0 {
 			f.offline++
-		}
-		if wrong := verdict(r, bits, stayed); wrong != "" {
-			f.lost++
-			c.fault("message %d from client %d to client %d %s", seq, r.from, r.to, wrong)
 		}
 	})
 	f.duplicated, f.misordered, f.misrouted = c.duplicated.Load(), c.misordered.Load(), c.misrouted.Load()

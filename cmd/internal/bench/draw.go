@@ -14,7 +14,7 @@ const (
 
 const (
 	// zipfExponent and zipfOffset shape the distribution: of 1,000 clients the most
-	// talkative one has about an eighth of the messages.
+	// talkative one has nearly a fifth of the messages.
 	zipfExponent = 1.1
 	zipfOffset   = 1
 	// zipfTable is how many values are drawn beforehand, so that many goroutines can

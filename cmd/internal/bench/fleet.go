@@ -32,6 +32,7 @@ type fleet struct {
 	receipts bool // messages ask for them
 	moving   bool // a client may have two sessions for a moment
 	looping  atomic.Bool
+	missing  int64     // messages given up; of the goroutine that drains
 	scratch  sync.Pool // of *[]byte
 }
 

@@ -94,13 +94,16 @@ func (f *fleet) drain(ctx context.Context) {
 		}
 		pause(ctx, drainTick)
 	}
+	if !f.receipts {
+		f.missing = int64(f.checker.count()) - f.checker.received.Load() // not waited for again
+	}
 }
 
 // complete tells whether every message has ended.
 func (f *fleet) complete() bool {
 	c := f.checker
 	if !f.receipts {
-		return c.received.Load() >= int64(c.count())
+		return c.received.Load()+f.missing >= int64(c.count())
 	}
 	done := true
 	c.messages(f.settled(), c.count(), func(_ uint32, r *record, bits uint32) {

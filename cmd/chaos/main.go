@@ -128,7 +128,43 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 	return nil
 }
 
+// check says what is wrong with the flags.
+func (f flags) check() error {
+	share := func(x float64) bool { return 0 <= x && x <= 1 }
+	switch {
+	case f.length <= 0:
+		return fmt.Errorf("--time %v: allowed is what is longer than 0", f.length)
+	case f.interval <= 0:
+		return fmt.Errorf("--interval %v: allowed is what is longer than 0", f.interval)
+	case f.people < 1:
+		return fmt.Errorf("--people %d: allowed is 1 and more", f.people)
+	case !share(f.confirm):
+		return fmt.Errorf("--confirm %v: allowed is from 0 to 1", f.confirm)
+	case !share(f.repeat):
+		return fmt.Errorf("--repeat %v: allowed is from 0 to 1", f.repeat)
+	}
+	for _, name := range f.sites {
+		if !slices.Contains(chaos.SiteNames(), name) {
+			return fmt.Errorf("--sites %q: allowed are %s", name, strings.Join(chaos.SiteNames(), ", "))
+		}
+	}
+	for _, name := range f.plant {
+		if !slices.Contains(chaos.Plantable(), ledger.Kind(name)) {
+			return fmt.Errorf("--plant %q: allowed are %s", name, plantable())
+		}
+	}
+	for _, setting := range f.env {
+		if !strings.HasPrefix(setting, "BEELINE_") || !strings.Contains(setting, "=") {
+			return fmt.Errorf("--set %q: allowed is BEELINE_…=value", setting)
+		}
+	}
+	return nil
+}
+
 func (f flags) options(out io.Writer) (opts chaos.Options, err error) {
+	if err := f.check(); err != nil {
+		return opts, err
+	}
 	opts = chaos.Options{
 		Length: f.length, Seed: f.seed, Binary: f.binary, Dir: f.dir, Sites: f.sites, People: f.people, Interval: f.interval,
 		Confirm: f.confirm, Repeat: f.repeat, Env: f.env, Rules: chaos.DefaultRules(),
@@ -141,14 +177,7 @@ func (f flags) options(out io.Writer) (opts chaos.Options, err error) {
 		opts.Seed = rand.Uint64N(1_000_000)
 	}
 	for _, name := range f.plant {
-		kind := ledger.Kind(name)
-		if !slices.Contains(chaos.Plantable(), kind) {
-			return opts, fmt.Errorf("--plant %q: allowed are %s", name, plantable())
-		}
-		opts.Plant = append(opts.Plant, kind)
-	}
-	if opts.Length <= 0 || opts.Interval <= 0 || opts.People < 1 {
-		return opts, errors.New("--time and --interval must be longer than 0, --people at least 1")
+		opts.Plant = append(opts.Plant, ledger.Kind(name))
 	}
 	if opts.Dir == "" {
 		opts.Dir, err = os.MkdirTemp("", "beeline-chaos-")

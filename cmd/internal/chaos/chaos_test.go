@@ -129,7 +129,7 @@ func TestQuietRunKeepsEveryPromise(t *testing.T) {
 	r := run(t, opts)
 	var out strings.Builder
 	r.Write(&out)
-	if r.Violations() > 0 || r.Sites[0].Verdict.Receipts["delivered"] == 0 || r.Injected(MoveClient) == 0 {
+	if r.Violations() > 0 || r.Sites[0].Verdict.Receipts["delivered"] == 0 || r.Sites[0].Injected[MoveClient] == 0 {
 		t.Error(out.String())
 	}
 	if stories, err := os.ReadFile(r.Sites[0].Stories); err == nil {

@@ -32,7 +32,7 @@ type SiteResult struct {
 	Mix        Mix
 	Verdict    *ledger.Verdict
 	Injected   map[Kind]int
-	Planned    int
+	Planned    int // faults of all kinds
 	Troubles   []string
 	Recoveries []*recovery
 	Stories    string // the file about its violations; empty: there are none
@@ -42,14 +42,6 @@ type SiteResult struct {
 func (r *Result) Violations() (n int) {
 	for _, s := range r.Sites {
 		n += len(s.Verdict.Violations)
-	}
-	return n
-}
-
-// Injected counts the faults of a kind.
-func (r *Result) Injected(kind Kind) (n int) {
-	for _, s := range r.Sites {
-		n += s.Injected[kind]
 	}
 	return n
 }
@@ -67,6 +59,7 @@ func (r *Result) Write(out io.Writer) {
 	for _, kind := range Kinds() {
 		r.row(w, string(kind), func(s SiteResult) int { return s.Injected[kind] })
 	}
+	r.row(w, "planned; who is on the way is not moved", func(s SiteResult) int { return s.Planned })
 	fmt.Fprintln(w)
 	r.head(w, "traffic")
 	r.row(w, "messages sent", func(s SiteResult) int { return s.Verdict.Messages })

@@ -17,22 +17,22 @@ import (
 	"github.com/beeline-ws/beeline/cmd/internal/ledger"
 )
 
-// Options say what a run is to be. All but Env, Plant, Sites and Progress are
-// needed.
+// Options say what a run is to be. All are needed unless their comments say what
+// none or 0 stands for.
 type Options struct {
 	Length   time.Duration // of the time in which faults are injected
 	Seed     uint64
-	Binary   string   // a beeline
-	Dir      string   // for logs and stories; it must exist
-	Sites    []string // only these; none: all
-	People   int      // of each site, besides one resident for each node
-	Interval time.Duration
-	Confirm  float64  // share of the messages that ask for the receiver's acknowledgement
-	Repeat   float64  // share of the unanswered messages that are sent again by the next session
-	Env      []string // further settings of the nodes
+	Binary   string        // a beeline
+	Dir      string        // for logs and stories; it must exist
+	Sites    []string      // only these; none: all
+	People   int           // of each site, besides one resident for each node
+	Interval time.Duration // mean time between a person's bursts of messages
+	Confirm  float64       // share of the messages that ask for the receiver's acknowledgement; 0: none
+	Repeat   float64       // share of the unanswered messages that the next session sends again; 0: none
+	Env      []string      // further settings of the nodes; none: their defaults
 	Rules    ledger.Rules
 	Plant    []ledger.Kind // what a saboteur breaks on purpose; none: nobody does
-	Progress func(string)
+	Progress func(string)  // is told every 15 s how far the run is
 }
 
 // DefaultRules are the rules for nodes with default settings.

@@ -154,6 +154,10 @@ func (f flags) check() error {
 		}
 	}
 	for _, setting := range f.env {
+		name, _, _ := strings.Cut(setting, "=")
+		if name == "BEELINE_HEARTBEAT" || name == "BEELINE_MESSAGE_TIMEOUT" {
+			return fmt.Errorf("--set %s: not allowed, because the judgement presumes its default", name)
+		}
 		if !strings.HasPrefix(setting, "BEELINE_") || !strings.Contains(setting, "=") {
 			return fmt.Errorf("--set %q: allowed is BEELINE_…=value", setting)
 		}

@@ -71,6 +71,9 @@ func (s *session) send(m router.Message) {
 		return
 	}
 	m.From = s.client
+	if f.above(maxInFlight/2, maxInFlightBytes/2) && s.node.opts.Delivery == router.Targeted {
+		m.Receipt = true // soon the session will wait for outcomes
+	}
 	x := s.node.sends.Get().(*sending)
 	x.session, x.size, x.id = s, len(m.Data), append(x.id[:0], m.Ref...)
 	f.messages.Add(1)

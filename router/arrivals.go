@@ -53,7 +53,7 @@ func (in *inbox) numbered(h *header, envelopes string, n int) {
 		return
 	}
 	var refused []exception
-	within := lazyAck
+	within := r.lazyAck
 	rest := reader{rest: envelopes}
 	r.opts.Gather(true)
 	for i := range n {
@@ -86,7 +86,7 @@ func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, within
 	r := in.r
 	if e.kind >= kinds {
 		in.dropped(dropUnknownKind)
-		return 0, lazyAck
+		return 0, r.lazyAck
 	}
 	r.received[e.kind].Inc()
 	body := reader{rest: e.body}
@@ -95,7 +95,7 @@ func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, within
 		var ok bool
 		if in.arrival, ok = e.message(); !ok {
 			in.dropped(dropMalformed)
-			return 0, lazyAck
+			return 0, r.lazyAck
 		}
 		if in.arrival.Confirm {
 			r.cameFrom(h.from, in.arrival.ID.Origin)
@@ -103,7 +103,7 @@ func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, within
 		if in.arrival.flags&flagReceipt != 0 {
 			return in.message(h, from, &in.arrival), receiptAck
 		}
-		return in.message(h, from, &in.arrival), lazyAck
+		return in.message(h, from, &in.arrival), r.lazyAck
 	case kindClaimed:
 		r.holdings.claimed(strings.Clone(body.str()))
 		return 0, 0
@@ -123,7 +123,7 @@ func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, within
 			r.heardProbe(body.uvarint())
 		}
 	}
-	return 0, lazyAck
+	return 0, r.lazyAck
 }
 
 // message delivers a message to this node's sessions. It never routes it again.

@@ -50,7 +50,7 @@ func (p *pending) send(r *Router, owners []registry.Owner, believed ownerSet) {
 			p.settle(r, o, fateJoining)
 		case o.NodeID == r.opts.NodeID:
 			p.settle(r, o, r.deliverHere(&p.Message, believed, p.accepted, r.now()))
-		case !r.linkTo(o.NodeID).push(r, item{p, o, first}):
+		case !r.linkTo(o.NodeID).push(r, item{cargo: p, owner: o, first: first}):
 			p.settle(r, o, fateOverloaded)
 		}
 	}

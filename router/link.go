@@ -15,16 +15,17 @@ const (
 	// maxBatchBytes is where a batch ends; the rest goes with the next.
 	maxBatchBytes = 1 << 20
 	// lazyAck is how long an acknowledgement that nobody waits for may wait for
-	// traffic to ride on, receiptAck how long one may that is a receipt. On a link
+	// traffic to ride on (but no longer than a fifth of a message's time), receiptAck how long one may that is a receipt. On a link
 	// that was quiet for quietLink there is no traffic to be expected.
-	lazyAck    = 100 * time.Millisecond
+	lazyAck    = time.Second
 	receiptAck = 5 * time.Millisecond
 	quietLink  = 100 * time.Millisecond
 	// ackEvery is how many envelopes are received before they are acknowledged,
 	// whatever the time: their senders' sessions may have only so many under way.
 	ackEvery = 32
 	// firstResend is how long a link waits for an acknowledgement before it goes
-	// back to what is not acknowledged; the wait doubles up to lastResend.
+	// back to what is not acknowledged, and a lazyAck longer if nobody waits for any
+	// of it; the wait doubles up to lastResend.
 	firstResend = 250 * time.Millisecond
 	lastResend  = 2 * time.Second
 	// maxRefused bounds the addresses that a link remembers to have refused.
@@ -68,6 +69,7 @@ func (c refusal) fate() fate {
 type cargo interface {
 	kind() kind
 	encode(b []byte, first bool) []byte
+	awaited() bool // its acknowledgement is not to be a lazy one
 	settle(r *Router, owner registry.Owner, f fate)
 }
 
@@ -75,6 +77,8 @@ type item struct {
 	cargo cargo
 	owner registry.Owner
 	first bool
+
+	awaited bool
 }
 
 // link is the router's state for a node it talks with. Router.mu guards it.
@@ -92,6 +96,7 @@ type link struct {
 	window []item
 	room   []item // what window is a part of, from its start
 	queued bool   // it is among what is to be published
+	hurry  int    // items of the window whose acknowledgements are awaited
 
 	// What waits for the peer: an acknowledgement, or that it hears again.
 	progress time.Time // of the acknowledgements, while some are awaited
@@ -121,6 +126,12 @@ func (l *link) push(r *Router, it item) bool {
 	if len(l.window) >= maxWindow {
 		return false
 	}
+	if it.awaited = it.cargo.awaited(); it.awaited {
+		if l.hurry++; l.hurry == 1 && !l.progress.IsZero() {
+			l.progress = r.now() // it was not this one that took so long
+			r.arm(l.progress.Add(l.resend))
+		}
+	}
 	full := len(l.window) == cap(l.window)
 	l.window = append(l.window, it)
 	if full {
@@ -146,7 +157,7 @@ func (r *Router) dirty(l *link) {
 // from the start; what was received stays.
 func (l *link) restart() {
 	l.id, l.base, l.next, l.high = rand.Uint64()|1, 1, 1, 1
-	l.window, l.room, l.progress, l.resend = nil, nil, time.Time{}, firstResend
+	l.window, l.room, l.hurry, l.progress, l.resend = nil, nil, 0, time.Time{}, firstResend
 }
 
 // batch is one PUBLISH of a link.
@@ -181,7 +192,7 @@ func (l *link) batch(r *Router, payload *[]byte) batch {
 	l.high = max(l.high, l.next) // the answer may come before PUBLISH's reply
 	if out.count > 0 && l.progress.IsZero() {
 		l.progress = r.now()
-		r.arm(l.progress.Add(l.resend))
+		r.arm(l.progress.Add(l.patience(r)))
 	}
 	*payload = b
 	return out
@@ -195,7 +206,7 @@ func (l *link) published(r *Router, b *batch, receivers int64, err error) {
 	switch {
 	case err != nil: // it may have arrived or not: the resend will tell
 		if b.count > 0 {
-			r.arm(r.now().Add(l.resend))
+			r.arm(r.now().Add(l.patience(r)))
 		}
 	case receivers == 0:
 		l.high = min(l.high, b.high)
@@ -244,6 +255,9 @@ func (l *link) pop(r *Router, f fate) {
 	l.window[0] = item{}
 	l.window = l.window[1:]
 	l.base++
+	if it.awaited {
+		l.hurry--
+	}
 	it.cargo.settle(r, it.owner, f)
 }
 
@@ -274,8 +288,8 @@ func (l *link) watch(r *Router, now time.Time) {
 	}
 	switch {
 	case l.progress.IsZero() || len(l.window) == 0:
-	case now.Sub(l.progress) < l.resend:
-		r.arm(l.progress.Add(l.resend))
+	case now.Sub(l.progress) < l.patience(r):
+		r.arm(l.progress.Add(l.patience(r)))
 	default:
 		if l.resend > firstResend { // Redis finds a listener, but nobody answers
 			r.judge(l)
@@ -283,6 +297,14 @@ func (l *link) watch(r *Router, now time.Time) {
 		l.resend = min(2*l.resend, lastResend)
 		l.goBack(r)
 	}
+}
+
+// patience is how long the link waits for an acknowledgement.
+func (l *link) patience(r *Router) time.Duration {
+	if l.hurry > 0 {
+		return l.resend
+	}
+	return l.resend + r.lazyAck
 }
 
 // goBack has everything sent again that is not acknowledged.

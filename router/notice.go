@@ -20,6 +20,9 @@ func (n *notice) encode(b []byte, _ bool) []byte {
 	return appendClaimed(b, n.address)
 }
 
+// awaited: a claim waits for it.
+func (*notice) awaited() bool { return true }
+
 func (n *notice) kind() kind {
 	if n.token != "" {
 		return kindReplaced

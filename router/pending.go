@@ -99,6 +99,9 @@ func (p *pending) encode(b []byte, first bool) []byte {
 	return appendMessage(b, &p.Message, flags, p.hops, p.accepted.UnixMicro(), p.believed, p.content)
 }
 
+// awaited: the receiving node sees it by flagReceipt.
+func (p *pending) awaited() bool { return p.Receipt }
+
 func (p *pending) kind() kind {
 	if !p.listed.in {
 		return kindVoid

@@ -21,6 +21,7 @@ type answer struct {
 
 func (a *answer) encode(b []byte, _ bool) []byte { return appendReceipt(b, a.id, a.outcome, a.client) }
 func (*answer) kind() kind                       { return kindReceipt }
+func (*answer) awaited() bool                    { return false }
 
 func (a *answer) settle(*Router, registry.Owner, fate) {}
 

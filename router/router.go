@@ -70,7 +70,8 @@ type Router struct {
 	sharded bool
 	peers   *http.Client // asks whether a node is still at its address
 	started time.Time
-	origin  uint64 // of this process's message IDs
+	lazyAck time.Duration // how long an acknowledgement that nobody waits for may take
+	origin  uint64        // of this process's message IDs
 
 	outcomes  [outcomes][paths]prometheus.Counter
 	delivery  [paths]prometheus.Observer
@@ -145,6 +146,7 @@ func New(opts Options) (*Router, error) {
 		opts: opts, keys: opts.Registry.Keys(), reg: opts.Registry, m: opts.Metrics, log: opts.Logger,
 		peers:  &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}},
 		origin: rand.Uint64(), started: time.Now(),
+		lazyAck:  min(lazyAck, opts.MessageTimeout/5),
 		holdings: newHoldings(opts.NodeID), quiet: quiet{limit: opts.OwnerCache},
 		probed: make(chan uint64, 1), beatNow: make(chan struct{}, 1),
 		work: make(chan struct{}, 1), sweep: make(chan struct{}, 1),

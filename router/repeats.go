@@ -79,8 +79,8 @@ func (t *repeats) begin(p *pending) (first *pending, o Outcome, repeated bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.likeness(p.From, p.content)
-	if first = t.underWay[l]; first != nil {
-		return first, 0, true
+	if p := t.underWay[l]; p != nil {
+		return p, 0, true
 	}
 	if o, repeated = t.outcome(l); !repeated {
 		t.underWay[l] = p

@@ -12,7 +12,7 @@ var start = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 func at(seconds float64) time.Time { return start.Add(time.Duration(seconds * float64(time.Second))) }
 
 func rules() Rules {
-	return Rules{Deadline: 5 * time.Second, Slack: time.Second, Lapse: 4 * time.Second, Return: 2 * time.Second}
+	return Rules{Deadline: 5 * time.Second, Slack: time.Second, Lapse: 4 * time.Second, Beat: time.Second, Return: 2 * time.Second}
 }
 
 // story is a history under construction: alice on n1 and bob on n2 are connected

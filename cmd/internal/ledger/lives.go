@@ -66,7 +66,7 @@ func (v *lives) standstill(node string, from, to time.Time) (sum time.Duration) 
 }
 
 // lapsed tells whether node may have counted as dead at some moment of a span.
-// Outages that follow each other closely count as one. A Redis that was away from
+// Outages with less than Beat between them count as one. A Redis that was away from
 // everybody is no reason alone: it makes nobody's lease end earlier than others'.
 func (v *lives) lapsed(node string, from, to time.Time) bool {
 	var begin, end time.Time
@@ -75,7 +75,7 @@ func (v *lives) lapsed(node string, from, to time.Time) bool {
 		if o.Kind == Killed {
 			continue
 		}
-		if o.From.After(end.Add(v.rules.Return)) {
+		if o.From.After(end.Add(v.rules.Beat)) {
 			begin, end, own = o.From, o.until(), false
 		}
 		own = own || o.Kind != Away

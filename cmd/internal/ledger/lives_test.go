@@ -24,14 +24,17 @@ func TestOnlyALongOutageExcusesOffline(t *testing.T) {
 	}
 }
 
-func TestOutagesThatFollowEachOtherCountAsOne(t *testing.T) {
-	s := newStory(t)
-	s.Outage("n2", Stopped, at(5))(at(8))
-	s.Outage("n2", Severed, at(8.5))(at(10))
-	m := s.alice.Send("bob", false, at(9.5))
-	s.alice.Receipt(m.ID(), "offline", "", at(10.2))
-	if v := s.want(); v.Excused[OwnerLapsed] != 1 {
-		t.Errorf("excused %v", v.Excused)
+func TestOutagesThatFollowEachOtherCloselyCountAsOne(t *testing.T) {
+	for _, c := range []struct {
+		gap  float64
+		want []Kind
+	}{{0.5, nil}, {1.5, []Kind{WronglyReceipted}}} {
+		s := newStory(t)
+		s.Outage("n2", Stopped, at(5))(at(8))
+		s.Outage("n2", Severed, at(8+c.gap))(at(10))
+		m := s.alice.Send("bob", false, at(9.8))
+		s.alice.Receipt(m.ID(), "offline", "", at(10.2))
+		s.want(c.want...)
 	}
 }
 

@@ -92,6 +92,8 @@ type Rules struct {
 	Slack time.Duration
 	// Lapse is the shortest outage after which a node may count as dead.
 	Lapse time.Duration
+	// Beat is what a node needs between two outages to show that it lives.
+	Beat time.Duration
 	// Return is what a node that counted as dead needs to get its clients back.
 	Return time.Duration
 }

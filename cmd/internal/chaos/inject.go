@@ -13,7 +13,8 @@ import (
 	"github.com/beeline-ws/beeline/cmd/internal/ledger"
 )
 
-// inject carries out the site's plan and returns when all is over and mended.
+// inject carries out the site's plan, as far as there is time, and returns when all
+// is over and mended.
 func (s *site) inject(ctx context.Context, start time.Time) {
 	lanes := make(map[string][]Fault)
 	for _, f := range s.faults {
@@ -23,8 +24,8 @@ func (s *site) inject(ctx context.Context, start time.Time) {
 	for _, faults := range lanes {
 		working.Go(func() {
 			for _, f := range faults {
-				if !sleep(ctx, time.Until(start.Add(f.At))) {
-					return
+				if !sleep(ctx, time.Until(start.Add(f.At))) || time.Since(start) > s.opts.Length {
+					return // too late: what came before took too long
 				}
 				if err := s.do(ctx, f); err != nil && ctx.Err() == nil {
 					s.trouble(fmt.Errorf("%s: %w", f.Kind, err))

@@ -17,6 +17,9 @@ import (
 // watched is the name under which Sentinels know their master.
 const watched = "mymaster"
 
+// askAgain is when a Sentinel that was asked for a failover is asked once more.
+const askAgain = 3 * time.Second
+
 // settleTime bounds the wait for servers to agree with each other.
 const settleTime = 60 * time.Second
 
@@ -91,8 +94,14 @@ func (s *Sentinel) Failover(ctx context.Context) error {
 	if err := s.Mend(ctx); err != nil {
 		return err
 	}
+	// A failover that it has begun it may give up.
+	var asked time.Time
 	err := s.watcher.await(ctx, "it begins a failover", func(ctx context.Context, c *redis.Client) bool {
-		return c.Do(ctx, "SENTINEL", "FAILOVER", watched).Err() == nil
+		if time.Since(asked) > askAgain {
+			_ = c.Do(ctx, "SENTINEL", "FAILOVER", watched).Err() // one may be under way
+			asked = time.Now()
+		}
+		return names(ctx, c, s.replica)
 	})
 	if err != nil {
 		return err
@@ -143,8 +152,7 @@ func (s *Sentinel) Mend(ctx context.Context) error {
 func (s *Sentinel) promoted(ctx context.Context) error {
 	heir := s.replica
 	err := s.watcher.await(ctx, "it names the new master", func(ctx context.Context, c *redis.Client) bool {
-		at, err := c.Do(ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", watched).StringSlice()
-		return err == nil && len(at) == 2 && net.JoinHostPort(at[0], at[1]) == heir.Addr
+		return names(ctx, c, heir)
 	})
 	if err != nil {
 		return err
@@ -153,6 +161,12 @@ func (s *Sentinel) promoted(ctx context.Context) error {
 	return heir.await(ctx, "it is the master", func(ctx context.Context, c *redis.Client) bool {
 		return says(ctx, c, "replication", "role:master")
 	})
+}
+
+// names tells whether the Sentinel says that r is the master.
+func names(ctx context.Context, watcher *redis.Client, r *Redis) bool {
+	at, err := watcher.Do(ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", watched).StringSlice()
+	return err == nil && len(at) == 2 && net.JoinHostPort(at[0], at[1]) == r.Addr
 }
 
 // Kill ends all three.

@@ -41,6 +41,7 @@ func DefaultRules() ledger.Rules {
 		Deadline: 5 * time.Second,
 		Slack:    2 * time.Second,
 		Lapse:    3800 * time.Millisecond, // two of three heartbeats: the last one may have been just before
+		Beat:     3 * time.Second,         // a heartbeat, and until it is noticed that Redis is back
 		Return:   6 * time.Second,         // until dead connections to Redis are noticed, too
 	}
 }

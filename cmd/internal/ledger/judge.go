@@ -184,13 +184,9 @@ func (j *judge) order() {
 		if len(m.attempts) > 1 {
 			continue
 		}
-		seen := make(map[*Session]bool)
-		for _, r := range m.receptions {
-			if !seen[r.session] { // a duplicate is reported as such
-				seen[r.session] = true
-				w := way{m.attempts[0].session, m.to}
-				ways[w] = append(ways[w], arrival{m, r})
-			}
+		if len(m.receptions) > 0 { // what arrived again is a duplicate, and no more
+			w := way{m.attempts[0].session, m.to}
+			ways[w] = append(ways[w], arrival{m, m.receptions[0]})
 		}
 	}
 	for _, list := range ways {

@@ -139,20 +139,10 @@ func (in *inbox) message(h *header, from *inlink, a *arrival) refusal {
 	case from != nil && !from.admits(a):
 		return refusedJoining // not "not here": the entry may be good
 	}
-	if a.content != 0 && r.repeats.has(a.From, a.content) {
-		in.dropped(dropRepeated)
-		if from == nil {
-			r.reply(h.from, a, fateDelivered)
-		}
-		return 0
-	}
 	f := r.deliverHere(&a.Message, a.believed, time.UnixMicro(a.accepted), in.now)
 	switch f {
 	case fateDelivered:
 		in.recent.add(a.ID)
-		if a.content != 0 && !a.Droppable { // which may be dropped yet
-			r.repeats.delivered(a.From, a.content)
-		}
 	case fateNotHere:
 		r.m.WastedDeliveries.Inc()
 	case fateStale:

@@ -13,13 +13,13 @@ func BenchmarkEnvelopeWrite(b *testing.B) {
 	b.ReportAllocs()
 	var buf []byte
 	for b.Loop() {
-		buf = appendMessage(buf[:0], &benchMessage, flagReceipt, 1, 1_700_000_000_000_000, 1, 0)
+		buf = appendMessage(buf[:0], &benchMessage, flagReceipt, 1, 1_700_000_000_000_000, 1)
 	}
 }
 
 func BenchmarkEnvelopeRead(b *testing.B) {
 	b.ReportAllocs()
-	payload := string(appendMessage(appendHeader(nil, &header{from: "n1", link: 1, first: 1, base: 1}), &benchMessage, 0, 1, 1, 0, 0))
+	payload := string(appendMessage(appendHeader(nil, &header{from: "n1", link: 1, first: 1, base: 1}), &benchMessage, 0, 1, 1, 0))
 	for b.Loop() {
 		_, rest, err := readHeader(payload)
 		if err != nil {
@@ -145,7 +145,7 @@ func BenchmarkInbox(b *testing.B) {
 		batch := appendHeader(nil, &header{from: "n1", link: 1, first: i + 1, base: i + 1})
 		for k := range uint64(benchTurn) {
 			m.ID.Count = i + k
-			batch = appendMessage(batch, &m, 0, 0, 1_700_000_000_000_000, lookedUp, 0)
+			batch = appendMessage(batch, &m, 0, 0, 1_700_000_000_000_000, lookedUp)
 		}
 		in.handle(string(batch))
 	}

@@ -29,7 +29,7 @@ func (rt *route) deliverCutOff(r *Router) {
 			first--
 		}
 		for _, p := range list[first:] {
-			switch r.holdings.deliver(&p.Message, lookedUp) {
+			switch r.once(&p.Message, func() fate { return r.holdings.deliver(&p.Message, lookedUp) }) {
 			case fateDelivered:
 				r.delivery[pathLocal].Observe(r.now().Sub(p.accepted).Seconds())
 				p.arrived(r, here)

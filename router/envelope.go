@@ -135,10 +135,10 @@ func uvarintLen(n uint64) int {
 func strLen(n int) int { return uvarintLen(uint64(n)) + n }
 
 // appendMessage appends m as an envelope.
-func appendMessage(b []byte, m *Message, flags, hops byte, accepted int64, believed ownerSet, content uint64) []byte {
+func appendMessage(b []byte, m *Message, flags, hops byte, accepted int64, believed ownerSet) []byte {
 	size := 1 + 2 + 8 + uvarintLen(m.ID.Count) + uvarintLen(uint64(accepted)) + 8 +
 		strLen(len(m.From)) + strLen(len(m.To)) + strLen(len(m.Data))
-	if content != 0 {
+	if m.content != 0 {
 		size += 1 + strLen(8)
 	}
 	b = binary.AppendUvarint(b, uint64(size))
@@ -150,9 +150,9 @@ func appendMessage(b []byte, m *Message, flags, hops byte, accepted int64, belie
 	b = appendStr(b, m.From)
 	b = appendStr(b, m.To)
 	b = appendStr(b, m.Data)
-	if content != 0 {
+	if m.content != 0 {
 		b = append(b, tagContent, 8)
-		b = binary.LittleEndian.AppendUint64(b, content)
+		b = binary.LittleEndian.AppendUint64(b, m.content)
 	}
 	return b
 }
@@ -309,7 +309,6 @@ type arrival struct {
 	hops     byte
 	accepted int64 // Unix µs
 	believed ownerSet
-	content  uint64 // see repeats
 }
 
 // message reads a message's body. Its strings and data are parts of the body.

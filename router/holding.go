@@ -96,7 +96,7 @@ func (t *holdings) deliverAlone(m *Message) (f fate, ok bool) {
 	h := t.of[m.To]
 	if h == nil || h.joining != nil || h.certain != t.calm || h.owners != t.self {
 		t.mu.RUnlock()
-		return 0, false
+		return fateNotHere, false
 	}
 	sessions := h.sessions
 	t.mu.RUnlock()
@@ -203,9 +203,21 @@ func (r *Router) deliverHere(m *Message, believed ownerSet, accepted, now time.T
 	if believed != lookedUp && !r.leaseLivesAt(now) {
 		return fateStale
 	}
-	f := r.holdings.deliver(m, believed)
+	f := r.once(m, func() fate { return r.holdings.deliver(m, believed) })
 	if f == fateDelivered {
 		r.delivery[pathRemote].Observe(now.Sub(accepted).Seconds())
+	}
+	return f
+}
+
+// once delivers m here if nothing that it repeats was delivered.
+func (r *Router) once(m *Message, deliver func() fate) fate {
+	if m.content == 0 {
+		return deliver()
+	}
+	f, repeated := r.repeats.once(m, deliver)
+	if repeated {
+		r.drops[dropRepeated].Inc()
 	}
 	return f
 }

@@ -32,6 +32,8 @@ type Message struct {
 	// copies nothing of it. A message with the Ref, To and Data of an earlier one of
 	// the same client is that one, sent again: see Send.
 	Ref []byte
+
+	content uint64 // see repeats; 0: without Ref
 }
 
 // MessageID names a message in the whole cluster: the sending node's random

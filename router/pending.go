@@ -12,7 +12,6 @@ type pending struct {
 	Message
 	done     func(MessageID, Outcome)
 	also     []func(MessageID, Outcome) // those of its repeats
-	content  uint64                     // see repeats; 0: it can't be repeated
 	accepted time.Time
 	deadline time.Time // when it is answered at the latest, a little before its time is over
 	route    *route
@@ -55,7 +54,7 @@ func (r *Router) newPending(m Message, done func(MessageID, Outcome)) *pending {
 	p.Message, p.done, p.accepted = m, done, r.now()
 	p.ID = r.newID()
 	p.Receipt = m.Receipt || m.Confirm
-	p.content, p.Ref = p.Message.content(), nil
+	p.content, p.Ref = m.sum(), nil
 	return p
 }
 
@@ -96,7 +95,7 @@ func (p *pending) encode(b []byte, first bool) []byte {
 	if p.Droppable {
 		flags |= flagDroppable
 	}
-	return appendMessage(b, &p.Message, flags, p.hops, p.accepted.UnixMicro(), p.believed, p.content)
+	return appendMessage(b, &p.Message, flags, p.hops, p.accepted.UnixMicro(), p.believed)
 }
 
 // awaited: the receiving node sees it by flagReceipt.
@@ -112,9 +111,6 @@ func (p *pending) kind() kind {
 // arrived takes that a node has put p into the queue of a session.
 func (p *pending) arrived(r *Router, node string) {
 	p.reached = append(p.reached, node)
-	if p.content != 0 && node == r.opts.NodeID {
-		r.repeats.delivered(p.From, p.content)
-	}
 	if p.Confirm {
 		p.delivered = true
 		return

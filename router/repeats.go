@@ -21,9 +21,11 @@ const maxRepeats = 1 << 16
 // so that no client can make up a message that counts as another's.
 type likeness uint64
 
-// repeats remembers messages that may be repeated. Its mu is taken last.
+// repeats remembers messages that may be repeated. Its mu is taken last, its turns
+// before the holdings' lock.
 type repeats struct {
-	seed maphash.Seed
+	seed  maphash.Seed
+	turns [64]sync.Mutex // of local deliveries, by likeness
 
 	mu         sync.Mutex
 	underWay   map[likeness]*pending
@@ -37,9 +39,9 @@ func newRepeats() *repeats {
 	}
 }
 
-// content sums up what else makes a message the same, for all nodes alike; 0 means
+// sum stands for what else makes a message the same, for all nodes alike; 0 means
 // that it has no Ref.
-func (m *Message) content() uint64 {
+func (m *Message) sum() uint64 {
 	if len(m.Ref) == 0 {
 		return 0
 	}
@@ -54,8 +56,8 @@ func (m *Message) content() uint64 {
 	return max(d.Sum64(), 1)
 }
 
-func (t *repeats) likeness(from string, content uint64) likeness {
-	return likeness(maphash.String(t.seed, from) ^ maphash.Comparable(t.seed, content))
+func (t *repeats) likeness(m *Message) likeness {
+	return likeness(maphash.String(t.seed, m.From) ^ maphash.Comparable(t.seed, m.content))
 }
 
 func (t *repeats) outcome(l likeness) (o Outcome, ok bool) {
@@ -78,7 +80,7 @@ func (t *repeats) keep(l likeness, o Outcome) {
 func (t *repeats) begin(p *pending) (first *pending, o Outcome, repeated bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	l := t.likeness(p.From, p.content)
+	l := t.likeness(&p.Message)
 	if p := t.underWay[l]; p != nil {
 		return p, 0, true
 	}
@@ -92,29 +94,33 @@ func (t *repeats) begin(p *pending) (first *pending, o Outcome, repeated bool) {
 func (t *repeats) end(p *pending, o Outcome) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	l := t.likeness(p.From, p.content)
+	l := t.likeness(&p.Message)
 	delete(t.underWay, l)
 	if o == Delivered || o == Confirmed {
 		t.keep(l, o)
 	}
 }
 
-// has tells whether such a message was delivered here, or from here.
-func (t *repeats) has(from string, content uint64) bool {
+// once delivers m here, unless a message that it repeats was, or one that repeats it.
+// Copies of one message that come on different ways take turns. What a queue may drop
+// again is not remembered.
+func (t *repeats) once(m *Message, deliver func() fate) (f fate, repeated bool) {
+	l := t.likeness(m)
+	turn := &t.turns[l%likeness(len(t.turns))]
+	turn.Lock()
+	defer turn.Unlock()
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	_, ok := t.outcome(t.likeness(from, content))
-	return ok
-}
-
-// delivered remembers that a message was delivered here.
-func (t *repeats) delivered(from string, content uint64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	l := t.likeness(from, content)
-	if _, ok := t.outcome(l); !ok {
-		t.keep(l, Delivered)
+	_, ok := t.outcome(l)
+	t.mu.Unlock()
+	if ok {
+		return fateDelivered, true
 	}
+	if f = deliver(); f == fateDelivered && !m.Droppable {
+		t.mu.Lock()
+		t.keep(l, Delivered)
+		t.mu.Unlock()
+	}
+	return f, false
 }
 
 // repeated answers p as the one that it repeats, if there is one. It is called with

@@ -67,7 +67,11 @@ func (r *Router) sendNow(p *pending) (o Outcome, way path, now bool) {
 	if p.route != nil && (p.route.remote || !p.route.idles()) {
 		return 0, 0, false
 	}
-	f, ok := r.holdings.deliverAlone(m)
+	var ok bool
+	f := r.once(m, func() (f fate) {
+		f, ok = r.holdings.deliverAlone(m)
+		return f
+	})
 	if !ok {
 		return 0, 0, false
 	}

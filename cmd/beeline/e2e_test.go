@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -105,6 +106,7 @@ type person struct {
 	t      *testing.T
 	frames chan client.Frame
 	ended  chan error
+	said   int // messages, each of which has an id of its own
 }
 
 func (n *nodeProcess) connect(name string) *person {
@@ -165,7 +167,8 @@ func (p *person) wantMessage(from, data string) {
 
 func (p *person) say(to, data string) {
 	p.t.Helper()
-	if err := p.Send(to, "r", json.RawMessage(data)); err != nil {
+	p.said++
+	if err := p.Send(to, p.Session+strconv.Itoa(p.said), json.RawMessage(data)); err != nil {
 		p.t.Fatal(err)
 	}
 }

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -261,9 +263,9 @@ func (c *Client) Close() {
 // Cut ends the connection without a goodbye.
 func (c *Client) Cut() { c.conn.Close() }
 
-// SendAndWait sends one message and returns its receipt.
+// SendAndWait sends one message, under a name of its own, and returns its receipt.
 func (c *Client) SendAndWait(ctx context.Context, to string, data json.RawMessage) (Frame, error) {
-	const id = "1"
+	id := strconv.FormatUint(rand.Uint64(), 36) // another one would make it a repeat
 	stop := c.interruptedBy(ctx)
 	defer stop()
 	if err := c.Send(to, id, data); err != nil {

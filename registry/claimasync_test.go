@@ -25,9 +25,11 @@ type pendingAnswer struct {
 
 func (n *testNode) begin(deadline time.Time, address string) *pending {
 	p := &pending{answers: make(chan pendingAnswer, 2)}
-	n.ClaimAsync(deadline, &p.lease, address, func(others []Owner, err error) { p.answers <- pendingAnswer{others, err} })
+	n.ClaimAsync(deadline, &p.lease, address, p.claimed)
 	return p
 }
+
+func (p *pending) claimed(others []Owner, err error) { p.answers <- pendingAnswer{others, err} }
 
 func (p *pending) answer(t testing.TB) pendingAnswer {
 	t.Helper()
@@ -213,6 +215,33 @@ func TestMalformedAnswersToARefreshAreErrors(t *testing.T) {
 	if len(missing) != 1 || missing[0] != leases[1] || len(taken) != 1 || taken[0] != leases[0] {
 		t.Errorf("missing %v, taken %v", missing, taken)
 	}
+}
+
+// A group whose claims Redis knew and whose releases it did not, as after a restart
+// when another node has just claimed.
+func TestUnknownScriptHasNoAnsweredClaimMadeAgain(t *testing.T) {
+	onEachOwn(t, func(t *testing.T, s store) {
+		a, b := startNode(t, s, "a", Options{Duplicates: Replace}), startNode(t, s, "b", Options{Duplicates: Replace})
+		atA, atB := a.claim("bob"), b.claim("alice")
+		must(t, a.masters.each(t.Context(), func(ctx context.Context, master redis.UniversalClient) error {
+			return master.ScriptFlush(ctx).Err()
+		}))
+		must(t, a.load(t.Context(), map[*script]bool{claimScript: true, epochScript: true}))
+
+		p := &pending{answers: make(chan pendingAnswer, 1)}
+		g := group{epochs: make(map[string]epochRead)}
+		p.lease.address, p.lease.number = "alice", a.tokens.Add(1)
+		g.claims = []*claim{{lease: &p.lease, address: "alice", number: p.lease.number, rule: Replace,
+			answered: (*Registry).claimAnswered, claimed: p.claimed}}
+		g.releases = []release{{address: "bob", number: atA.number}}
+		a.committer.commit(t.Context(), &g)
+		answer := p.answer(t)
+		must(t, answer.err)
+		if len(answer.others) != 1 || answer.others[0] != b.owner(atB) {
+			t.Errorf("others: %v, want b's", answer.others)
+		}
+		a.wantOwners("bob")
+	})
 }
 
 // What an earlier run of a claim replaced is gone from Redis; only the claim knows

@@ -54,8 +54,10 @@ func newCall(s *script, keys []string, args ...any) *call {
 // is the first of the pipeline's; each call's own is in its cmd.
 //
 // A server that is new or was restarted does not know the scripts. Then they
-// are loaded and all calls are sent again, in their order: each may be repeated,
-// and an epoch must be read after the claims it vouches for.
+// are loaded and the calls are sent again, in their order, because an epoch must
+// be read after the claims it vouches for, and a release follow its claim. All but
+// claims that were answered may be repeated: whom such a claim replaced is gone, and
+// a second answer would not name it.
 func (r *Registry) run(ctx context.Context, calls []*call, queue func(redis.Pipeliner)) error {
 	err := r.send(ctx, calls, queue)
 	unknown := make(map[*script]bool)
@@ -70,7 +72,13 @@ func (r *Registry) run(ctx context.Context, calls []*call, queue func(redis.Pipe
 	if err := r.load(ctx, unknown); err != nil {
 		return err
 	}
-	return r.send(ctx, calls, nil)
+	var again []*call
+	for _, c := range calls {
+		if c.script != claimScript || c.cmd.Err() != nil {
+			again = append(again, c)
+		}
+	}
+	return r.send(ctx, again, nil)
 }
 
 func (r *Registry) send(ctx context.Context, calls []*call, queue func(redis.Pipeliner)) error {

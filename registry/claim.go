@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -68,10 +67,7 @@ func readClaims(claims []*claim, cmd *redis.Cmd) error {
 		return err
 	}
 	for _, cl := range claims {
-		cl.verdict = written
-		if cl.rule != Replace { // whom an earlier run replaced is to be told, and no longer in Redis
-			cl.others = nil
-		}
+		cl.verdict, cl.others = written, nil
 	}
 	for _, exception := range reply {
 		if err := readException(claims, exception); err != nil {
@@ -99,9 +95,7 @@ func readException(claims []*claim, exception any) error {
 		if !ok1 || !ok2 {
 			return errMalformed
 		}
-		if o := (Owner{NodeID: id, Token: token}); !slices.Contains(cl.others, o) {
-			cl.others = append(cl.others, o)
-		}
+		cl.others = append(cl.others, Owner{NodeID: id, Token: token})
 	}
 	return nil
 }

@@ -77,7 +77,7 @@ func TestLaterClaimOfAGroupWins(t *testing.T) {
 			t.Errorf("others: %v, want b's", others)
 		}
 		must(t, second.answer(t).err)
-		a.wantOwners("alice", a.owner(&second.lease))
+		a.wantOwners("alice", a.owner(&second.lease), b.owner(atB))
 	})
 }
 
@@ -227,6 +227,15 @@ func TestUnknownScriptHasNoAnsweredClaimMadeAgain(t *testing.T) {
 			return master.ScriptFlush(ctx).Err()
 		}))
 		must(t, a.load(t.Context(), map[*script]bool{claimScript: true, epochScript: true}))
+		claims := 0
+		a.rdb.AddHook(onPipelines(func(send func() error, cmds []redis.Cmder) error {
+			for _, cmd := range cmds {
+				if cmd.Args()[1] == claimScript.sha {
+					claims++
+				}
+			}
+			return send()
+		}))
 
 		p := &pending{answers: make(chan pendingAnswer, 1)}
 		g := group{epochs: make(map[string]epochRead)}
@@ -240,28 +249,9 @@ func TestUnknownScriptHasNoAnsweredClaimMadeAgain(t *testing.T) {
 		if len(answer.others) != 1 || answer.others[0] != b.owner(atB) {
 			t.Errorf("others: %v, want b's", answer.others)
 		}
+		if claims != 1 {
+			t.Errorf("the claim was made %d times, want once", claims)
+		}
 		a.wantOwners("bob")
 	})
-}
-
-// What an earlier run of a claim replaced is gone from Redis; only the claim knows
-// whom to tell.
-func TestRepeatedClaimNamesWhomItReplaced(t *testing.T) {
-	t.Parallel()
-	replied := func(exceptions ...any) *redis.Cmd {
-		cmd := new(redis.Cmd)
-		cmd.SetVal(exceptions)
-		return cmd
-	}
-	for rule, want := range map[Duplicates]int{Replace: 1, Allow: 0, Reject: 0} {
-		claims := []*claim{{rule: rule}}
-		for _, reply := range []*redis.Cmd{
-			replied([]any{int64(1), int64(written), "b", "t"}), replied([]any{int64(1), int64(written), "b", "t"}), replied(),
-		} {
-			must(t, readClaims(claims, reply))
-		}
-		if got := claims[0].others; len(got) != want {
-			t.Errorf("%s: others %v, want %d", rule, got, want)
-		}
-	}
 }

@@ -60,12 +60,6 @@ func (c *committer) claim(cl *claim) error {
 	case len(c.claims) >= maxWaitingClaims:
 		return errBusy
 	}
-	if cl.wrote && cl.rule == Replace {
-		// It will replace what it wrote itself: who was told that the earlier run was
-		// replaced must not take this one for it.
-		cl.number = c.r.tokens.Add(1)
-		cl.lease.number = cl.number
-	}
 	c.claims = append(c.claims, cl)
 	c.nudge()
 	return nil
@@ -145,6 +139,12 @@ func (c *committer) take() (g *group, expired []*claim, stopped bool) {
 		if !cl.deadline.IsZero() && now.After(cl.deadline) {
 			expired = append(expired, cl)
 			continue
+		}
+		if cl.wrote && cl.rule == Replace {
+			// It replaces whoever replaced the earlier run, who has told this node so,
+			// or will: that must not end this one.
+			cl.number = c.r.tokens.Add(1)
+			cl.lease.number = cl.number
 		}
 		g.claims = append(g.claims, cl)
 	}

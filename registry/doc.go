@@ -12,8 +12,11 @@
 // # A lease's life
 //
 //  1. Claim writes nodeID -> token into the address's hash and learns the other
-//     owners in the same script. Claims that arrive together travel together: 128
-//     share a script call, which costs Redis half of what 128 calls do.
+//     owners in the same script. It removes no entry of theirs, under Replace neither:
+//     an owner that is to go is told and releases its own, so whoever is welcomed has
+//     an entry, also if the claim fails or its answer is lost. Claims that arrive
+//     together travel together: 128 share a script call, which costs Redis half of
+//     what 128 calls do.
 //  2. The refresher extends each lease once an interval. The leases are spread
 //     over the interval's ticks, so Redis never sees a burst.
 //  3. A refresh that finds its entry missing claims again (Redis restarted, was

@@ -41,8 +41,8 @@ type Owner struct {
 // the registry or before ClaimAsync returns, and must not block. Until then l must be
 // left alone; to release it in claimed is not too late.
 //
-// claimed gets the other owners, some of which may be dead; under Replace they have
-// been removed already and must be told; under Reject a live other owner makes the
+// claimed gets the other owners, some of which may be dead; under Replace each must
+// be told, and releases its lease then; under Reject a live other owner makes the
 // claim fail with ErrHeld (dead ones are pruned and claimed over). While the registry
 // is not settled the claim waits, and is made again, so that no owner is missed. On
 // any error the entry, if it was written, is released.

@@ -55,9 +55,8 @@ func newCall(s *script, keys []string, args ...any) *call {
 //
 // A server that is new or was restarted does not know the scripts. Then they
 // are loaded and the calls are sent again, in their order, because an epoch must
-// be read after the claims it vouches for, and a release follow its claim. All but
-// claims that were answered may be repeated: whom such a claim replaced is gone, and
-// a second answer would not name it.
+// be read after the claims it vouches for, and a release follow its claim. Claims that
+// were answered are not: of two that replace each other, each would then be the newer.
 func (r *Registry) run(ctx context.Context, calls []*call, queue func(redis.Pipeliner)) error {
 	err := r.send(ctx, calls, queue)
 	unknown := make(map[*script]bool)

@@ -63,7 +63,8 @@
 //
 // The first session of an address claims it. The claim names the earlier
 // owners; each of them is told over its link and has acknowledged before Join
-// returns. So an owner that knows of no other may deliver locally without asking
+// returns. If the claim replaces them, they have closed their sessions then, and release
+// their entries. So an owner that knows of no other may deliver locally without asking
 // Redis, as long as its node lease lives and the registry is settled.
 //
 // # Goroutines and locks

@@ -148,14 +148,14 @@ func (t *holdings) claimed(address string) {
 	}
 }
 
-// taken ends a holding whose lease another session has.
-func (r *Router) taken(address string, same func(*holding) bool, reason error) {
+// taken ends a holding whose lease another session has, if it is that one.
+func (r *Router) taken(address string, same func(*holding) bool, reason error) bool {
 	t := r.holdings
 	t.mu.Lock()
 	h := t.of[address]
 	if h == nil || h.joining != nil || !same(h) {
 		t.mu.Unlock()
-		return
+		return false
 	}
 	delete(t.of, address)
 	r.way.close(address)
@@ -166,18 +166,25 @@ func (r *Router) taken(address string, same func(*holding) bool, reason error) {
 	for _, s := range sessions {
 		s.Evict(reason)
 	}
+	return true
 }
 
 // replaced takes the notice that another node has replaced the claim of that
-// token. A claim still under way finds it in stolen when it ends.
+// token. A claim still under way finds it in stolen when it ends. The entry of one
+// that is not held here any more goes.
 func (r *Router) replaced(address, token string) {
 	t := r.holdings
 	t.mu.Lock()
-	if h := t.of[address]; h != nil && h.joining != nil {
+	h := t.of[address]
+	joining := h != nil && h.joining != nil
+	if joining {
 		h.joining.stolen = append(h.joining.stolen, token)
 	}
 	t.mu.Unlock()
-	r.taken(address, func(h *holding) bool { return h.lease.Token() == token }, ErrReplaced)
+	if joining || r.taken(address, func(h *holding) bool { return h.lease.Token() == token }, ErrReplaced) {
+		return
+	}
+	r.prune(address, registry.Owner{NodeID: r.opts.NodeID, Token: token})
 }
 
 func (t *holdings) disturbed() {

@@ -1,4 +1,6 @@
--- Makes a node an owner of addresses and tells who else owns them.
+-- Makes a node an owner of addresses and tells who else owns them. It removes no
+-- other owner's entry: who calls may never get the answer, and then nobody would know
+-- whom to tell.
 --
 -- KEYS[i]    hash of an address's owners: nodeID -> token (in Cluster one key
 --            a call)
@@ -6,7 +8,7 @@
 -- ARGV[2]    TTL of the hashes in milliseconds
 -- ARGV[3]    what to do about other owners:
 --              allow    own the address beside them
---              replace  delete their entries
+--              replace  as allow: each is told, and removes its entry itself
 --              reject   write nothing if there are any
 -- ARGV[4]    new: overwrite an earlier claim of this node
 --            again: restore an entry that was lost; an entry of this node that
@@ -15,7 +17,7 @@
 --
 -- Returns nothing about a key that was written and has no other owner, which is
 -- nearly every one; for each of the others
--- {i, verdict, nodeID, token, nodeID, token, ...}: the other owners after the
+-- {i, verdict, nodeID, token, nodeID, token, ...}: the other owners behind the
 -- verdict, which is
 --   1  written
 --   0  not written, others own the address (reject)
@@ -39,11 +41,6 @@ local function claim(i, key, token)
   if others and rule == 'reject' then
     others[2] = 0
     return others
-  end
-  if others and rule == 'replace' then
-    for j = 3, #others, 2 do
-      call('HDEL', key, others[j])
-    end
   end
   call('HSET', key, node, token)
   call('PEXPIRE', key, ttl)

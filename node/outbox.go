@@ -106,32 +106,47 @@ func (o *outbox) take() *buffer {
 // drop takes out frames that may be dropped, the oldest first, until size bytes
 // are free or there are none, and returns how many bytes are. Each is told of.
 func (o *outbox) drop(p *pools, size int, each func(*mark)) (freed int) {
-	q := o.waiting.queue
-	var before *buffer
-	for b := o.waiting; b != nil && freed < size; {
-		next := b.next
+	for b := o.waiting; b != nil && freed < size; b = b.next {
 		freed += b.drop(size-freed, each)
-		switch {
-		case len(b.b) > 0:
-			before = b
-		case before == nil:
-			o.waiting = next
-			p.release(b)
-		default:
-			before.next = next
-			p.release(b)
-		}
-		if next == nil {
-			q.last = before
-		}
-		b = next
 	}
-	q.size -= freed
-	q.droppable -= freed
-	if o.waiting != nil {
-		o.waiting.queue = q
-	}
+	o.waiting.queue.size -= freed
+	o.waiting.queue.droppable -= freed
+	o.unite(p)
 	return freed
+}
+
+// unite makes one part of neighbours that fit into one: what is left of many parts
+// must not keep the room of all of them.
+func (o *outbox) unite(p *pools) {
+	first := o.waiting
+	last := first
+	for b := last.next; b != nil; b = last.next {
+		if len(last.b) > 0 && len(b.b) > 0 && len(last.b)+len(b.b) > p.part {
+			last = b
+			continue
+		}
+		last.absorb(b)
+		last.next = b.next
+		p.release(b)
+	}
+	first.queue.last = last
+	if len(first.b) == 0 {
+		o.waiting = nil
+		p.release(first)
+	}
+}
+
+// absorb takes all frames of other, the part behind b.
+func (b *buffer) absorb(other *buffer) {
+	shift := uint32(len(b.b))
+	if shift == 0 { // then other may be long
+		b.b, other.b = other.b, b.b
+	}
+	b.b = append(b.b, other.b...)
+	for _, m := range other.marks {
+		b.marks = append(b.marks, mark{m.from + shift, m.to + shift, m.confirm, m.id})
+	}
+	b.droppable += other.droppable
 }
 
 // drop is outbox.drop for one part.

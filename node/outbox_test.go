@@ -101,9 +101,30 @@ func (m *outboxModel) check() {
 	if m.size() != size || m.droppable() != droppable {
 		m.t.Fatalf("%d bytes, %d of them to be dropped; want %d and %d", m.size(), m.droppable(), size, droppable)
 	}
+	m.checkRoom()
 }
 
-// An outbox keeps frames whole and in order, whatever is dropped meanwhile.
+// checkRoom fails if the buffers have much more room than what waits needs: two
+// neighbours fill a part, and no buffer is longer than the longest frame has made it.
+func (m *outboxModel) checkRoom() {
+	size, room := 0, 0
+	for b := m.outbox.waiting; b != nil; b = b.next {
+		size += len(b.b)
+		room += cap(b.b)
+		if b.next != nil && len(b.b)+len(b.next.b) <= m.pools.part {
+			m.t.Fatalf("parts of %d and %d bytes are two, up to %d are one", len(b.b), len(b.next.b), m.pools.part)
+		}
+	}
+	if longest := 2 * modelFrameSize; room > (2*size/m.pools.part+1)*longest {
+		m.t.Fatalf("%d bytes wait in buffers with room for %d", size, room)
+	}
+}
+
+// modelFrameSize is that of the longest frame's payload.
+const modelFrameSize = 2000
+
+// An outbox keeps frames whole and in order, whatever is dropped meanwhile, and in
+// buffers that are not much longer.
 func TestOutbox(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 0))
@@ -113,7 +134,7 @@ func TestOutbox(t *testing.T) {
 			case 0, 1, 2, 3:
 				m.add(20+r.IntN(300), r.IntN(3) > 0)
 			case 4:
-				m.add(2000, r.IntN(2) > 0)
+				m.add(modelFrameSize, r.IntN(2) > 0)
 			case 5, 6:
 				m.write(r.IntN(1500))
 			case 7:

@@ -54,6 +54,7 @@ const (
 	flagReceipt   = 1 << 1 // somebody waits for the outcome
 	flagConfirm   = 1 << 2 // the receiver is asked to acknowledge
 	flagDroppable = 1 << 3 // a slow receiver's queue may drop it
+	flagDelivered = 1 << 4 // a session elsewhere has it: newer ones are not owed it
 )
 
 // tagContent marks the extension that says what a repeat of the message would have
@@ -319,6 +320,9 @@ func (e envelope) message() (a arrival, ok bool) {
 	a.ID = MessageID{Origin: r.uint64(), Count: r.uvarint()}
 	a.accepted = int64(r.uvarint())
 	a.believed = ownerSet(r.uint64())
+	if a.flags&flagDelivered != 0 {
+		a.since = a.accepted
+	}
 	a.From, a.To = r.str(), r.str()
 	a.Data = bytesOf(r.str())
 	for r.rest != "" {

@@ -14,6 +14,7 @@ type holding struct {
 	lease    registry.Lease
 	sessions []Session
 	joining  *joining // while the claim is under way
+	since    int64    // when the first session was welcomed, in Unix µs
 	owners   ownerSet // all nodes that own it, this one included
 	certain  uint64   // the calm in which owners is right; 0: it is not known
 	notices  uint64   // claims by other nodes heard of
@@ -56,7 +57,8 @@ func (r *Router) Leave(address string, s Session) {
 
 // deliver puts m into the queues of its receiver's sessions here. believed is
 // whom a sender that did not look up takes for all owners; if this node does not
-// know for sure that they are, the sender shall look up.
+// know for sure that they are, the sender shall look up. Who was welcomed after m was
+// delivered elsewhere is not owed it, and may be a client that has it and has moved.
 func (t *holdings) deliver(m *Message, believed ownerSet) fate {
 	t.mu.RLock()
 	h := t.of[m.To]
@@ -64,6 +66,9 @@ func (t *holdings) deliver(m *Message, believed ownerSet) fate {
 	case h == nil:
 		t.mu.RUnlock()
 		return fateNotHere
+	case m.since != 0 && (h.joining != nil || h.since > m.since):
+		t.mu.RUnlock()
+		return fateDelivered
 	case believed != lookedUp && h.joining == nil && (h.certain != t.calm || h.owners != believed):
 		t.mu.RUnlock()
 		return fateStale

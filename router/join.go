@@ -174,7 +174,7 @@ func (t *holdings) welcome(r *Router, address string, h *holding, j *joining, ot
 		r.reg.Release(&h.lease)
 		return fmt.Errorf("%w: %w", ErrDuplicate, j.evicted)
 	}
-	h.sessions = []Session{j.session}
+	h.sessions, h.since = []Session{j.session}, time.Now().UnixMicro()
 	if h.notices == 0 {
 		h.owners, h.certain = t.self, j.calm
 		if r.opts.Duplicates != registry.Replace { // which has ended the others

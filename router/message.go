@@ -34,6 +34,7 @@ type Message struct {
 	Ref []byte
 
 	content uint64 // see repeats; 0: without Ref
+	since   int64  // when it was accepted, in Unix µs, if a session elsewhere has it; else 0
 }
 
 // MessageID names a message in the whole cluster: the sending node's random

@@ -24,7 +24,7 @@ type pending struct {
 	joining   bool     // ... because it was just claiming, or its sessions closing
 	full      bool     // an owner was overloaded
 	unknown   bool     // an owner died with it
-	delivered bool     // and the receiver's confirmation is awaited
+	delivered bool     // a session has it
 	local     bool     // no other node was asked
 	answered  bool     // the outcome was told
 	inFlight  bool     // counts in its route's out
@@ -95,6 +95,9 @@ func (p *pending) encode(b []byte, first bool) []byte {
 	if p.Droppable {
 		flags |= flagDroppable
 	}
+	if p.delivered {
+		flags |= flagDelivered
+	}
 	return appendMessage(b, &p.Message, flags, p.hops, p.accepted.UnixMicro(), p.believed)
 }
 
@@ -110,12 +113,10 @@ func (p *pending) kind() kind {
 
 // arrived takes that a node has put p into the queue of a session.
 func (p *pending) arrived(r *Router, node string) {
-	p.reached = append(p.reached, node)
-	if p.Confirm {
-		p.delivered = true
-		return
+	p.reached, p.delivered, p.since = append(p.reached, node), true, p.accepted.UnixMicro()
+	if !p.Confirm {
+		r.answer(p, Delivered)
 	}
-	r.answer(p, Delivered)
 }
 
 // settle takes an owner's answer: 0 for delivered.
@@ -160,8 +161,8 @@ func (p *pending) settle(r *Router, owner registry.Owner, f fate) {
 	}
 }
 
-// end ends what can be done for p. If an owner has delivered it and its receiver is
-// to confirm that, it waits until the deadline, without its data; else it is
+// end ends what can be done for p. If it is delivered and its receiver is to confirm
+// that, it waits until the deadline, without its data; else it is
 // concluded with o.
 func (p *pending) end(r *Router, o Outcome) {
 	p.inFlight = false

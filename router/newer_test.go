@@ -1,0 +1,50 @@
+package router
+
+import (
+	"testing"
+	"time"
+)
+
+// A client moves from one node to another while a message to it is under way: it had
+// the message on the old node, and its new session is not owed it.
+func TestDeliveredIsNotSentToNewerSessions(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	n, old, next := c.node(0), c.node(1), c.node(2)
+	bob := old.connect("bob")
+	moved := newTestSession(next, "bob")
+	h := &holding{joining: &joining{}} // a claim is under way
+	next.holdings.mu.Lock()
+	next.holdings.of["bob"] = h
+	next.holdings.mu.Unlock()
+	entry := n.keys.Address("bob")
+	if err := c.client.HSet(t.Context(), entry, "n2", "a claim's token").Err(); err != nil {
+		t.Fatal(err)
+	}
+	n.wantOutcome("bob", "while moving", Delivered)
+	next.holdings.mu.Lock()
+	h.joining, h.sessions, h.since = nil, []Session{moved}, time.Now().UnixMicro()
+	next.holdings.mu.Unlock()
+	wantNothingPending(t, c)
+	n.wantOutcome("bob", "to both", Delivered)
+	bob.wantGot("while moving", "to both")
+	moved.wantGot("to both")
+	moved.leave()
+}
+
+// An owner that only is not sure of its co-owners has sessions which are owed the
+// message that the others have.
+func TestDeliveredIsSentToOwnersThatWereNotSure(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	phone, desk := c.node(1).connect("bob"), c.node(2).connect("bob")
+	c.node(0).wantOutcome("bob", "first", Delivered)
+	phone.wantGot("first")
+	desk.wantGot("first")
+	for range 20 {
+		c.node(2).holdings.disturbed()
+		c.node(0).wantOutcome("bob", "again", Delivered)
+	}
+	wantNothingPending(t, c)
+	for _, s := range []*testSession{phone, desk} {
+		s.await("got all", func() bool { return len(s.got) == 21 })
+	}
+}

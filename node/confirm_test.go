@@ -3,6 +3,7 @@ package node
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -112,6 +113,26 @@ func TestClientsThatConfirmEachOther(t *testing.T) {
 	a.conn.Close()
 	b.conn.Close()
 	reading.Wait()
+}
+
+// So they are if one message alone is more than may be in flight.
+func TestLargeMessagesThatConfirmEachOther(t *testing.T) {
+	n := start(t, func(o *Options, _ *localExchange) { o.MaxMessage = 2 * maxInFlightBytes })
+	alice, bob := connect(t, n.Addr(), "alice"), connect(t, n.Addr(), "bob")
+	large := `"` + strings.Repeat("x", maxInFlightBytes) + `"`
+	alice.ask("bob", large, "1")
+	first := bob.wantAsked("alice", large)
+	bob.ask("alice", large, "2")
+	second := alice.wantAsked("bob", large)
+	alice.ask("bob", "3", "3")
+	alice.wantReceipt("3", "overloaded") // the large one is all that may wait
+	bob.ack(first)
+	alice.ack(second)
+	alice.wantReceipt("1", "confirmed")
+	bob.wantReceipt("2", "confirmed")
+	if f := &n.session("alice").inFlight; f.messages.Load() != 0 || f.bytes.Load() != 0 {
+		t.Errorf("%d messages of %d bytes in flight, want none", f.messages.Load(), f.bytes.Load())
+	}
 }
 
 // What may wait for a confirmation is bounded, and never so much that the sender

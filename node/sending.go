@@ -45,7 +45,7 @@ func (s *session) full() bool {
 // sending is a message of this node's session on its way to an outcome.
 type sending struct {
 	session *session
-	size    int
+	size    int    // bytes it counts as
 	id      []byte // the client's, as it came; empty: it wants no receipt
 	done    func(router.MessageID, router.Outcome)
 }
@@ -62,10 +62,15 @@ func newSending() *sending {
 // One that is to be confirmed waits for another client. If such ones could fill
 // what may be in flight, the session would not be read meanwhile, nor its acks:
 // two clients that write to each other would wait for nothing. So they may take
-// half of it, and are refused as overloaded beyond; one alone may have any size.
+// half of it, and are refused as overloaded beyond; one alone may have any size,
+// and counts as half of it at most.
 func (s *session) send(m router.Message) {
 	f := &s.inFlight
-	if m.Confirm && f.messages.Load() > 0 && f.above(maxInFlight/2-1, maxInFlightBytes/2-int32(len(m.Data))) {
+	size := len(m.Data)
+	if m.Confirm {
+		size = min(size, maxInFlightBytes/2)
+	}
+	if m.Confirm && f.messages.Load() > 0 && f.above(maxInFlight/2-1, int32(maxInFlightBytes/2-size)) {
 		s.node.counts.drops[dropUnacked].Inc()
 		s.receipt(m.Ref, router.Overloaded, "")
 		return
@@ -75,7 +80,7 @@ func (s *session) send(m router.Message) {
 		m.Receipt = true // soon the session will wait for outcomes
 	}
 	x := s.node.sends.Get().(*sending)
-	x.session, x.size, x.id = s, len(m.Data), append(x.id[:0], m.Ref...)
+	x.session, x.size, x.id = s, size, append(x.id[:0], m.Ref...)
 	f.messages.Add(1)
 	f.bytes.Add(int32(x.size))
 	s.node.router.Send(m, x.done)

@@ -18,10 +18,10 @@ const (
 // The slow-consumer rule: the queue of a session must not exceed MaxQueue. Under
 // DropOldest, messages that wait and whose senders allow it are dropped to make
 // room, oldest first; if all of them would not be enough, a message is refused,
-// its sender is told overloaded, and the session stays; the client is told how
-// many messages it missed. An answer that finds no room closes the session with
-// 1008, and so does, under Disconnect, a message, because what the client misses
-// from now on it could not know.
+// its sender is told overloaded, and the session stays. The client is told how
+// many messages it missed, for whatever reason. An answer that finds no room
+// closes the session with 1008, and so does, under Disconnect, a message, because
+// what the client misses from now on it could not know.
 //
 // When the queues of all sessions together would exceed MaxQueueTotal, a session
 // drops of its own what would make room. If that is not enough, a message is
@@ -41,8 +41,6 @@ func (s *session) admit(size int, answer bool) (drop string) {
 	if waiting+size > limits.MaxQueue && !s.dropOldest(waiting+size-limits.MaxQueue) {
 		if answer || limits.SlowConsumer == Disconnect {
 			s.shut(closedSlow, nil)
-		} else {
-			s.out.missed++
 		}
 		return dropSlow
 	}

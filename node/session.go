@@ -169,6 +169,9 @@ func (s *session) Deliver(m *router.Message) router.Outcome {
 		s.node.counts.drops[drop].Inc()
 		return router.Offline
 	default:
+		if s.node.opts.SlowConsumer == DropOldest {
+			s.out.missed++
+		}
 		s.node.counts.drops[drop].Inc()
 		return router.Overloaded
 	}

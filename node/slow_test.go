@@ -165,6 +165,36 @@ func TestMessagesThatMayNotBeDropped(t *testing.T) {
 	}
 }
 
+// A client is told of what was refused because all queues together were full, or
+// because it was too long, like of what its own queue had no room for.
+func TestMissedForOtherReasons(t *testing.T) {
+	const total = 64 << 10
+	n := start(t, func(o *Options, x *localExchange) {
+		dropping(total)(o, x)
+		o.MaxQueueTotal = total
+	})
+	hog, s := newSession(n.Node, plain{}, "hog"), newSession(n.Node, plain{}, "missing")
+	deliver := func(s *session, length int) router.Outcome {
+		data := fmt.Appendf(nil, "[1,%q]", strings.Repeat("x", length))
+		return s.Deliver(&router.Message{From: "a", To: s.client, Data: data})
+	}
+	for deliver(hog, 4000) == router.Delivered {
+	}
+	if o := deliver(s, 4000); o != router.Overloaded {
+		t.Errorf("outcome %v on a full node", o)
+	}
+	n.written(hog)
+	if o := deliver(s, total); o != router.Overloaded {
+		t.Errorf("outcome %v of what is longer than a queue", o)
+	}
+	n.wantCount(n.counts.drops, dropTotal, 1)
+	n.wantCount(n.counts.drops, dropTooBig, 1)
+	deliver(s, 4000)
+	if story := n.written(s).readOn(1); story.gaps[0] != 2 || story.missed != 2 {
+		t.Errorf("missed %v before messages; want 2 before the first", story.gaps)
+	}
+}
+
 // Under DropOldest, too, a client can't have more answers wait than its queue holds.
 func TestAnswersThatFindNoRoom(t *testing.T) {
 	n := start(t, dropping(64<<10))

@@ -22,9 +22,9 @@ var (
 )
 
 // committer sends claims and releases in groups: one pipeline is under way at a
-// time, and what arrives meanwhile is the next group. So an operation is never
-// overtaken by one that was queued after it: a release that follows a claim
-// finds what the claim wrote.
+// time, and what arrives meanwhile is the next group. So a release that follows a
+// claim finds what the claim wrote, unless more claims waited than a group takes; then
+// it is made again (refresher.restored).
 type committer struct {
 	r    *Registry
 	wake chan struct{}

@@ -56,8 +56,7 @@
 // The committer sends claims and releases in groups, in the order in which they
 // came, and tells the claims' callers itself; a claim that has to wait for an
 // epoch or for the removal of dead owners has a goroutine meanwhile. The refresher
-// refreshes, claims again (through the committer, so that a release is never
-// overtaken), verifies, and looks whether the peers have. They start in Start, and all
+// refreshes, claims again (through the committer, as releases do), verifies, and looks whether the peers have. They start in Start, and all
 // are awaited in Stop. Callbacks (Events) come from the refresher, and Disturbed from
 // whoever meets a new epoch. Registry.mu guards the leases and the epochs; it is taken
 // before the committer's own and never held during a round trip or a callback.

@@ -94,7 +94,10 @@ func (f *refresher) restored(w *lost) bool {
 		f.r.metrics.LeasesLost.WithLabelValues("missing").Inc()
 		if f.holds(w.lease) {
 			f.r.events.Reclaimed(w.lease, w.claim.others)
+			break
 		}
+		// Released meanwhile; where more claims waited than a group takes, before this one.
+		f.r.committer.release(release{address: w.claim.address, number: w.claim.number})
 	case superseded:
 		f.lose(w.lease)
 	default:
@@ -103,9 +106,7 @@ func (f *refresher) restored(w *lost) bool {
 	return true
 }
 
-// claimHeld queues a claim of a lease unless it was released. Release takes the
-// same lock, so a release that comes later is committed later: no entry outlives
-// its session.
+// claimHeld queues a claim of a lease unless it was released.
 func (f *refresher) claimHeld(w *lost, answers chan<- *lost) (bool, error) {
 	f.r.mu.Lock()
 	defer f.r.mu.Unlock()

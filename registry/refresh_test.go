@@ -3,6 +3,7 @@ package registry
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -278,4 +279,31 @@ func TestKeysAreDeclaredInOneSlot(t *testing.T) {
 			t.Errorf("%s lacks the prefix", name)
 		}
 	}
+}
+
+// More leases are claimed again than a group takes, and one of the last is released.
+func TestReleaseWhileManyAreClaimedAgainLeavesNoEntry(t *testing.T) {
+	t.Parallel()
+	a := startNode(t, single(redistest.Start(t)), "a", Options{})
+	leases := claimMany(a, maxGroup+100)
+	last := leases[len(leases)-1]
+	for _, l := range leases {
+		must(t, a.rdb.Del(t.Context(), a.keys.Address(l.Address())).Err())
+	}
+	var once sync.Once
+	a.rdb.AddHook(onPipelines(func(send func() error, cmds []redis.Cmder) error {
+		if cmds[0].Args()[1] == claimScript.sha {
+			once.Do(func() {
+				eventually(t, func() bool { return a.waiting() == len(leases) }, func() string { return "not all are claimed again" })
+				a.Release(last)
+			})
+		}
+		return send()
+	}))
+	first := a.begin(time.Time{}, "first") // the others wait until it is answered
+	eventually(t, func() bool { return a.waiting() == 0 }, func() string { return "the first claim is not sent" })
+	must(t, a.refresher.refresh(t.Context(), leases))
+	must(t, first.answer(t).err)
+	a.committed()
+	a.wantOwners(last.Address())
 }

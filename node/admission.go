@@ -66,7 +66,7 @@ func (n *Node) countQueued(size int) int64 {
 }
 
 // makeRoom has the engine write what it has put off, if size bytes more would be
-// too many.
+// too many. It frees nothing where the engine's writing may wait.
 func (s *session) makeRoom(size int) {
 	if s.out.size()+size > s.node.opts.MaxQueue && s.writable() {
 		s.wire.flush(true)

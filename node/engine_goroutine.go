@@ -16,6 +16,10 @@ const readSize = 2 << 10
 // goroutines is the engine with a reading goroutine for each session, and a
 // writing one while there is something to write. It works everywhere, and with
 // connections that are more than a socket.
+//
+// It can't write without waiting, so the answers to what one read brought gather
+// until the writing goroutine has its turn: where MaxQueue is only a few KiB, a
+// client that asks much at once may be closed as a slow consumer although it reads.
 type goroutines struct {
 	node    *Node
 	running sync.WaitGroup

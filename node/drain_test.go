@@ -128,12 +128,16 @@ func TestOptions(t *testing.T) {
 		"bad name":      {Redis: client, Name: "a b"},
 		"short queue":   {Redis: client, MaxMessage: 1 << 20, MaxQueue: 1 << 20},
 		"negative ping": {Redis: client, PingInterval: -1},
+		"no time":       {Redis: client, MessageTimeout: -1},
+		"long grace":    {Redis: client, Grace: 2501 * time.Millisecond},
+		"longer grace":  {Redis: client, MessageTimeout: time.Minute, Grace: 31 * time.Second},
+		"past grace":    {Redis: client, Grace: -1},
 	} {
 		if _, err := New(o); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	a, err := New(Options{Redis: client, Name: "Node_1.x"})
+	a, err := New(Options{Redis: client, Name: "Node_1.x", Grace: 2500 * time.Millisecond})
 	b, err2 := New(Options{Redis: client, Name: "Node_1.x"})
 	if err != nil || err2 != nil || a.ID() == b.ID() || len(a.ID()) != len("Node_1.x-")+8 {
 		t.Errorf("IDs %s and %s, %v, %v", a.ID(), b.ID(), err, err2)

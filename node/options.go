@@ -41,12 +41,15 @@ type Options struct {
 	Prefix    string        // of every key and channel; default "beeline"
 	Heartbeat time.Duration // default: the registry's
 
-	Delivery        router.Delivery     // default Targeted
-	Duplicates      registry.Duplicates // default Allow
-	MessageTimeout  time.Duration       // a message's deadline; default: the router's
-	Grace           time.Duration       // how long a message waits for a receiver that nobody owns; default 0; below MessageTimeout
-	MaxPendingBytes int                 // payload bytes without outcome on this node; default: the router's
-	OwnerCache      int                 // addresses whose owners are cached; default: the router's; negative: none
+	Delivery   router.Delivery     // default Targeted
+	Duplicates registry.Duplicates // default Allow
+	// MessageTimeout is a message's deadline; default 5 s.
+	MessageTimeout time.Duration
+	// Grace is how long a message waits for a receiver that nobody owns, at most
+	// half of MessageTimeout; default 0.
+	Grace           time.Duration
+	MaxPendingBytes int // payload bytes without outcome on this node; default: the router's
+	OwnerCache      int // addresses whose owners are cached; default: the router's; negative: none
 
 	// HandshakeTimeout bounds the time from the accept to the welcome; default 5 s.
 	HandshakeTimeout time.Duration
@@ -103,6 +106,7 @@ const maxMaxMessage = 1 << 30
 func (o *Options) setDefaults() {
 	setDefault(&o.Listen, ":8080")
 	setDefault(&o.AdminListen, "127.0.0.1:9090")
+	setDefault(&o.MessageTimeout, 5*time.Second)
 	setDefault(&o.HandshakeTimeout, 5*time.Second)
 	setDefault(&o.MaxHead, 8<<10)
 	setDefault(&o.MaxHandshakes, 8192)
@@ -144,6 +148,9 @@ func (o *Options) check() error {
 	require(validName(o.Name), "name %q: allowed are letters, digits, '.', '_' and '-'", o.Name)
 	require(o.Redis != nil, "a Redis client is required")
 	require(o.Registerer != nil && o.Gatherer != nil, "a registerer needs its gatherer, and the other way round")
+	require(o.MessageTimeout > 0, "message timeout %v is not positive", o.MessageTimeout)
+	require(o.Grace >= 0 && o.Grace <= o.MessageTimeout/2,
+		"grace %v is not between 0 and half of the message timeout, which is %v", o.Grace, o.MessageTimeout)
 	require(o.HandshakeTimeout > 0, "handshake timeout %v is not positive", o.HandshakeTimeout)
 	require(o.PingInterval > 0, "ping interval %v is not positive", o.PingInterval)
 	require(o.PongTimeout > 0, "pong timeout %v is not positive", o.PongTimeout)

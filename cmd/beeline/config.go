@@ -33,7 +33,7 @@ type config struct {
 
 	Heartbeat        time.Duration `env:"BEELINE_HEARTBEAT" envDefault:"2s" min:"100ms" max:"1m" unit:"duration" doc:"how often a node proves that it lives; it counts as dead after three; the same on all nodes"`
 	MessageTimeout   time.Duration `env:"BEELINE_MESSAGE_TIMEOUT" envDefault:"5s" min:"10ms" max:"10m" unit:"duration" doc:"a message without an answer has the outcome timeout after this"`
-	Grace            time.Duration `env:"BEELINE_GRACE" envDefault:"0s" min:"0s" max:"10m" unit:"duration" doc:"how long a message waits for a receiver that is not connected, in case it comes back"`
+	Grace            time.Duration `env:"BEELINE_GRACE" envDefault:"0s" min:"0s" max:"5m" unit:"duration" doc:"how long a message waits for a receiver that is not connected, in case it comes back; at most half of BEELINE_MESSAGE_TIMEOUT"`
 	HandshakeTimeout time.Duration `env:"BEELINE_HANDSHAKE_TIMEOUT" envDefault:"5s" min:"100ms" max:"10m" unit:"duration" doc:"a connection must be welcomed within this"`
 	PingInterval     time.Duration `env:"BEELINE_PING_INTERVAL" envDefault:"25s" min:"100ms" max:"1h" unit:"duration" doc:"a client that is silent for this long is pinged"`
 	PongTimeout      time.Duration `env:"BEELINE_PONG_TIMEOUT" envDefault:"20s" min:"100ms" max:"1h" unit:"duration" doc:"a client that is silent for this much longer is closed"`
@@ -153,8 +153,8 @@ func checkPrefix(prefix string) error {
 }
 
 func checkGrace(grace, timeout time.Duration) error {
-	if grace >= timeout {
-		return fmt.Errorf("is %v; allowed: less than BEELINE_MESSAGE_TIMEOUT, which is %v", grace, timeout)
+	if grace > timeout/2 {
+		return fmt.Errorf("is %v; allowed: at most half of BEELINE_MESSAGE_TIMEOUT, which is %v", grace, timeout)
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func (in *inbox) numbered(h *header, envelopes string, n int) {
 	l.acknowledged(r, h.ack)
 	skip, ok := l.in.takes(h, n)
 	if n > 0 && l.in.link != 0 && (!ok || skip > 0) { // what it missed or has seen it says again
-		l.owe(r, 0, 0)
+		l.owe(r, 0, 0, 0)
 	}
 	r.unlock()
 	if !ok {
@@ -76,7 +76,7 @@ func (in *inbox) numbered(h *header, envelopes string, n int) {
 	r.mu.Lock()
 	l.in.expected = h.first + uint64(n)
 	l.in.exceptions = append(l.in.exceptions, refused...)
-	l.owe(r, n-skip, within)
+	l.owe(r, n-skip, len(envelopes), within)
 	r.unlock()
 }
 
@@ -91,6 +91,8 @@ func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, within
 	r.received[e.kind].Inc()
 	body := reader{rest: e.body}
 	switch e.kind {
+	case kindVoid: // it may be a nudge
+		return 0, receiptAck
 	case kindMessage:
 		var ok bool
 		if in.arrival, ok = e.message(); !ok {

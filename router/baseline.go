@@ -173,7 +173,7 @@ func (r *Router) lookUpReceivers(asked []*pending) {
 				continue
 			}
 			r.mu.Lock()
-			if p.listed.in {
+			if p.listed.in && !p.delivered {
 				p.conclude(r, Offline)
 			}
 			r.unlock()

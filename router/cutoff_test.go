@@ -31,6 +31,21 @@ func TestLocalDeliveryGoesOnWithoutRedis(t *testing.T) {
 	wantNothingPending(t, c)
 }
 
+// What finds no room to wait is delivered here all the same.
+func TestLocalDeliveryNeedsNoRoom(t *testing.T) {
+	c := newOwnCluster(t, 1, func(o *Options) { o.MaxPendingBytes = 100 })
+	eve := c.node(0).connect("eve")
+	c.redis.Pause()
+	until(t, "the lease has ended", func() bool { return !c.node(0).leaseLives() })
+	var want []string
+	for i := range 100 {
+		want = append(want, strconv.Itoa(1000+i))
+		c.node(0).wantOutcome("eve", want[i], Delivered)
+	}
+	eve.wantGot(want...)
+	c.redis.Resume()
+}
+
 // The same before the node's lease has ended, once Redis did not answer a lookup.
 func TestLocalDeliveryWhenRedisHasJustGone(t *testing.T) {
 	c := newOwnCluster(t, 2, func(o *Options) { o.OwnerCache, o.MessageTimeout = -1, 2*patience })

@@ -76,7 +76,8 @@
 // and refreshes the node lease; the sweeper (sweep.go) runs only while something
 // waits and watches deadlines; a judge (judge.go) runs for each link whose peer
 // is dead or deaf. Router.mu guards routes, links and what is pending; the
-// holdings have a lock of their own, taken after it. Callbacks of senders run
+// holdings have a lock of their own, taken after it, and the repeats a turn for each
+// message, taken between the two. Callbacks of senders run
 // after mu is released.
 //
 // It may import packages registry and metrics, go-redis, and never package node.

@@ -96,3 +96,21 @@ func (rt *route) idle(r *Router) {
 	}
 	rt.ask(r)
 }
+
+// nudge asks the owners to acknowledge what nobody has waited for up to now, because
+// something does: what is on its way must be answered before the route goes on.
+func (rt *route) nudge(r *Router) {
+	for _, o := range rt.owners {
+		if l := r.links[o.NodeID]; l != nil && len(l.window) > 0 && l.urgent == 0 {
+			l.push(r, item{cargo: nudge{}})
+		}
+	}
+}
+
+// nudge is a void number whose acknowledgement is awaited.
+type nudge struct{}
+
+func (nudge) kind() kind                           { return kindVoid }
+func (nudge) encode(b []byte, _ bool) []byte       { return appendVoid(b) }
+func (nudge) awaited() bool                        { return true }
+func (nudge) settle(*Router, registry.Owner, fate) {}

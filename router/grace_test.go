@@ -38,15 +38,22 @@ func waitForBob(t *testing.T, c *cluster) {
 
 func TestAfterTheGraceTheReceiverIsOffline(t *testing.T) {
 	c := newCluster(t, 2, func(o *Options) { o.Grace = 100 * time.Millisecond })
+	c.node(0).wantOutcome("carol", "so that the next lookup is quick", Offline)
 	first, second := c.node(0).sendTo("bob", "1"), c.node(0).sendTo("bob", "2")
+	until(t, "the first rests", func() bool {
+		c.node(0).mu.Lock()
+		defer c.node(0).mu.Unlock()
+		rt := c.node(0).routes["bob"]
+		return rt != nil && rt.resting
+	})
 	c.node(0).want(first, Offline)
 	c.node(0).want(second, Offline)
 	wantNothingPending(t, c)
 }
 
-func TestGraceIsShorterThanAMessageLives(t *testing.T) {
+func TestGraceIsAtMostHalfAMessagesLife(t *testing.T) {
 	opts := newCluster(t, 1, nil).node(0).opts
-	for _, bad := range []time.Duration{-1, opts.MessageTimeout} {
+	for _, bad := range []time.Duration{-1, opts.MessageTimeout/2 + 1} {
 		opts.Grace = bad
 		if _, err := New(opts); err == nil {
 			t.Errorf("a grace of %v was taken", bad)

@@ -222,9 +222,10 @@ func (r *Router) deliverHere(m *Message, believed ownerSet, accepted, now time.T
 	return f
 }
 
-// once delivers m here if nothing that it repeats was delivered.
+// once delivers m here if nothing that it repeats was delivered. One that another owner
+// has delivered itself is no repeat.
 func (r *Router) once(m *Message, deliver func() fate) fate {
-	if m.content == 0 {
+	if m.content == 0 || m.since != 0 {
 		return deliver()
 	}
 	f, repeated := r.repeats.once(m, deliver)

@@ -13,6 +13,7 @@ type inlink struct {
 	due        time.Time // when an acknowledgement is sent at the latest; zero: none is owed
 	heard      time.Time // the last batch
 	unsaid     int       // envelopes not acknowledged yet
+	unsaidSize int       // their bytes
 
 	// Addresses refused and not yet begun anew, in two generations.
 	young, old map[string]struct{}
@@ -20,10 +21,12 @@ type inlink struct {
 }
 
 // owe notes that the peer is to have an acknowledgement within d, of n envelopes
-// more.
-func (l *link) owe(r *Router, n int, d time.Duration) {
+// more that have so many bytes.
+func (l *link) owe(r *Router, n, size int, d time.Duration) {
 	now := r.now()
-	if l.in.unsaid += n; l.in.unsaid >= ackEvery {
+	l.in.unsaid += n
+	l.in.unsaidSize += size
+	if l.in.unsaid >= ackEvery || l.in.unsaidSize >= ackBytes {
 		d = 0
 	}
 	if d == receiptAck && now.Sub(l.in.heard) > quietLink {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"syscall"
@@ -157,6 +158,7 @@ func (r *Router) bury(ctx context.Context, l *link) {
 		clear(r.dead) // they would be found dead again
 	}
 	r.dead[l.node] = struct{}{}
+	maps.DeleteFunc(r.origins, func(_ uint64, node string) bool { return node == l.node })
 	l.buried(r)
 	r.unlock()
 	r.log.Info("node is dead", "node", l.node)

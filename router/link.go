@@ -14,17 +14,18 @@ const (
 	maxWindow = 1 << 16
 	// maxBatchBytes is where a batch ends; the rest goes with the next.
 	maxBatchBytes = 1 << 20
-	// lazyAck is how long an acknowledgement that nobody waits for may wait for
+	// maxLazyAck is how long an acknowledgement that nobody waits for may wait for
 	// traffic to ride on (but no longer than a fifth of a message's time), receiptAck how long one may that is a receipt. On a link
 	// that was quiet for quietLink there is no traffic to be expected.
-	lazyAck    = time.Second
+	maxLazyAck = time.Second
 	receiptAck = 5 * time.Millisecond
 	quietLink  = 100 * time.Millisecond
 	// ackEvery is how many envelopes are received before they are acknowledged,
 	// whatever the time: their senders' sessions may have only so many under way.
 	ackEvery = 32
+	ackBytes = 64 << 10 // or this many bytes: they are held until then
 	// firstResend is how long a link waits for an acknowledgement before it goes
-	// back to what is not acknowledged, and a lazyAck longer if nobody waits for any
+	// back to what is not acknowledged, and longer by a lazy one if nobody waits for any
 	// of it; the wait doubles up to lastResend.
 	firstResend = 250 * time.Millisecond
 	lastResend  = 2 * time.Second
@@ -96,7 +97,7 @@ type link struct {
 	window []item
 	room   []item // what window is a part of, from its start
 	queued bool   // it is among what is to be published
-	hurry  int    // items of the window whose acknowledgements are awaited
+	urgent int    // items of the window whose acknowledgements are awaited
 
 	// What waits for the peer: an acknowledgement, or that it hears again.
 	progress time.Time // of the acknowledgements, while some are awaited
@@ -127,7 +128,7 @@ func (l *link) push(r *Router, it item) bool {
 		return false
 	}
 	if it.awaited = it.cargo.awaited(); it.awaited {
-		if l.hurry++; l.hurry == 1 && !l.progress.IsZero() {
+		if l.urgent++; l.urgent == 1 && !l.progress.IsZero() {
 			l.progress = r.now() // it was not this one that took so long
 			r.arm(l.progress.Add(l.resend))
 		}
@@ -157,7 +158,7 @@ func (r *Router) dirty(l *link) {
 // from the start; what was received stays.
 func (l *link) restart() {
 	l.id, l.base, l.next, l.high = rand.Uint64()|1, 1, 1, 1
-	l.window, l.room, l.hurry, l.progress, l.resend = nil, nil, 0, time.Time{}, firstResend
+	l.window, l.room, l.urgent, l.progress, l.resend = nil, nil, 0, time.Time{}, firstResend
 }
 
 // batch is one PUBLISH of a link.
@@ -176,7 +177,7 @@ func (l *link) batch(r *Router, payload *[]byte) batch {
 	if l.in.link != 0 {
 		h.ack = ack{link: l.in.link, upTo: l.in.expected - 1, exceptions: l.in.exceptions}
 	}
-	l.in.due, l.in.unsaid = time.Time{}, 0
+	l.in.due, l.in.unsaid, l.in.unsaidSize = time.Time{}, 0, 0
 	out := batch{link: l, id: l.id, first: l.next, high: l.high}
 	b := appendHeader(*payload, &h)
 	for l.next < l.end() && len(b) < maxBatchBytes {
@@ -256,7 +257,7 @@ func (l *link) pop(r *Router, f fate) {
 	l.window = l.window[1:]
 	l.base++
 	if it.awaited {
-		l.hurry--
+		l.urgent--
 	}
 	it.cargo.settle(r, it.owner, f)
 }
@@ -301,7 +302,7 @@ func (l *link) watch(r *Router, now time.Time) {
 
 // patience is how long the link waits for an acknowledgement.
 func (l *link) patience(r *Router) time.Duration {
-	if l.hurry > 0 {
+	if l.urgent > 0 {
 		return l.resend
 	}
 	return l.resend + r.lazyAck

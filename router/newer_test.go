@@ -48,3 +48,17 @@ func TestDeliveredIsSentToOwnersThatWereNotSure(t *testing.T) {
 		s.await("got all", func() bool { return len(s.got) == 21 })
 	}
 }
+
+// A route that has to wait for acknowledgements nobody was waiting for asks for them.
+func TestLazyAcknowledgementsHoldNobodyUp(t *testing.T) {
+	c := newCluster(t, 3, func(o *Options) {
+		o.OwnerCache, o.MessageTimeout, o.lazyAck = -1, 10*patience, 5*patience // longer than the test waits
+	})
+	bob := c.node(1).connect("bob")
+	c.node(0).Send(Message{From: "tester", To: "bob", Data: []byte("no receipt")}, nil)
+	bob.wantGot("no receipt")
+	bob.leave()
+	moved := c.node(2).connect("bob")
+	c.node(0).wantOutcome("bob", "moved", Delivered)
+	moved.wantGot("moved")
+}

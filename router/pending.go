@@ -54,7 +54,7 @@ func (r *Router) newPending(m Message, done func(MessageID, Outcome)) *pending {
 	p.Message, p.done, p.accepted = m, done, r.now()
 	p.ID = r.newID()
 	p.Receipt = m.Receipt || m.Confirm
-	p.content, p.Ref = m.sum(), nil
+	p.Ref = nil
 	return p
 }
 
@@ -169,6 +169,7 @@ func (p *pending) end(r *Router, o Outcome) {
 	if p.delivered && !p.answered && p.listed.in {
 		p.route = nil
 		r.pending.unload(p)
+		p.room = nil
 		return
 	}
 	p.conclude(r, o)

@@ -36,7 +36,7 @@ func (r *Router) Confirm(client string, id MessageID) {
 
 // Drop takes back that a message with Confirm was delivered: the session of client
 // that it was queued to has dropped it. Its outcome is Overloaded, unless another
-// session confirms it first.
+// node has it, too, or another session confirms it first.
 func (r *Router) Drop(client string, id MessageID) {
 	r.mu.Lock()
 	defer r.unlock()
@@ -49,7 +49,8 @@ func (r *Router) report(client string, id MessageID, o Outcome) {
 		r.receipt(id, o, client)
 		return
 	}
-	if node := r.origins[id.Origin]; node != "" {
+	node := r.origins[id.Origin]
+	if _, dead := r.dead[node]; node != "" && !dead {
 		r.answerTo(node, &answer{id, o, client})
 	}
 }
@@ -93,6 +94,7 @@ func (r *Router) receipt(id MessageID, o Outcome, client string) {
 	switch {
 	case o == Delivered && p.Confirm:
 		p.delivered = true
+	case o == Overloaded && (len(p.reached) > 1 || p.out > 0): // another has it, or may get it
 	case o == Delivered || o == Overloaded || o == Confirmed && p.Confirm:
 		r.answer(p, o)
 		if p.route == nil {

@@ -46,7 +46,7 @@ func TestReceiverConfirms(t *testing.T) {
 			out := c.node(0).confirmed("bob", "sign here")
 			id := bob.lastID()
 			wantNone(t, out)
-			holder.Confirm("eve", id) // it was not for her
+			holder.Drop("eve", id) // it was not for her
 			bob.confirm(MessageID{Origin: id.Origin, Count: id.Count + 1000})
 			bob.confirm(MessageID{Origin: 7, Count: 7})
 			wantNone(t, out)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"sync"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -13,9 +14,14 @@ import (
 // remember what was delivered: the repeat gets the first one's receipt, as long as it
 // meets one of them. What failed is forgotten, so that a repeat is another try.
 
-// maxRepeats is how many messages with a Ref are remembered at least, of those
-// delivered last; at most twice as many are.
-const maxRepeats = 1 << 16
+const (
+	// maxRepeats is how many messages with a Ref are remembered at least, of those
+	// delivered last; at most twice as many are.
+	maxRepeats = 1 << 16
+	// repeatLife is for how long one is remembered, if there are not that many; at
+	// most for twice as long.
+	repeatLife = time.Minute
+)
 
 // likeness is what a repeat has in common with its first: a hash of it with a secret,
 // so that no client can make up a message that counts as another's.
@@ -30,6 +36,7 @@ type repeats struct {
 	mu         sync.Mutex
 	underWay   map[likeness]*pending
 	young, old map[likeness]Outcome // of those delivered, in two generations
+	turned     time.Time            // when the older one was young
 }
 
 func newRepeats() *repeats {
@@ -69,10 +76,25 @@ func (t *repeats) outcome(l likeness) (o Outcome, ok bool) {
 
 func (t *repeats) keep(l likeness, o Outcome) {
 	if len(t.young) >= maxRepeats {
-		t.young, t.old = t.old, t.young
-		clear(t.young)
+		t.turn(time.Now())
 	}
 	t.young[l] = o
+}
+
+// age forgets what is too old.
+func (t *repeats) age(now time.Time) {
+	if now.Sub(t.turned) < repeatLife {
+		return
+	}
+	if now.Sub(t.turned) > 2*repeatLife {
+		clear(t.young)
+	}
+	t.turn(now)
+}
+
+func (t *repeats) turn(now time.Time) {
+	t.young, t.old, t.turned = t.old, t.young, now
+	clear(t.young)
 }
 
 // begin remembers that p is on its way, unless it repeats one that is, which it
@@ -80,6 +102,7 @@ func (t *repeats) keep(l likeness, o Outcome) {
 func (t *repeats) begin(p *pending) (first *pending, o Outcome, repeated bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.age(p.accepted)
 	l := t.likeness(&p.Message)
 	if p := t.underWay[l]; p != nil {
 		return p, 0, true
@@ -110,6 +133,7 @@ func (t *repeats) once(m *Message, deliver func() fate) (f fate, repeated bool) 
 	turn.Lock()
 	defer turn.Unlock()
 	t.mu.Lock()
+	t.age(time.Now())
 	_, ok := t.outcome(l)
 	t.mu.Unlock()
 	if ok {

@@ -16,8 +16,9 @@ const (
 	// was refused: the owners may not know each other for sure.
 	restStale = time.Second
 	// restAbsent is the wait before a route looks again whether a receiver that
-	// nobody owned has come back within the grace.
-	restAbsent = 50 * time.Millisecond
+	// nobody owned has come back within the grace. It doubles up to restLongAbsent.
+	restAbsent     = 50 * time.Millisecond
+	restLongAbsent = 500 * time.Millisecond
 )
 
 // route is the router's state for an address it sends to: its owners, what waits
@@ -102,6 +103,7 @@ func (rt *route) ask(r *Router) {
 			rt.settle(r)
 		}
 	case len(rt.back) > 0 && rt.out > 0:
+		rt.nudge(r)
 	default:
 		rt.asking = true
 		r.lookups = append(r.lookups, rt)
@@ -153,6 +155,7 @@ func (rt *route) found(r *Router, owners []registry.Owner, all bool) {
 	if rt.out > 0 && (len(rt.back) > 0 || !slices.Equal(owners, rt.owners)) {
 		rt.covered = 0
 		rt.cached = lookedUp
+		rt.nudge(r)
 		return // the last answer will ask again
 	}
 	rt.owners, rt.cached = owners, lookedUp
@@ -202,8 +205,9 @@ func (rt *route) nobody(r *Router) {
 // later.
 func (rt *route) hold(r *Router, early []*pending) {
 	rt.waiting = slices.Concat(early, rt.waiting)
-	grace := early[0].accepted.Add(r.opts.Grace).Sub(r.now())
-	rt.rest(r, min(grace, restAbsent))
+	waited := r.now().Sub(early[0].accepted)
+	rest := min(max(waited, restAbsent), restLongAbsent)
+	rt.rest(r, min(rest, r.opts.Grace-waited))
 }
 
 // failed takes a lookup that Redis did not answer, or not for sure.

@@ -50,13 +50,14 @@ type Options struct {
 	Duplicates      registry.Duplicates // default registry.Allow
 	MessageTimeout  time.Duration       // a message's deadline; default 5 s
 	MaxPendingBytes int                 // payload bytes without outcome; default 64 MiB
-	Grace           time.Duration       // how long a message waits for a receiver that nobody owns; default 0; below MessageTimeout
+	Grace           time.Duration       // how long a message waits for a receiver that nobody owns; default 0; at most half of MessageTimeout
 	OwnerCache      int                 // addresses whose owners are cached; default 65,536; negative: none
 	Gather          func(on bool)       // told before the messages of a batch are delivered here, and behind; default: nothing
 	Metrics         *metrics.Router     // required
 	Logger          *slog.Logger        // default: discard
 
 	intercept func(wire) wire // tests put themselves between the publisher and Redis
+	lazyAck   time.Duration   // how long an acknowledgement that nobody waits for may take; tests choose it
 }
 
 // Router takes messages from this node's sessions to their receivers' nodes,
@@ -108,7 +109,7 @@ type Router struct {
 	receipts map[MessageID]*pending // messages whose receipts are envelopes
 	origins  map[uint64]string      // which nodes' messages carry which origin
 	repeats  *repeats
-	awaited  []awaited  // those of them that were published
+	awaited  []awaited  // a baseline's messages that were published and wait for receipts
 	unused   []*pending // for the next messages
 	lookups  []*route   // for the next commit
 	outgoing []*link    // with something to publish
@@ -139,14 +140,14 @@ func New(opts Options) (*Router, error) {
 	if opts.NodeID == "" || opts.Redis == nil || opts.Registry == nil || opts.Metrics == nil {
 		return nil, errors.New("router: NodeID, Redis, Registry and Metrics are required")
 	}
-	if opts.Grace < 0 || opts.Grace >= opts.MessageTimeout {
-		return nil, fmt.Errorf("router: Grace is %v; allowed are 0 up to MessageTimeout, which is %v", opts.Grace, opts.MessageTimeout)
+	if opts.Grace < 0 || opts.Grace > opts.MessageTimeout/2 {
+		return nil, fmt.Errorf("router: Grace is %v; allowed are 0 up to half of MessageTimeout, which is %v", opts.Grace, opts.MessageTimeout/2)
 	}
 	r := &Router{
 		opts: opts, keys: opts.Registry.Keys(), reg: opts.Registry, m: opts.Metrics, log: opts.Logger,
 		peers:  &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}},
 		origin: rand.Uint64(), started: time.Now(),
-		lazyAck:  min(lazyAck, opts.MessageTimeout/5),
+		lazyAck:  cmp.Or(opts.lazyAck, min(maxLazyAck, opts.MessageTimeout/5)),
 		holdings: newHoldings(opts.NodeID), quiet: quiet{limit: opts.OwnerCache},
 		probed: make(chan uint64, 1), beatNow: make(chan struct{}, 1),
 		work: make(chan struct{}, 1), sweep: make(chan struct{}, 1),

@@ -13,6 +13,7 @@ package router
 // A message is Overloaded at once if the messages without outcome would have
 // more than MaxPendingBytes, or be more than 262,144.
 func (r *Router) Send(m Message, done func(MessageID, Outcome)) {
+	m.content = m.sum() // not under the lock: it takes as long as the data is large
 	r.mu.Lock()
 	p := r.newPending(m, done)
 	if r.repeated(p) {
@@ -53,33 +54,51 @@ func (r *Router) Flush() {
 // sendNow ends a message that needs no Redis: refused, or for this node alone.
 func (r *Router) sendNow(p *pending) (o Outcome, way path, now bool) {
 	m := &p.Message
+	full := r.pending.count >= maxPending || r.pending.bytes+len(m.Data) > r.opts.MaxPendingBytes
 	switch {
 	case CheckAddress(m.To) != nil || CheckClient(m.From) != nil:
 		return Rejected, pathLocal, true
 	case r.ctx.Err() != nil:
 		return Timeout, pathLocal, true
-	case r.pending.count >= maxPending || r.pending.bytes+len(m.Data) > r.opts.MaxPendingBytes:
+	case r.opts.Delivery == Targeted && r.mayBeAlone(p, full):
+		if f, ok := r.deliverAlone(m); ok {
+			return r.delivered(p, f), pathLocal, true
+		}
+	}
+	if full {
 		return Overloaded, pathRemote, true
-	case r.opts.Delivery != Targeted || !r.leaseLivesAt(p.accepted):
-		return 0, 0, false
 	}
-	p.route = r.routes[m.To]
-	if p.route != nil && (p.route.remote || !p.route.idles()) {
-		return 0, 0, false
+	return 0, 0, false
+}
+
+// mayBeAlone tells whether p may go to this node's sessions alone, if the node knows
+// of no other owner: that counts while its lease lives, or when there is no room to
+// wait for what Redis says. Nothing that was sent before may be overtaken.
+func (r *Router) mayBeAlone(p *pending, full bool) bool {
+	rt := r.routes[p.To]
+	p.route = rt
+	if r.leaseLivesAt(p.accepted) {
+		return rt == nil || !rt.remote && rt.idles()
 	}
-	var ok bool
-	f := r.once(m, func() (f fate) {
+	return full && (rt == nil || rt.out == 0 && len(rt.back) == 0)
+}
+
+// deliverAlone delivers m if no other node is known to own its receiver.
+func (r *Router) deliverAlone(m *Message) (f fate, ok bool) {
+	f = r.once(m, func() (f fate) {
 		f, ok = r.holdings.deliverAlone(m)
 		return f
 	})
-	if !ok {
-		return 0, 0, false
-	}
+	return f, ok
+}
+
+// delivered is the outcome of what was delivered here, or refused.
+func (r *Router) delivered(p *pending, f fate) Outcome {
 	if f == fateOverloaded {
-		return Overloaded, pathLocal, true
+		return Overloaded
 	}
 	r.delivery[pathLocal].Observe(r.now().Sub(p.accepted).Seconds())
-	return Delivered, pathLocal, true
+	return Delivered
 }
 
 // accept keeps a message and gives it to the delivery.
@@ -103,7 +122,7 @@ func (r *Router) keep(p *pending) {
 // awaitConfirmation keeps a message that was delivered here until its receiver
 // confirms it.
 func (r *Router) awaitConfirmation(p *pending) {
-	p.Data, p.route, p.delivered = nil, nil, true
+	p.Data, p.room, p.route, p.delivered = nil, nil, nil, true
 	r.keep(p)
 	r.awaitReceipt(p)
 }

@@ -18,7 +18,8 @@ func (t Timing) LeaseTTL() time.Duration { return 3 * t.RefreshEvery() }
 
 // silence is how long a Redis master may go unasked for its epoch before its
 // data count as lost: node leases last one heartbeat longer at least. Every
-// beat asks. The floor is for intervals that only tests use.
+// beat asks. The floor is for heartbeats below a second, where the epoch would end at
+// each pause of a busy machine; there node leases may end first.
 func (t Timing) silence() time.Duration { return max(2*t.Heartbeat, 2*time.Second) }
 
 // operation is how long one round trip in the background may take.

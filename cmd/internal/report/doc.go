@@ -19,7 +19,7 @@
 //
 // In the workload Nodes every receiver is elsewhere, so that 1 stands for (N-1)/N in
 // the fit. L is the number of lookups a message, A that of the acknowledgements that leave
-// alone: (N-1)/N divided by 1 + 0.1 s · messages/s between two nodes. The unit costs come from the medians of the
+// alone: (N-1)/N divided by 1 + 1 s · messages/s between two nodes. The unit costs come from the medians of the
 // workload Nodes (and, for lookups, Clients) by non-negative least squares of the
 // relative error, for each arm and resource. The largest N takes no part in that: it
 // is predicted, and the difference to what was measured is the model's stated error.

@@ -200,7 +200,7 @@ func (s sample) traffic() traffic { return traffic{s.nodes, s.rate, s.away, s.lo
 
 // ackDelay is how long an acknowledgement that nobody waits for may wait for company,
 // in seconds (package router).
-const ackDelay = 0.1
+const ackDelay = 1.0
 
 // acks is how many acknowledgements a message needs that leave alone: all of them where
 // two nodes rarely talk to each other, few where one answers many messages.

@@ -122,7 +122,7 @@ func TestDemand(t *testing.T) {
 
 	d = m.Demand(m.arm(t, Targeted), 100, 1_000_000, a)
 	// Half of the owners are not remembered; two nodes exchange 10 messages/s.
-	const acks = 0.99 / (1 + 0.1*100_000*0.99/9900)
+	const acks = 0.99 / (1 + 1*100_000*0.99/9900)
 	wantAbout(t, "targeted's Redis", d.RedisCores, 0.1*(0.99*(45+9*0.5)+20*acks)+0.17, 0.001)
 	wantAbout(t, "targeted's nodes", d.NodeCores, 0.1*(40+0.99*(80+15*0.5)+50*acks), 0.001)
 	wantAbout(t, "what targeted sends to Redis", d.BytesIn, 100_000*(0.99*(260+70*0.5)+70*acks)+1_560_000, 1)

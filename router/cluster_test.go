@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/redis/go-redis/v9"
@@ -36,6 +37,14 @@ func newOwnCluster(t testing.TB, n int, change func(*Options)) *cluster {
 	return clusterOn(t, s, s.Prefix, func() redis.UniversalClient { return s.Client(t) }, n, change)
 }
 
+// newSteadyCluster is newOwnCluster with heartbeats that are so long that a machine which
+// stands still ends no node's lease unnoticed: the epoch ends first (registry.Timing).
+func newSteadyCluster(t testing.TB, n int, change func(*Options)) *cluster {
+	s := redistest.StartOwn(t)
+	s.AwaitUptime()
+	return clusterBeating(t, time.Second, s, s.Prefix, func() redis.UniversalClient { return s.Client(t) }, n, change)
+}
+
 // newShardedCluster starts n nodes on a Redis Cluster of three masters.
 func newShardedCluster(t testing.TB, n int, change func(*Options)) *cluster {
 	rc := redistest.StartCluster(t)
@@ -44,9 +53,14 @@ func newShardedCluster(t testing.TB, n int, change func(*Options)) *cluster {
 
 func clusterOn(t testing.TB, server *redistest.Server, prefix string, dial func() redis.UniversalClient, n int, change func(*Options)) *cluster {
 	t.Helper()
+	return clusterBeating(t, testHeartbeat, server, prefix, dial, n, change)
+}
+
+func clusterBeating(t testing.TB, heartbeat time.Duration, server *redistest.Server, prefix string, dial func() redis.UniversalClient, n int, change func(*Options)) *cluster {
+	t.Helper()
 	c := &cluster{t: t, redis: server, client: dial(), prefix: prefix}
 	for i := range n {
-		c.nodes = append(c.nodes, startNode(t, fmt.Sprintf("n%d", i), dial(), prefix, change))
+		c.nodes = append(c.nodes, startNode(t, fmt.Sprintf("n%d", i), dial(), prefix, heartbeat, change))
 	}
 	return c
 }

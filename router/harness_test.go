@@ -41,7 +41,7 @@ type testNode struct {
 }
 
 // startNode starts a router on its own Redis client. change may be nil.
-func startNode(t testing.TB, name string, client redis.UniversalClient, prefix string, change func(*Options)) *testNode {
+func startNode(t testing.TB, name string, client redis.UniversalClient, prefix string, heartbeat time.Duration, change func(*Options)) *testNode {
 	t.Helper()
 	n := &testNode{t: t, client: client, m: metrics.New(prometheus.NewRegistry())}
 	n.where = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -55,7 +55,7 @@ func startNode(t testing.TB, name string, client redis.UniversalClient, prefix s
 		change(&opts)
 	}
 	reg, err := registry.New(registry.Options{
-		Redis: client, NodeID: name, Prefix: prefix, Heartbeat: testHeartbeat,
+		Redis: client, NodeID: name, Prefix: prefix, Heartbeat: heartbeat,
 		Duplicates: opts.Duplicates, Metrics: n.m.Registry, Logger: opts.Logger,
 	})
 	if err != nil {

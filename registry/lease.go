@@ -123,22 +123,27 @@ func (r *Registry) clearWay(cl *claim, settled bool) error {
 }
 
 // pruneDead removes the owners whose nodes are dead. The error is ErrHeld if one
-// lives. In an unsettled epoch it knows nothing and does nothing: the next
-// claim finds that out and waits.
+// lives. While a master is unsettled a missing lease proves nothing: then it removes
+// nothing and takes its time, because the claim that follows looks again.
 func (r *Registry) pruneDead(ctx context.Context, address string, owners []Owner) error {
 	live, sure, err := r.alive(ctx, owners)
 	if err != nil {
 		return err
-	}
-	if !sure {
-		return nil
 	}
 	for _, o := range owners {
 		if live[o.NodeID] {
 			return ErrHeld
 		}
 	}
-	return r.Prune(ctx, address, owners...)
+	if sure {
+		return r.Prune(ctx, address, owners...)
+	}
+	select {
+	case <-time.After(settlePause):
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrUnsettled, context.Cause(ctx))
+	}
 }
 
 // admit begins to refresh the lease of a claim, if the epoch that the claim was

@@ -200,9 +200,9 @@ func TestAnswersThatFindNoRoom(t *testing.T) {
 	n := start(t, dropping(64<<10))
 	by := n.bystanders()
 	flood := openNarrow(t, n, "flood")
-	ping := frame(ws.OpPing, strings.Repeat("x", 125))
+	pings := bytes.Repeat(frame(ws.OpPing, strings.Repeat("x", 125)), 100)
 	for {
-		if _, err := flood.conn.Write(ping); err != nil {
+		if _, err := flood.conn.Write(pings); err != nil {
 			break
 		}
 	}

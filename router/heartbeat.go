@@ -11,27 +11,32 @@ import (
 // private channel must come back, and only then is the node lease refreshed. A
 // node that is deaf must age out, not look alive.
 
-// runHeartbeat beats once an interval.
+// runHeartbeat beats once an interval. A beat that fails is made again soon: if the
+// network has swallowed something, the node lease must not end before a connection
+// that works is found.
 func (r *Router) runHeartbeat(ctx context.Context) {
 	every := r.reg.Timing().Heartbeat
-	tick := time.NewTicker(every)
-	defer tick.Stop()
+	next := time.NewTimer(every)
+	defer next.Stop()
 	for {
 		select {
-		case <-tick.C:
+		case <-next.C:
 		case <-r.beatNow:
 		case <-ctx.Done():
 			return
 		}
-		if err := r.beat(ctx, every); err != nil && ctx.Err() == nil {
+		began := r.now()
+		next.Reset(every)
+		if err := r.beat(ctx, every/2); err != nil && ctx.Err() == nil {
 			r.log.Warn("heartbeat failed", "error", err)
+			next.Reset(max(began.Add(every/2).Sub(r.now()), every/8))
 		}
 	}
 }
 
 // beat probes the private channel and refreshes the node lease. A probe that does
-// not come back within the interval means that the subscription is dead, however
-// open its connection looks: it is made anew.
+// not come back in time means that the subscription is dead, however open its
+// connection looks: it is made anew.
 func (r *Router) beat(ctx context.Context, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, max(patience, minPatience))
 	defer cancel()

@@ -222,10 +222,10 @@ func (r *Router) deliverHere(m *Message, believed ownerSet, accepted, now time.T
 	return f
 }
 
-// once delivers m here if nothing that it repeats was delivered. One that another owner
-// has delivered itself is no repeat.
+// once delivers m here if nothing that it repeats was delivered. A message of this
+// node's that another owner has delivered is no repeat of itself.
 func (r *Router) once(m *Message, deliver func() fate) fate {
-	if m.content == 0 || m.since != 0 {
+	if m.content == 0 || m.since != 0 && m.ID.Origin == r.origin {
 		return deliver()
 	}
 	f, repeated := r.repeats.once(m, deliver)

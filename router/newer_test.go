@@ -62,3 +62,18 @@ func TestLazyAcknowledgementsHoldNobodyUp(t *testing.T) {
 	c.node(0).wantOutcome("bob", "moved", Delivered)
 	moved.wantGot("moved")
 }
+
+// A repeat is known also where its first came as one that another owner had delivered.
+func TestRepeatOfOneDeliveredElsewhere(t *testing.T) {
+	c := newCluster(t, 2, nil)
+	n := c.node(0)
+	bob := n.connect("bob")
+	first := Message{ID: MessageID{Origin: 7, Count: 1}, From: "alice", To: "bob", Data: []byte("once"), Ref: []byte("1")}
+	first.content, first.since = first.sum(), time.Now().UnixMicro()
+	if f := n.deliverHere(&first, lookedUp, n.now(), n.now()); f != fateDelivered {
+		t.Fatalf("the first meets fate %v", f)
+	}
+	n.want(n.repeat("alice", "1", "once"), Delivered)
+	n.wantOutcome("bob", "next", Delivered)
+	bob.wantGot("once", "next")
+}

@@ -142,12 +142,12 @@ func (o *Options) checkNumbers() error {
 		}
 	}
 	for _, r := range o.Rates {
-		if r < 1 || r > MaxRate {
+		if !(r >= 1 && r <= MaxRate) { // NaN is neither
 			return fmt.Errorf("rate %g: allowed are 1 to %d messages a second", r, MaxRate)
 		}
 	}
 	for _, s := range o.OfflineShares {
-		if s < 0 || s > 0.95 {
+		if !(s >= 0 && s <= 0.95) {
 			return fmt.Errorf("offline share %g: allowed are 0 to 0.95", s)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -114,7 +115,7 @@ func (a *app) bench(ctx context.Context, flags benchFlags) error {
 	if o.Binary, err = os.Executable(); err != nil {
 		return fmt.Errorf("find this program, to start nodes from it: %w", err)
 	}
-	o.Version, o.Command = versionString(), strings.Join(append([]string{"beeline"}, a.args...), " ")
+	o.Version, o.Command = versionString(), commandLine(a.args)
 	return untilSignal(ctx, func(ctx context.Context) error { return a.benchAndReport(ctx, o, flags.out) })
 }
 
@@ -160,4 +161,32 @@ func (a *app) reportBench(run *report.Run, out string) error {
 	}
 	fmt.Fprintf(a.stdout, "The report is in %s.\n", out)
 	return nil
+}
+
+// commandLine is this program with args as it can be typed again, but for passwords.
+func commandLine(args []string) string {
+	line := "beeline"
+	for _, arg := range args {
+		if name, value, ok := strings.Cut(arg, "="); ok && strings.Contains(value, "://") {
+			arg = name + "=" + redactedURLs(value)
+		} else if strings.Contains(arg, "://") {
+			arg = redactedURLs(arg)
+		}
+		if strings.ContainsAny(arg, " \t\n\"'\\$&|;<>*?()") {
+			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+		}
+		line += " " + arg
+	}
+	return line
+}
+
+// redactedURLs hides the passwords of a list of URLs.
+func redactedURLs(list string) string {
+	urls := strings.Split(list, ",")
+	for i, raw := range urls {
+		if u, err := url.Parse(raw); err == nil {
+			urls[i] = u.Redacted()
+		}
+	}
+	return strings.Join(urls, ",")
 }

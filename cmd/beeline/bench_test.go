@@ -213,3 +213,11 @@ func TestBenchRefusesWhatItCannotDo(t *testing.T) {
 		}
 	}
 }
+
+func TestCommandLineOfAReport(t *testing.T) {
+	got := commandLine([]string{"bench", "--url", "ws://a:1,ws://b:2", "--redis-url=redis://me:secret@c:3", "--out", "my report"})
+	want := "beeline bench --url ws://a:1,ws://b:2 --redis-url=redis://me:xxxxx@c:3 --out 'my report'"
+	if got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+}

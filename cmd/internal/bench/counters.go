@@ -87,7 +87,7 @@ func (g *gauge) after(ctx context.Context) (r reading, err error) {
 
 // spent reads processor times. A system without them has none, which is no error.
 func (g *gauge) spent(r *reading) error {
-	r.own = ownCPU()
+	r.own, r.hasCPU = ownCPU(), len(g.nodes) > 0
 	for _, n := range g.nodes {
 		select {
 		case <-n.Exited():
@@ -96,10 +96,10 @@ func (g *gauge) spent(r *reading) error {
 		}
 		cpu, err := n.CPU()
 		if err != nil {
-			return nil //nolint:nilerr // then the point has no such figure
+			r.hasCPU = false // then the point has no such figure
+			continue
 		}
 		r.nodes += cpu
-		r.hasCPU = true
 	}
 	if g.redis == nil {
 		return nil

@@ -74,6 +74,7 @@ func (o *Options) plan() []report.Point {
 			p.Clients, p.MessageBytes = first(o.Clients, growthClients), first(o.Sizes, growthSize)
 			points = append(points, vary(p, all(o.Nodes, d.manyNodes), func(p *report.Point) *int { return &p.Nodes })...)
 		case report.Clients:
+			p.MessageBytes = first(o.Sizes, growthSize) // as in the growth over nodes: the model needs both
 			points = append(points, vary(p, all(o.Clients, d.manyClients), func(p *report.Point) *int { return &p.Clients })...)
 		case report.Size:
 			points = append(points, vary(p, all(o.Sizes, d.manySizes), func(p *report.Point) *int { return &p.MessageBytes })...)

@@ -70,7 +70,10 @@ func (x *point) run(ctx context.Context) error {
 		return err
 	}
 	during := time.Duration(x.Seconds * float64(time.Second))
-	if x.Workload != report.Offline { // "nobody" is never remembered
+	switch x.Workload {
+	case report.Offline: // "nobody" is never remembered
+	case report.Clients: // what a lookup costs is to be seen
+	default:
 		x.fleet.acquaint(ctx)
 	}
 	x.load(ctx, time.Duration(warmUp*float64(during)))
@@ -141,7 +144,9 @@ func (x *point) judge(before, after *reading, delivered int64) {
 	if x.Workload == report.Saturation {
 		f[report.DeliveredPerSecond] = float64(delivered-int64(x.first)) / x.lasts.Seconds()
 	}
-	perMessage(f, before, after, found.delivered)
+	if x.Workload != report.Kill { // the killed node's counters are in the first reading only
+		perMessage(f, before, after, found.delivered)
+	}
 	x.latencies(found.latencies)
 	x.watchOneself(before, after)
 	x.Faults = append(x.Faults, found.faults...)

@@ -126,8 +126,8 @@ func TestDemand(t *testing.T) {
 	wantAbout(t, "targeted's Redis", d.RedisCores, 0.1*(0.99*(45+9*0.5)+20*acks)+0.17, 0.001)
 	wantAbout(t, "targeted's nodes", d.NodeCores, 0.1*(40+0.99*(80+15*0.5)+50*acks), 0.001)
 	wantAbout(t, "what targeted sends to Redis", d.BytesIn, 100_000*(0.99*(260+70*0.5)+70*acks)+1_560_000, 1)
-	if d.Shards != 13 || !d.Fits(a) {
-		t.Errorf("%d shards, fits %v; want 6.06 cores on 13 shards of half a core", d.Shards, d.Fits(a))
+	if d.Shards != 11 || !d.Fits(a) {
+		t.Errorf("%d shards, fits %v; want 5.25 cores on 11 shards of half a core", d.Shards, d.Fits(a))
 	}
 }
 

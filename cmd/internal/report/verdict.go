@@ -39,6 +39,9 @@ func Verdict(run *Run) string {
 	if e := exceptions(run); e != "" {
 		parts = append(parts, e)
 	}
+	if !slices.ContainsFunc(run.Points, func(p Point) bool { return p.Repetition > 1 }) {
+		parts = append(parts, "Each load was measured once: chance is not told apart.")
+	}
 	if n := marked(run); n > 0 {
 		parts = append(parts, fmt.Sprintf("%d of %d points are marked as not to be trusted, and left out.", n, len(run.Points)))
 	}
@@ -130,9 +133,9 @@ func judge(run *Run, w Workload, m measure, at, all []pair) string {
 	}
 	where := loadText(w, at[0].load)
 	switch {
-	case worst.ratio() >= 1+margin:
+	case worst.ratio() >= 1+margin && worst.targeted.high < worst.against.low:
 		fmt.Fprintf(&out, "Targeted delivery pays here: ")
-	case worst.ratio() > 1-margin:
+	case worst.ratio() > 1-margin || worst.overlaps():
 		fmt.Fprintf(&out, "Targeted delivery is not clearly cheaper than %s here: ", worst.other)
 	case best.ratio() >= 1+margin:
 		fmt.Fprintf(&out, "Targeted delivery pays against %s but not against %s: ", best.other, worst.other)

@@ -29,7 +29,7 @@ import (
 // Exit codes.
 const (
 	exitBroken = 1 // promises were broken
-	exitFailed = 2 // the run could not be made
+	exitFailed = 2 // the run could not be made, or proves little
 )
 
 var errBroken = errors.New("promises were broken")
@@ -69,7 +69,7 @@ func command(out io.Writer) *cobra.Command {
 		Short: "Inject faults into clusters of nodes and check every message",
 		Long: "chaos starts clusters of nodes with a Redis each, lets clients talk and injects faults.\n" +
 			"It needs redis-server 7 or later.\n\n" +
-			"The exit code is 0 if every promise was kept, 1 if one was broken, 2 if the run failed.",
+			"The exit code is 0 if every promise was kept, 1 if one was broken, 2 if the run failed or proves little.",
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -80,7 +80,7 @@ func command(out io.Writer) *cobra.Command {
 	cmd.Flags().Uint64Var(&f.seed, "seed", 0, "decides the faults; 0 draws one")
 	cmd.Flags().StringVar(&f.binary, "binary", "", "a beeline `file`; none builds it")
 	cmd.Flags().BoolVar(&f.race, "race", false, "build beeline with the race detector")
-	cmd.Flags().StringVar(&f.dir, "dir", "", "an existing `directory` for logs; none makes a temporary one")
+	cmd.Flags().StringVar(&f.dir, "dir", "", "an existing `directory` for a new one with the logs; none takes that for temporary files")
 	cmd.Flags().StringSliceVar(&f.sites, "sites", nil, "only these of "+strings.Join(chaos.SiteNames(), ", "))
 	cmd.Flags().StringSliceVar(&f.plant, "plant", nil, "break these promises on purpose, which must be found: "+plantable())
 	cmd.Flags().IntVar(&f.people, "people", 20, "clients of each cluster, besides one for each node")
@@ -117,9 +117,20 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 	}
 	result.Write(out)
 	fmt.Fprintf(out, "\nrepeat the faults with --seed %d --time %v\n", opts.Seed, opts.Length)
+	if len(opts.Plant) > 0 {
+		if !result.Found() {
+			fmt.Fprintf(out, "FAILED: something that was planted was not found; logs in %s\n", opts.Dir)
+			return errBroken
+		}
+		fmt.Fprintln(out, "every kind that was planted was found")
+		return nil
+	}
 	if n := result.Violations(); n > 0 {
 		fmt.Fprintf(out, "FAILED: %d violations; logs in %s\n", n, opts.Dir)
 		return errBroken
+	}
+	if doubts := result.Doubts(); len(doubts) > 0 {
+		return fmt.Errorf("no promise was broken, but that proves little; logs in %s:\n  %s", opts.Dir, strings.Join(doubts, "\n  "))
 	}
 	fmt.Fprintln(out, "every promise was kept")
 	if f.dir == "" {
@@ -155,8 +166,9 @@ func (f flags) check() error {
 	}
 	for _, setting := range f.env {
 		name, _, _ := strings.Cut(setting, "=")
-		if name == "BEELINE_HEARTBEAT" || name == "BEELINE_MESSAGE_TIMEOUT" {
-			return fmt.Errorf("--set %s: not allowed, because the judgement presumes its default", name)
+		switch name {
+		case "BEELINE_HEARTBEAT", "BEELINE_MESSAGE_TIMEOUT", "BEELINE_KEY_PREFIX", "BEELINE_LOG_LEVEL", "BEELINE_LOG_FORMAT":
+			return fmt.Errorf("--set %s: not allowed, because the run presumes its own; any other BEELINE_…=value is", name)
 		}
 		if !strings.HasPrefix(setting, "BEELINE_") || !strings.Contains(setting, "=") {
 			return fmt.Errorf("--set %q: allowed is BEELINE_…=value", setting)
@@ -183,8 +195,8 @@ func (f flags) options(out io.Writer) (opts chaos.Options, err error) {
 	for _, name := range f.plant {
 		opts.Plant = append(opts.Plant, ledger.Kind(name))
 	}
-	if opts.Dir == "" {
-		opts.Dir, err = os.MkdirTemp("", "beeline-chaos-")
+	if opts.Dir, err = os.MkdirTemp(f.dir, "beeline-chaos-"); err != nil {
+		err = fmt.Errorf("--dir: %w", err)
 	}
 	return opts, err
 }

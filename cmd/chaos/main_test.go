@@ -18,7 +18,7 @@ func TestBadFlagsAreRefusedWithWhatIsAllowed(t *testing.T) {
 		{"--sites=moon", "nodes, restarts, links, sentinel, cluster"},
 		{"--plant=doubt", "lost, duplicated"},
 		{"--set=PATH=x", "BEELINE_"},
-		{"--set=BEELINE_HEARTBEAT=1s", "default"},
+		{"--set=BEELINE_HEARTBEAT=1s", "its own"},
 	} {
 		cmd := command(io.Discard)
 		cmd.SetArgs([]string{c.flag})

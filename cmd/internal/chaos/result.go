@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -32,7 +33,7 @@ type SiteResult struct {
 	Mix        Mix
 	Verdict    *ledger.Verdict
 	Injected   map[Kind]int
-	Planned    int // faults of all kinds
+	Planned    map[Kind]int // faults
 	Troubles   []string
 	Recoveries []*recovery
 	Stories    string // the file about its violations; empty: there are none
@@ -44,6 +45,38 @@ func (r *Result) Violations() (n int) {
 		n += len(s.Verdict.Violations)
 	}
 	return n
+}
+
+// Doubts says why a run without violations proves little: faults that were planned
+// and not injected, or a site where nothing was delivered.
+func (r *Result) Doubts() (doubts []string) {
+	for _, s := range r.Sites {
+		for _, kind := range Kinds() {
+			planned, injected := s.Planned[kind], s.Injected[kind]
+			if kind.moves() { // who is on the way is not moved
+				planned = min(planned, 1)
+			}
+			if 2*injected < planned {
+				doubts = append(doubts, fmt.Sprintf("%s: %s: only %d of %d faults", s.Mix.Name, kind, injected, planned))
+			}
+		}
+		if s.Verdict.Received == 0 {
+			doubts = append(doubts, s.Mix.Name+": nothing was delivered")
+		}
+	}
+	return doubts
+}
+
+func (k Kind) moves() bool { return k == MoveClient || k == DropClient }
+
+// Found tells whether every kind of violation that was planted was found.
+func (r *Result) Found() bool {
+	for _, kind := range r.Options.Plant {
+		if !slices.ContainsFunc(r.Sites, func(s SiteResult) bool { return s.Verdict.Count(kind) > 0 }) {
+			return false
+		}
+	}
+	return true
 }
 
 // Write writes the tables for people.
@@ -59,7 +92,13 @@ func (r *Result) Write(out io.Writer) {
 	for _, kind := range Kinds() {
 		r.row(w, string(kind), func(s SiteResult) int { return s.Injected[kind] })
 	}
-	r.row(w, "planned; who is on the way is not moved", func(s SiteResult) int { return s.Planned })
+	r.row(w, "planned; who is on the way is not moved", func(s SiteResult) int {
+		n := 0
+		for _, planned := range s.Planned {
+			n += planned
+		}
+		return n
+	})
 	fmt.Fprintln(w)
 	r.head(w, "traffic")
 	r.row(w, "messages sent", func(s SiteResult) int { return s.Verdict.Messages })
@@ -135,7 +174,7 @@ func (r *Result) writeRecovery(out io.Writer) {
 				unknown++
 			}
 		}
-		if len(times) == 0 {
+		if len(times)+unknown == 0 {
 			continue
 		}
 		slices.Sort(times)
@@ -143,8 +182,10 @@ func (r *Result) writeRecovery(out io.Writer) {
 		if s.Mix.undisturbed() {
 			redis = "Redis is up"
 		}
-		fmt.Fprintf(out, "  %-10s %-17s %4d kills: p50 %s, p99 %s, max %s", s.Mix.Name, redis+":", len(times),
-			millis(quantile(times, 0.5)), millis(quantile(times, 0.99)), millis(times[len(times)-1]))
+		fmt.Fprintf(out, "  %-10s %-17s %4d kills", s.Mix.Name, redis+":", len(times)+unknown)
+		if len(times) > 0 {
+			fmt.Fprintf(out, ": p50 %s, p99 %s, max %s", millis(quantile(times, 0.5)), millis(quantile(times, 0.99)), millis(times[len(times)-1]))
+		}
 		if unknown > 0 {
 			fmt.Fprintf(out, "; none within %v after %d kills", probeTime, unknown)
 		}
@@ -174,7 +215,7 @@ func (m Mix) undisturbed() bool {
 
 // quantile is the nearest rank of a sorted list.
 func quantile(sorted []time.Duration, q float64) time.Duration {
-	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
+	return sorted[max(0, int(math.Ceil(q*float64(len(sorted))))-1)]
 }
 
 func millis(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }

@@ -114,12 +114,16 @@ func (s *site) run(ctx context.Context, start time.Time) SiteResult {
 	s.drain(ctx)
 	end()
 	s.work.Wait()
+	planned := make(map[Kind]int)
+	for _, f := range s.faults {
+		planned[f.Kind]++
+	}
 	verdict := s.ledger.Judge(s.opts.Rules)
 	for _, m := range absent {
 		verdict.Unreached(m.message, m.what, m.at)
 	}
 	return SiteResult{
-		Mix: s.mix, Verdict: verdict, Injected: s.injected, Planned: len(s.faults), Troubles: s.troubles,
+		Mix: s.mix, Verdict: verdict, Injected: s.injected, Planned: planned, Troubles: s.troubles,
 		Recoveries: s.recoveries,
 	}
 }

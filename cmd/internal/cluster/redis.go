@@ -87,9 +87,11 @@ func (r *Redis) Restart(ctx context.Context) error {
 }
 
 func (r *Redis) start(ctx context.Context) (err error) {
-	if r.Process, err = startProcess(exec.Command(r.path, r.args...)); err != nil {
+	p, err := startProcess(exec.Command(r.path, r.args...))
+	if err != nil {
 		return err
 	}
+	r.Process = p
 	if r.Version, err = r.awaitVersion(ctx); err != nil {
 		r.Kill()
 	}

@@ -10,7 +10,7 @@ func TestUsageErrors(t *testing.T) {
 		args string
 		want string
 	}{
-		{"sevre", `unknown command "sevre" (did you mean serve?); allowed: demo, health, help, nodes, send, serve, version, whois`},
+		{"sevre", `unknown command "sevre" (did you mean serve?); allowed: bench, demo, health, help, nodes, send, serve, version, whois`},
 		{"frobnicate", `unknown command "frobnicate"; allowed: `},
 		{"--frobnicate", "unknown flag: --frobnicate"},
 		{"serve now", `"now"`},

@@ -117,7 +117,7 @@ func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, within
 		id := MessageID{Origin: body.uint64(), Count: body.uvarint()}
 		if o, client := body.byte(), body.str(); !body.bad && o < outcomes {
 			r.mu.Lock()
-			r.receipt(id, Outcome(o), client)
+			r.receipt(h.from, id, Outcome(o), client)
 			r.unlock()
 		}
 	case kindProbe:

@@ -142,7 +142,7 @@ func (r *Router) overdue(now time.Time) {
 	var late []*pending
 	n := 0
 	for ; n < len(r.awaited) && now.Sub(r.awaited[n].since) >= receiptTime; n++ {
-		if p := r.awaited[n].p; p.listed.in && !p.delivered {
+		if p := r.awaited[n].p; p.listed.in && !p.delivered() {
 			late = append(late, p)
 		}
 	}
@@ -173,7 +173,7 @@ func (r *Router) lookUpReceivers(asked []*pending) {
 				continue
 			}
 			r.mu.Lock()
-			if p.listed.in && !p.delivered {
+			if p.listed.in && !p.delivered() {
 				p.conclude(r, Offline)
 			}
 			r.unlock()

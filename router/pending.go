@@ -20,11 +20,12 @@ type pending struct {
 	hops      byte
 	out       int      // owners that have not answered
 	reached   []string // nodes that need not get it again
+	queued    int      // nodes that have put it into the queue of a session
+	dropped   []string // nodes that have dropped it from there
 	again     bool     // an owner was not the owner: look up afresh
 	joining   bool     // ... because it was just claiming, or its sessions closing
 	full      bool     // an owner was overloaded
 	unknown   bool     // an owner died with it
-	delivered bool     // a session has it
 	local     bool     // no other node was asked
 	answered  bool     // the outcome was told
 	inFlight  bool     // counts in its route's out
@@ -78,6 +79,11 @@ func (p *pending) was(node string) bool {
 	return false
 }
 
+func (p *pending) delivered() bool { return p.queued > 0 }
+
+// lost tells whether every node that had p has dropped it from its sessions' queues.
+func (p *pending) lost() bool { return len(p.dropped) > 0 && len(p.dropped) >= p.queued }
+
 func (p *pending) encode(b []byte, first bool) []byte {
 	if !p.listed.in {
 		return appendVoid(b)
@@ -95,7 +101,7 @@ func (p *pending) encode(b []byte, first bool) []byte {
 	if p.Droppable {
 		flags |= flagDroppable
 	}
-	if p.delivered {
+	if p.delivered() {
 		flags |= flagDelivered
 	}
 	return appendMessage(b, &p.Message, flags, p.hops, p.accepted.UnixMicro(), p.believed)
@@ -113,7 +119,7 @@ func (p *pending) kind() kind {
 
 // arrived takes that a node has put p into the queue of a session.
 func (p *pending) arrived(r *Router, node string) {
-	p.reached, p.delivered, p.since = append(p.reached, node), true, p.accepted.UnixMicro()
+	p.reached, p.queued, p.since = append(p.reached, node), p.queued+1, p.accepted.UnixMicro()
 	if !p.Confirm {
 		r.answer(p, Delivered)
 	}
@@ -166,11 +172,14 @@ func (p *pending) settle(r *Router, owner registry.Owner, f fate) {
 // concluded with o.
 func (p *pending) end(r *Router, o Outcome) {
 	p.inFlight = false
-	if p.delivered && !p.answered && p.listed.in {
+	if p.delivered() && !p.answered && p.listed.in && !p.lost() {
 		p.route = nil
 		r.pending.unload(p)
 		p.room = nil
 		return
+	}
+	if p.lost() {
+		o = Overloaded
 	}
 	p.conclude(r, o)
 	r.reuse(p)
@@ -178,7 +187,7 @@ func (p *pending) end(r *Router, o Outcome) {
 
 // atLast is p's outcome if it has none at its deadline.
 func (p *pending) atLast() Outcome {
-	if p.delivered {
+	if p.delivered() && !p.lost() {
 		return Delivered
 	}
 	return Timeout

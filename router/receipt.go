@@ -1,6 +1,7 @@
 package router
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/beeline-ws/beeline/registry"
@@ -46,7 +47,7 @@ func (r *Router) Drop(client string, id MessageID) {
 // report has the node that sent a message to client know what became of it.
 func (r *Router) report(client string, id MessageID, o Outcome) {
 	if id.Origin == r.origin {
-		r.receipt(id, o, client)
+		r.receipt(r.opts.NodeID, id, o, client)
 		return
 	}
 	node := r.origins[id.Origin]
@@ -85,16 +86,21 @@ func (r *Router) awaitReceipt(p *pending) {
 	}
 }
 
-// receipt takes an answer to a message. It is called with mu held.
-func (r *Router) receipt(id MessageID, o Outcome, client string) {
+// receipt takes a node's answer to a message. It is called with mu held. The news
+// that a message was dropped may come before the link's acknowledgement of it, and
+// counts once no other owner is asked any more.
+func (r *Router) receipt(node string, id MessageID, o Outcome, client string) {
 	p := r.receipts[id]
 	if p == nil || p.To != client {
 		return
 	}
+	if o == Overloaded && !slices.Contains(p.dropped, node) {
+		p.dropped = append(p.dropped, strings.Clone(node))
+	}
 	switch {
 	case o == Delivered && p.Confirm:
-		p.delivered = true
-	case o == Overloaded && (len(p.reached) > 1 || p.out > 0): // another has it, or may get it
+		p.queued++
+	case o == Overloaded && (p.route != nil || !p.lost()): // another has it, or may get it
 	case o == Delivered || o == Overloaded || o == Confirmed && p.Confirm:
 		r.answer(p, o)
 		if p.route == nil {
@@ -115,7 +121,7 @@ func (r *Router) reply(node string, a *arrival, f fate) {
 	r.mu.Lock()
 	defer r.unlock()
 	if node == r.opts.NodeID {
-		r.receipt(a.ID, o, a.To)
+		r.receipt(node, a.ID, o, a.To)
 		return
 	}
 	r.answerTo(node, &answer{a.ID, o, strings.Clone(a.To)})

@@ -122,7 +122,7 @@ func (r *Router) keep(p *pending) {
 // awaitConfirmation keeps a message that was delivered here until its receiver
 // confirms it.
 func (r *Router) awaitConfirmation(p *pending) {
-	p.Data, p.room, p.route, p.delivered = nil, nil, nil, true
+	p.Data, p.room, p.route, p.queued = nil, nil, nil, 1
 	r.keep(p)
 	r.awaitReceipt(p)
 }

@@ -15,6 +15,7 @@ const (
 	wasAnswered
 	saidDelivered
 	saidOffline
+	saidGone // refused: overloaded or rejected
 	toNobody // its receiver is not connected, and never was
 	wasCut   // its sender's connection ended under it
 )
@@ -38,14 +39,14 @@ type record struct {
 }
 
 // checker knows every message of a point and finds what went wrong: a message that
-// was lost, duplicated, misordered or misrouted. All methods may be called from many
-// goroutines.
+// was lost, duplicated, misordered, misrouted or misanswered. All methods may be called
+// from many goroutines.
 type checker struct {
 	next   atomic.Uint32
 	chunks [maxChunks]atomic.Pointer[[chunkSize]record]
 
-	received, answered                atomic.Int64
-	duplicated, misordered, misrouted atomic.Int64
+	received, answered                             atomic.Int64
+	duplicated, misordered, misrouted, misanswered atomic.Int64
 
 	mu     sync.Mutex
 	faults []string
@@ -122,13 +123,16 @@ func (c *checker) receive(in *inbox, s stamp, at int64) bool {
 	return true
 }
 
-// answer takes a receipt. It tells whether it is one that was asked for.
-func (c *checker) answer(seq uint32, outcome string, at int64) bool {
+// answer takes a receipt that a session got at a time.
+func (c *checker) answer(session, seq uint32, outcome string, at int64) {
 	r := c.find(seq)
-	if r == nil || r.bits.Load()&wantsReceipt == 0 {
-		c.misrouted.Add(1)
-		c.fault("a receipt came for message %d, which asked for none", seq)
-		return false
+	switch {
+	case r == nil || r.bits.Load()&wantsReceipt == 0:
+		c.misanswer("a receipt came for message %d, which asked for none", seq)
+		return
+	case r.session != session:
+		c.misanswer("the receipt of message %d, from client %d, came to another session", seq, r.from)
+		return
 	}
 	bits := wasAnswered
 	switch outcome {
@@ -136,15 +140,23 @@ func (c *checker) answer(seq uint32, outcome string, at int64) bool {
 		bits |= saidDelivered
 	case "offline":
 		bits |= saidOffline
+	case "overloaded", "rejected":
+		bits |= saidGone
+	case "timeout": // it may have arrived or not
+	default:
+		c.misanswer("message %d has a receipt that says %q", seq, outcome)
 	}
 	r.answered.Store(at)
 	if r.bits.Or(bits)&wasAnswered != 0 {
-		c.duplicated.Add(1)
-		c.fault("message %d has a second receipt: %s", seq, outcome)
-		return false
+		c.misanswer("message %d has a second receipt: %s", seq, outcome)
+		return
 	}
 	c.answered.Add(1)
-	return true
+}
+
+func (c *checker) misanswer(format string, args ...any) {
+	c.misanswered.Add(1)
+	c.fault(format, args...)
 }
 
 // fault keeps the first few.
@@ -167,24 +179,27 @@ func (c *checker) messages(first, end uint32, f func(seq uint32, r *record, bits
 
 // findings is what became of the messages of a window.
 type findings struct {
-	sent, delivered, offline, lost    int64
-	duplicated, misordered, misrouted int64
-	latencies                         []time.Duration // of the delivered ones
-	faults                            []string
+	sent, delivered, offline, lost                 int64
+	duplicated, misordered, misrouted, misanswered int64
+	latencies                                      []time.Duration // of the delivered ones
+	faults                                         []string
 }
 
-// connected tells whether a client was connected all the time from then to now.
+// connected tells whether a client was connected all the time from then to now. It is
+// nil where nothing is disturbed: there everybody is.
 type connected func(client uint32, from int64) bool
 
 // judge says what became of the messages from first to before end, when no more are
-// under way; faults are those of the messages before, too. Every message must have arrived; with stayed only those that the
-// protocol promises: with the receipt delivered, to a session that stayed.
+// under way; faults are those of the messages before, too.
 func (c *checker) judge(first, end uint32, stayed connected) findings {
 	var f findings
 	c.messages(0, end, func(seq uint32, r *record, bits uint32) {
-		if wrong := verdict(r, bits, stayed); wrong != "" {
+		if what := lost(r, bits, stayed); what != "" {
 			f.lost++
-			c.fault("message %d from client %d to client %d %s", seq, r.from, r.to, wrong)
+			c.fault("message %d from client %d to client %d %s", seq, r.from, r.to, what)
+		} else if what := misanswered(r, bits, stayed); what != "" {
+			f.misanswered++
+			c.fault("message %d from client %d to client %d %s", seq, r.from, r.to, what)
 		}
 		if seq < first {
 			return // it was not measured
@@ -199,27 +214,47 @@ func (c *checker) judge(first, end uint32, stayed connected) findings {
 		}
 	})
 	f.duplicated, f.misordered, f.misrouted = c.duplicated.Load(), c.misordered.Load(), c.misrouted.Load()
+	f.misanswered += c.misanswered.Load()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f.faults = append(f.faults, c.faults...)
 	return f
 }
 
-// verdict says what is wrong with how a message ended, or "".
-func verdict(r *record, bits uint32, stayed connected) string {
+// lost says why a message should have arrived that did not, or "". Where nothing is
+// disturbed every message must; elsewhere what its sender was told decides.
+func lost(r *record, bits uint32, stayed connected) string {
 	switch {
-	case bits&toNobody != 0 && bits&saidOffline == 0:
-		return "was for nobody, and its sender was not told so"
-	case bits&toNobody != 0 || bits&wasReceived != 0:
+	case bits&(wasReceived|toNobody) != 0:
 		return ""
 	case stayed == nil:
 		return "is lost"
-	case !stayed(r.to, r.sent) || bits&wasCut != 0:
+	case !stayed(r.to, r.sent):
 		return ""
 	case bits&saidDelivered != 0:
 		return "is lost, and its sender was told that it was delivered"
 	case bits&saidOffline != 0:
 		return "was told to be for somebody offline, who was connected"
+	}
+	return ""
+}
+
+// misanswered says why a sender should have been told something else, or "". A session
+// that ended hears nothing any more.
+func misanswered(r *record, bits uint32, stayed connected) string {
+	switch {
+	case bits&wantsReceipt == 0:
+		return ""
+	case bits&wasAnswered == 0 && bits&wasCut == 0 && (stayed == nil || stayed(r.from, r.sent)):
+		return "was never answered"
+	case bits&wasAnswered == 0:
+		return ""
+	case bits&toNobody != 0 && bits&saidOffline == 0:
+		return "was for nobody, and its sender was not told so"
+	case bits&wasReceived != 0 && bits&saidOffline != 0:
+		return "arrived, and its sender was told that nobody was there"
+	case bits&wasReceived != 0 && bits&saidGone != 0:
+		return "arrived, and its sender was told that it was refused"
 	}
 	return ""
 }

@@ -14,7 +14,8 @@
 //     nodes' metrics are read. The load runs measured and ends, and all is read again:
 //     so the differences belong to exactly these messages.
 //  4. When all connections are closed, the checker judges: what was lost, duplicated,
-//     misordered or misrouted is a fault, and a fault fails the run.
+//     misordered or misrouted is a fault, and so is a receipt that did not come, or that
+//     says what is not so. A fault fails the run.
 //
 // The generator shares the machine with what it measures. It measures itself, too,
 // and marks points at which it was late or had no processor left.

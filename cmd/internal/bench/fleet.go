@@ -32,8 +32,11 @@ type fleet struct {
 	receipts bool // messages ask for them
 	moving   bool // a client may have two sessions for a moment
 	looping  atomic.Bool
-	missing  int64     // messages given up; of the goroutine that drains
 	scratch  sync.Pool // of *[]byte
+
+	// Of the goroutine that drains.
+	missing int64  // messages given up, where none has a receipt
+	settled uint32 // the messages before have ended, or were given up
 }
 
 // newFleet makes clients of which the last absent ones never connect.
@@ -133,7 +136,7 @@ func (f *fleet) take(s *session, text []byte) error {
 	case "message":
 		f.receive(s, &in)
 	case "receipt":
-		f.checker.answer(in.id, in.outcome, f.now())
+		f.checker.answer(s.number, in.id, in.outcome, f.now())
 	case "welcome":
 		select {
 		case s.welcome <- nil:

@@ -94,9 +94,12 @@ func (f *fleet) drain(ctx context.Context) {
 		}
 		pause(ctx, drainTick)
 	}
-	if !f.receipts {
-		f.missing = int64(f.checker.count()) - f.checker.received.Load() // not waited for again
+	if ctx.Err() != nil {
+		return
 	}
+	// What is missing now is not waited for again.
+	f.missing = int64(f.checker.count()) - f.checker.received.Load()
+	f.settled = f.checker.count()
 }
 
 // complete tells whether every message has ended.
@@ -105,28 +108,25 @@ func (f *fleet) complete() bool {
 	if !f.receipts {
 		return c.received.Load()+f.missing >= int64(c.count())
 	}
-	done := true
-	c.messages(f.settled(), c.count(), func(_ uint32, r *record, bits uint32) {
-		switch {
-		case bits&wasCut != 0:
-		case bits&wasAnswered == 0:
-			// Who has left hears no receipt.
-			done = done && !f.connectedSince(r.from, r.sent)
-		case bits&saidDelivered != 0 && bits&wasReceived == 0:
-			done = done && !f.connectedSince(r.to, r.sent)
+	for ; f.settled < c.count(); f.settled++ {
+		if r := c.find(f.settled); r == nil || !f.hasEnded(r) {
+			return false
 		}
-	})
-	return done
+	}
+	return true
 }
 
-// settled is where a look for what is under way may begin: what is older has had
-// its answer, or never will.
-func (f *fleet) settled() uint32 {
-	const window = 1 << 16
-	if n := f.checker.count(); n > window {
-		return n - window
+// hasEnded tells whether a message that asks for a receipt has nothing to come.
+func (f *fleet) hasEnded(r *record) bool {
+	switch bits := r.bits.Load(); {
+	case bits&wasCut != 0:
+		return true
+	case bits&wasAnswered == 0: // who has left hears no receipt
+		return !f.connectedSince(r.from, r.sent)
+	case bits&saidDelivered != 0 && bits&wasReceived == 0:
+		return !f.connectedSince(r.to, r.sent)
 	}
-	return 0
+	return true
 }
 
 // pause waits for a while, or until ctx ends.

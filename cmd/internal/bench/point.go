@@ -134,6 +134,9 @@ func (x *point) judge(before, after *reading, delivered int64) {
 	f := x.Figures
 	f[report.Sent], f[report.Delivered], f[report.Lost] = float64(found.sent), float64(found.delivered), float64(found.lost)
 	f[report.Duplicated], f[report.Misordered], f[report.Misrouted] = float64(found.duplicated), float64(found.misordered), float64(found.misrouted)
+	if x.fleet.receipts {
+		f[report.Misanswered] = float64(found.misanswered)
+	}
 	if x.killed > 0 {
 		x.recovered()
 	}

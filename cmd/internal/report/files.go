@@ -98,7 +98,7 @@ func figures() []Figure {
 	return []Figure{
 		DeliveredPerSecond, LatencyP50, LatencyP90, LatencyP99, LatencyP999, LatencyMax,
 		NodeCPU, RedisCPU, RedisCommands, RedisBytesIn, RedisBytesOut, Wasted,
-		Sent, Delivered, OfflineReceipts, Lost, Duplicated, Misordered, Misrouted,
+		Sent, Delivered, OfflineReceipts, Lost, Duplicated, Misordered, Misrouted, Misanswered,
 		BytesPerConnection, ConnectsPerSecond, ConnectP99, GeneratorCPU, GeneratorLateP99,
 		LookupsPerMessage, PublishesPerMessage, RefreshRedisCPU, RefreshRedisBytesIn, RecoverySeconds,
 	}

@@ -55,12 +55,12 @@ const (
 	Duplicated          Figure = "duplicated"           // messages
 	Misordered          Figure = "misordered"           // messages
 	Misrouted           Figure = "misrouted"            // messages
+	Misanswered         Figure = "misanswered"          // messages whose sender was told nothing, or what is not so
 	BytesPerConnection  Figure = "bytes_per_connection" // memory of the nodes (RSS), per connection
 	ConnectsPerSecond   Figure = "connects_per_second"
 	ConnectP99          Figure = "connect_p99_us"         // microseconds from dial to welcome
 	GeneratorCPU        Figure = "generator_cpu"          // share of one processor that the generator used
 	GeneratorLateP99    Figure = "generator_late_p99_us"  // microseconds by which the generator itself sent late
-	Away                Figure = "away"                   // share of the messages whose receiver is on another node than their sender, 0 to 1
 	LookupsPerMessage   Figure = "lookups"                // per message
 	PublishesPerMessage Figure = "publishes"              // per message
 	RefreshRedisCPU     Figure = "refresh_redis_cpu_us"   // microseconds of Redis for each lease and second, without messages

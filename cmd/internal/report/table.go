@@ -202,6 +202,7 @@ func correctness(run *Run) table {
 	shown := []column{
 		{Sent, "sent"}, {Delivered, "delivered"}, {OfflineReceipts, "offline, and told so"}, {Lost, "lost"},
 		{Duplicated, "duplicated"}, {Misordered, "misordered"}, {Misrouted, "misrouted"},
+		{Misanswered, "misanswered"},
 	}
 	for _, c := range shown {
 		t.Head = append(t.Head, c.head)

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/beeline-ws/beeline/cmd/internal/client"
+)
+
+// person is a client that reads all the time, as an application would.
+type person struct {
+	*client.Client
+	t      *testing.T
+	frames chan client.Frame
+	ended  chan error
+	said   int // messages, each of which has an id of its own
+}
+
+func (n *nodeProcess) connect(name string) *person {
+	n.t.Helper()
+	p, err := n.tryConnect(name)
+	if err != nil {
+		n.t.Fatalf("connecting %s: %v", name, err)
+	}
+	return p
+}
+
+func (n *nodeProcess) tryConnect(name string) (*person, error) {
+	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
+	defer cancel()
+	c, err := client.Dial(ctx, n.url, name)
+	if err != nil {
+		return nil, err
+	}
+	p := &person{Client: c, t: n.t, frames: make(chan client.Frame, 1000), ended: make(chan error, 1)}
+	go p.read()
+	n.t.Cleanup(func() { p.Close(); <-p.ended })
+	return p, nil
+}
+
+func (p *person) read() {
+	defer close(p.ended)
+	for {
+		f, err := p.Next()
+		if err != nil {
+			p.ended <- err
+			return
+		}
+		p.frames <- f
+	}
+}
+
+// want returns the next frame, which must be of a type.
+func (p *person) want(kind string) client.Frame {
+	p.t.Helper()
+	select {
+	case f := <-p.frames:
+		if f.Type != kind {
+			p.t.Fatalf("%s got %+v, want a %s", p.Name, f, kind)
+		}
+		return f
+	case <-time.After(patience):
+		p.t.Fatalf("%s never got a %s", p.Name, kind)
+	}
+	return client.Frame{}
+}
+
+func (p *person) wantMessage(from, data string) {
+	p.t.Helper()
+	if f := p.want("message"); f.From != from || string(f.Data) != data {
+		p.t.Errorf("%s got %s from %s, want %s from %s", p.Name, f.Data, f.From, data, from)
+	}
+}
+
+func (p *person) say(to, data string) {
+	p.t.Helper()
+	p.said++
+	if err := p.Send(to, p.Session+strconv.Itoa(p.said), json.RawMessage(data)); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *person) wantOutcome(to, data, outcome string) {
+	p.t.Helper()
+	p.say(to, data)
+	if f := p.want("receipt"); f.Outcome != outcome {
+		p.t.Errorf("%s was told %q about %s, want %q", p.Name, f.Outcome, to, outcome)
+	}
+}
+
+// wantBoth takes a message to oneself and its receipt, in either order.
+func (p *person) wantBoth(from, data string) {
+	p.t.Helper()
+	types := make(map[string]client.Frame)
+	for range 2 {
+		select {
+		case f := <-p.frames:
+			types[f.Type] = f
+		case <-time.After(patience):
+			p.t.Fatalf("%s got only %v", p.Name, types)
+		}
+	}
+	if m := types["message"]; m.From != from || string(m.Data) != data || types["receipt"].Outcome != "delivered" {
+		p.t.Errorf("%s got %+v", p.Name, types)
+	}
+}

@@ -113,7 +113,6 @@ func (f *fleet) connect(ctx context.Context, client uint32, node int) error {
 // read serves a session until it ends.
 func (f *fleet) read(s *session, early []byte) {
 	err := s.read(early, f.take)
-	s.ended.Store(true)
 	s.conn.Close()
 	f.left[s.client].Store(f.now())
 	f.sessions[s.client].CompareAndSwap(s, nil)
@@ -212,10 +211,15 @@ func (f *fleet) connectedSince(client uint32, from int64) bool {
 // close ends all sessions and returns when nobody reads any more.
 func (f *fleet) close() {
 	f.looping.Store(false)
+	f.hangUp()
+	f.reading.Wait()
+}
+
+// hangUp ends the sessions that there are.
+func (f *fleet) hangUp() {
 	for i := range f.sessions {
 		if s := f.sessions[i].Load(); s != nil {
 			s.close()
 		}
 	}
-	f.reading.Wait()
 }

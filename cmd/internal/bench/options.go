@@ -2,7 +2,6 @@ package bench
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/beeline-ws/beeline/cmd/internal/report"
@@ -29,7 +28,8 @@ type Options struct {
 	Workloads []report.Workload // default: all that the target allows
 
 	// The workload that grows over a parameter takes all its values; the others take
-	// the first. Default: see plan.go.
+	// the first, and those that need two nodes the first that is not 1. Default: see
+	// plan.go.
 	Nodes, Clients, Sizes []int
 	Rates                 []float64 // messages a second, of all senders
 	OfflineShares         []float64 // of the receivers, 0 to 1
@@ -43,10 +43,9 @@ type Options struct {
 	Admins   []string // where that cluster's metrics are, http://host:port
 	RedisURL string   // that cluster's Redis, to read its counters; may be empty
 
-	Binary  string   // a beeline that the nodes are started from
-	Env     []string // settings of those nodes, beside the bench's own
-	Version string   // of beeline
-	Command string   // that asked for this run
+	Binary  string // a beeline that the nodes are started from
+	Version string // of beeline
+	Command string // that asked for this run
 }
 
 // Arms and Workloads are all there are, in their order.
@@ -79,10 +78,27 @@ func needsProcesses(w report.Workload) bool {
 	return w == report.Nodes || w == report.Idle || w == report.Kill
 }
 
+// needsTwo tells whether a workload makes no sense on one node.
+func needsTwo(w report.Workload) bool { return w == report.Churn || w == report.Kill }
+
+// someNodes is the number of nodes of a workload that does not grow over it: the first
+// that was asked for and, if there is one, not 1.
+func (o *Options) someNodes() int {
+	if len(o.URLs) > 0 {
+		return len(o.URLs)
+	}
+	for _, n := range o.Nodes {
+		if n > 1 {
+			return n
+		}
+	}
+	return first(o.Nodes, o.defaults().nodes)
+}
+
 // Check says what is wrong with the options, and completes them.
 func (o *Options) Check() error {
 	o.complete()
-	for _, check := range []func() error{o.checkNumbers, o.checkTarget, o.checkFiles} {
+	for _, check := range []func() error{o.checkNumbers, o.checkTarget, o.checkMachine} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -93,7 +109,7 @@ func (o *Options) Check() error {
 func (o *Options) complete() {
 	if len(o.Workloads) == 0 {
 		for _, w := range Workloads() {
-			if len(o.URLs) == 0 || !needsProcesses(w) && (w != report.Churn || len(o.URLs) > 1) {
+			if (len(o.URLs) == 0 || !needsProcesses(w)) && (!needsTwo(w) || o.someNodes() > 1) {
 				o.Workloads = append(o.Workloads, w)
 			}
 		}
@@ -193,29 +209,14 @@ func (o *Options) checkTarget() error {
 func (o *Options) checkPlan() error {
 	for _, p := range o.plan() {
 		switch {
-		case (p.Workload == report.Churn || p.Workload == report.Kill) && p.Nodes < 2:
+		case needsTwo(p.Workload) && p.Nodes < 2:
 			return fmt.Errorf("workload %s needs 2 nodes at least", p.Workload)
 		case p.Clients < 2*p.Nodes:
 			return fmt.Errorf("%d clients on %d nodes: allowed are 2 for each node at least", p.Clients, p.Nodes)
+		case messages(&p) > maxMessages:
+			return fmt.Errorf("workload %s: %.0f messages/s for %v are %.0f messages with those of the warm-up: allowed are %d, because the bench remembers what became of each; shorten --duration or lower --rate",
+				p.Workload, p.RatePerSecond, o.Duration, messages(&p), maxMessages)
 		}
-	}
-	return nil
-}
-
-// spareFiles is what a process opens beside its clients' connections.
-const spareFiles = 200
-
-// checkFiles holds the connections against what this process may open. The nodes
-// have the same limit, and hold a part of the connections each.
-func (o *Options) checkFiles() error {
-	most := slices.MaxFunc(o.plan(), func(a, b report.Point) int { return a.Clients - b.Clients })
-	return fits(most.Clients, maxFiles())
-}
-
-func fits(clients, limit int) error {
-	if clients+spareFiles > limit {
-		return fmt.Errorf("%d clients: this process may open %d files, which is enough for %d clients; raise the limit with ulimit -n",
-			clients, limit, max(limit-spareFiles, 0))
 	}
 	return nil
 }

@@ -3,17 +3,76 @@ package bench
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/beeline-ws/beeline/cmd/internal/report"
 )
 
 func TestTooManyConnectionsAreToldWithTheLimit(t *testing.T) {
-	err := fits(5000, 1024)
-	if err == nil || !strings.Contains(err.Error(), "may open 1024 files, which is enough for 824 clients") {
-		t.Errorf("error %v", err)
+	for _, test := range []struct {
+		allowed, refused error
+		want             string
+	}{
+		{fits(824, 1024), fits(825, 1024), "825 clients: this process may open 1024 files, which is enough for 824 clients"},
+		{reaches(9000, 1, 10_000), reaches(9001, 1, 10_000), "1 node for 9001 clients: this machine has 10000 ports for connections to each node"},
+		{reaches(18_000, 2, 10_000), reaches(18_001, 2, 10_000), "2 nodes for 18001 clients: "},
+	} {
+		if test.allowed != nil {
+			t.Error(test.allowed)
+		}
+		if test.refused == nil || !strings.Contains(test.refused.Error(), test.want) {
+			t.Errorf("error %v, want %q", test.refused, test.want)
+		}
 	}
-	if err := fits(824, 1024); err != nil {
-		t.Error(err)
+}
+
+func TestMoreMessagesThanCanBeRememberedAreRefused(t *testing.T) {
+	for _, test := range []struct {
+		o    Options
+		want string
+	}{
+		{Options{Rates: []float64{100_000}, Duration: 2 * time.Minute}, ""},
+		{Options{Rates: []float64{100_000}, Duration: 3 * time.Minute}, "workload rate: 100000 messages/s for 3m0s are 19004000 messages with those of the warm-up: allowed are 16777216"},
+		{Options{Rates: []float64{MaxRate}, Duration: MaxDuration}, "shorten --duration or lower --rate"},
+		{Options{Workloads: []report.Workload{report.Saturation}, Duration: MaxDuration}, ""},
+		{Options{Clients: []int{MaxClients}, Nodes: []int{MaxNodes}, Rates: []float64{1}}, "allowed are 16777216"},
+	} {
+		err := test.o.checkNumbersOf()
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%+v: %v, want %q", test.o, err, test.want)
+		}
+	}
+}
+
+// A list of nodes that begins with 1 is for the workload that grows over it; those that
+// need two nodes take the next, or are not among the defaults.
+func TestWorkloadsThatNeedTwoNodes(t *testing.T) {
+	for _, test := range []struct {
+		o    Options
+		want int // nodes of churn and kill; 0: left out
+	}{
+		{Options{Nodes: []int{1}}, 0},
+		{Options{Nodes: []int{1, 2, 4, 8}}, 2},
+		{Options{Nodes: []int{8, 4}}, 8},
+		{Options{}, 4},
+		{Options{Quick: true}, 3},
+	} {
+		if err := test.o.checkNumbersOf(); err != nil {
+			t.Errorf("nodes %v: %v", test.o.Nodes, err)
+			continue
+		}
+		found := 0
+		for _, p := range test.o.plan() {
+			if needsTwo(p.Workload) {
+				found++
+				if p.Nodes != test.want {
+					t.Errorf("nodes %v: %s has %d nodes, want %d", test.o.Nodes, p.Workload, p.Nodes, test.want)
+				}
+			}
+		}
+		if (found > 0) != (test.want > 0) {
+			t.Errorf("nodes %v: %d workloads need two", test.o.Nodes, found)
+		}
 	}
 }
 

@@ -45,7 +45,11 @@ func (f *fleet) someSender(ctx context.Context) *session {
 	return nil
 }
 
-// loop keeps window messages of each client in flight for a while.
+// loopTick is how often it is looked whether a closed loop has had enough messages.
+const loopTick = 100 * time.Millisecond
+
+// loop keeps window messages of each client in flight for a while, or until the
+// checker can't keep more.
 func (f *fleet) loop(ctx context.Context, window int, during time.Duration) {
 	f.looping.Store(true)
 	for range window {
@@ -53,7 +57,9 @@ func (f *fleet) loop(ctx context.Context, window int, during time.Duration) {
 			f.answer(uint32(i))
 		}
 	}
-	pause(ctx, during)
+	for end := time.Now().Add(during); ctx.Err() == nil && f.checker.count() < maxMessages && time.Now().Before(end); {
+		pause(ctx, min(time.Until(end), loopTick))
+	}
 	f.looping.Store(false)
 }
 
@@ -65,6 +71,9 @@ func (f *fleet) acquaint(ctx context.Context) {
 	for node := range f.urls {
 		for to := range f.sessions {
 			from := f.sessions[node].Load() // client i begins on node i
+			if ctx.Err() != nil {
+				return
+			}
 			if from == nil || node == f.home(uint32(to)) {
 				continue
 			}

@@ -47,12 +47,16 @@ const (
 	growthSize = 512
 )
 
+func (o *Options) defaults() defaults {
+	if o.Quick {
+		return quickDefaults()
+	}
+	return fullDefaults()
+}
+
 // plan lists the points of one repetition, for one arm.
 func (o *Options) plan() []report.Point {
-	d := fullDefaults()
-	if o.Quick {
-		d = quickDefaults()
-	}
+	d := o.defaults()
 	base := report.Point{
 		Nodes: first(o.Nodes, d.nodes), Clients: first(o.Clients, d.clients), MessageBytes: first(o.Sizes, d.size),
 		RatePerSecond: first(o.Rates, d.rate), Distribution: o.Distribution, Seconds: o.Duration.Seconds(),
@@ -84,6 +88,9 @@ func (o *Options) plan() []report.Point {
 			points = append(points, silent(p, first(o.Clients, d.idleClients)))
 		case report.Storm:
 			points = append(points, silent(p, first(o.Clients, d.stormClients)))
+		case report.Churn, report.Kill:
+			p.Nodes = o.someNodes()
+			points = append(points, p)
 		default:
 			points = append(points, p)
 		}

@@ -13,12 +13,19 @@ import (
 	"github.com/beeline-ws/beeline/cmd/internal/report"
 )
 
-const (
-	// warmUp is the share of a point's duration that runs before it, unmeasured.
-	warmUp = 0.3
-	// window is how many messages of a client are under way in the closed loop.
-	window = 2
-)
+// window is how many messages of a client are under way in the closed loop.
+const window = 2
+
+// warmUp is how long the load runs before it is measured.
+func warmUp(during time.Duration) time.Duration {
+	const share, most = 0.3, 10 * time.Second
+	return min(time.Duration(share*float64(during)), most)
+}
+
+// acquaints tells whether a workload begins with nodes that know the owners of the
+// clients. In the growth over clients it is to be seen what a lookup costs, and an
+// owner that there is not is never remembered.
+func acquaints(w report.Workload) bool { return w != report.Offline && w != report.Clients }
 
 // point is one measurement while it is made.
 type point struct {
@@ -53,6 +60,7 @@ func (r *runner) measure(ctx context.Context, p *report.Point) error {
 	p.Figures = make(map[report.Figure]float64)
 	defer r.watch(x.fleet)()
 	defer x.fleet.close()
+	defer context.AfterFunc(ctx, x.fleet.hangUp)() // who writes to a node that does not read waits for long
 	if err := x.run(ctx); err != nil {
 		return err
 	}
@@ -70,13 +78,10 @@ func (x *point) run(ctx context.Context) error {
 		return err
 	}
 	during := time.Duration(x.Seconds * float64(time.Second))
-	switch x.Workload {
-	case report.Offline: // "nobody" is never remembered
-	case report.Clients: // what a lookup costs is to be seen
-	default:
+	if acquaints(x.Workload) {
 		x.fleet.acquaint(ctx)
 	}
-	x.load(ctx, time.Duration(warmUp*float64(during)))
+	x.load(ctx, warmUp(during))
 	x.fleet.drain(ctx)
 	defer quietly()()
 	if ctx.Err() != nil {
@@ -92,6 +97,9 @@ func (x *point) run(ctx context.Context) error {
 	begun := time.Now()
 	x.load(ctx, during)
 	x.lasts = time.Since(begun)
+	if x.Workload == report.Saturation {
+		x.Seconds = x.lasts.Seconds() // it may have had enough messages before its time
+	}
 	delivered := x.fleet.checker.received.Load()
 	restless()
 	x.fleet.drain(ctx)

@@ -18,12 +18,12 @@ const (
 
 // disturb begins what a workload does to the cluster while messages fly. What it
 // returns ends that.
-func (x *point) disturb(ctx context.Context, during time.Duration) (end func()) {
-	ctx, cancel := context.WithCancel(ctx)
+func (x *point) disturb(whole context.Context, during time.Duration) (end func()) {
+	ctx, cancel := context.WithCancel(whole)
 	var running sync.WaitGroup
 	switch x.Workload {
 	case report.Churn:
-		running.Go(func() { x.churn(ctx) })
+		running.Go(func() { x.churn(ctx, whole) })
 	case report.Kill:
 		running.Go(func() { x.kill(ctx, time.Duration(killAfter*float64(during))) })
 	}
@@ -33,8 +33,9 @@ func (x *point) disturb(ctx context.Context, during time.Duration) (end func()) 
 	}
 }
 
-// churn moves clients to other nodes: each connects there, and leaves where it was.
-func (x *point) churn(ctx context.Context) {
+// churn moves clients to other nodes until ctx ends: each connects there, and leaves
+// where it was. A move that has begun goes on as long as the whole point does.
+func (x *point) churn(ctx, whole context.Context) {
 	f := x.fleet
 	for ctx.Err() == nil {
 		pause(ctx, time.Second/moves)
@@ -44,7 +45,7 @@ func (x *point) churn(ctx context.Context) {
 			continue
 		}
 		to := (old.node + 1 + rand.IntN(len(f.urls)-1)) % len(f.urls)
-		if err := f.connect(context.WithoutCancel(ctx), client, to); err != nil {
+		if err := f.connect(whole, client, to); err != nil {
 			f.fail(err)
 			return
 		}

@@ -69,7 +69,7 @@ func openTarget(ctx context.Context, o *Options) (target, error) {
 	if len(o.URLs) > 0 {
 		return newRunning(ctx, o)
 	}
-	return newPrivate(ctx, o.Binary, o.Env)
+	return newPrivate(ctx, o.Binary)
 }
 
 func faulty(run *report.Run) bool {

@@ -34,8 +34,7 @@ type session struct {
 	conn    net.Conn
 	writing sync.Mutex
 	ending  atomic.Bool // its end is nothing to wonder about
-	ended   atomic.Bool
-	welcome chan error // one value: when it may be used, or why not
+	welcome chan error  // one value: when it may be used, or why not
 
 	// The reader's own.
 	inbox inbox

@@ -42,13 +42,12 @@ type target interface {
 // private is processes of this program's own: one Redis, and nodes for each point.
 type private struct {
 	binary string
-	env    []string
 	dir    string
 	redis  *cluster.Redis
 	opened int
 }
 
-func newPrivate(ctx context.Context, binary string, env []string) (*private, error) {
+func newPrivate(ctx context.Context, binary string) (*private, error) {
 	dir, err := os.MkdirTemp("", "beeline-bench-")
 	if err != nil {
 		return nil, err
@@ -60,7 +59,7 @@ func newPrivate(ctx context.Context, binary string, env []string) (*private, err
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	return &private{binary: binary, env: env, dir: dir, redis: server}, nil
+	return &private{binary: binary, dir: dir, redis: server}, nil
 }
 
 func (t *private) about() string {
@@ -80,10 +79,12 @@ func (t *private) close() {
 // points, which have ended, under a prefix of their own.
 func (t *private) open(ctx context.Context, p *report.Point, fail context.CancelCauseFunc) (*site, error) {
 	t.opened++
-	env := append([]string{
+	env := []string{
 		"BEELINE_DELIVERY=" + string(p.Arm), fmt.Sprintf("BEELINE_KEY_PREFIX=bench%d", t.opened),
 		"BEELINE_LOG_LEVEL=info", // it says where a node listens
-	}, t.env...)
+	}
+	watching, unwatch := context.WithCancel(ctx)
+	go watch(watching, t.redis.Process, func() { fail(t.redisDied()) }) // nodes would wait for it for long
 	s := &site{nodes: make([]*cluster.Node, p.Nodes)}
 	errs := make([]error, p.Nodes)
 	var starting sync.WaitGroup
@@ -95,7 +96,6 @@ func (t *private) open(ctx context.Context, p *report.Point, fail context.Cancel
 		})
 	}
 	starting.Wait()
-	watching, unwatch := context.WithCancel(ctx)
 	s.close = func() {
 		unwatch()
 		s.kill()
@@ -117,7 +117,6 @@ func (t *private) open(ctx context.Context, p *report.Point, fail context.Cancel
 			}
 		})
 	}
-	go watch(watching, t.redis.Process, func() { fail(t.redisDied()) })
 	return s, nil
 }
 

@@ -37,7 +37,8 @@ func (a *app) benchCommand() *cobra.Command {
 			"fails the run. With --url it drives a cluster that runs already.\n\n" +
 			"The workloads:\n" + workloadHelp() + "\n" +
 			"A parameter takes one value, or a list: the workload that grows over it goes\n" +
-			"through the list, the others take its first.\n\n" +
+			"through the list, the others take its first (churn and kill, which need two nodes,\n" +
+			"the first number of nodes above 1).\n\n" +
 			"The exit code is 1 if the run broke or found a fault.",
 		Example: "  beeline bench --quick\n" +
 			"  beeline bench --workloads nodes --nodes 2,8 --out report\n" +
@@ -120,17 +121,14 @@ func (a *app) bench(ctx context.Context, flags benchFlags) error {
 }
 
 // benchAndReport reports what was measured, also if the run did not come to its end.
-func (a *app) benchAndReport(ctx context.Context, o bench.Options, out string) (err error) {
-	p, err := a.newBenchProgress(out)
-	if err != nil {
-		return err
-	}
+func (a *app) benchAndReport(ctx context.Context, o bench.Options, out string) error {
+	p := a.newBenchProgress(out)
 	run, failed := bench.Run(ctx, o, p)
 	p.end()
 	if run == nil {
 		return failed
 	}
-	err = a.reportBench(run, out)
+	err := a.reportBench(run, out)
 	if failed != nil && ctx.Err() != nil {
 		failed = exitError{exitInterrupted, fmt.Errorf("interrupted after %d points", len(run.Points))}
 	}

@@ -14,7 +14,8 @@ import (
 // benchProgress shows how a bench goes, and keeps each point as it is measured.
 type benchProgress struct {
 	w   io.Writer
-	log *report.Log // nil: nothing is kept
+	out string      // a folder, or empty: nothing is kept
+	log *report.Log // nil: nothing is kept yet
 
 	mu     sync.Mutex
 	bar    *progressbar.ProgressBar // nil: no terminal, or not begun
@@ -26,14 +27,8 @@ type benchProgress struct {
 }
 
 // newBenchProgress shows a bar on a terminal, and lines elsewhere.
-func (a *app) newBenchProgress(out string) (*benchProgress, error) {
-	p := &benchProgress{w: a.stderr, onTerm: onTerminal(a.stderr)}
-	if out == "" {
-		return p, nil
-	}
-	var err error
-	p.log, err = report.NewLog(out)
-	return p, err
+func (a *app) newBenchProgress(out string) *benchProgress {
+	return &benchProgress{w: a.stderr, out: out, onTerm: onTerminal(a.stderr)}
 }
 
 func (p *benchProgress) Begin(number, of int, point *report.Point) {
@@ -68,8 +63,19 @@ func (p *benchProgress) Measured(point *report.Point) error {
 	} else {
 		fmt.Fprintf(p.w, "%d/%d  %s: %s in %.1f s\n", p.number, p.of, p.what, summary(point), time.Since(p.begun).Seconds())
 	}
-	if p.log == nil {
+	return p.keep(point)
+}
+
+// keep logs a point. The first replaces an earlier report, which is lost only now, when
+// there is another one.
+func (p *benchProgress) keep(point *report.Point) (err error) {
+	if p.out == "" {
 		return nil
+	}
+	if p.log == nil {
+		if p.log, err = report.NewLog(p.out); err != nil {
+			return err
+		}
 	}
 	return p.log.Append(point)
 }
@@ -82,8 +88,12 @@ func summary(p *report.Point) string {
 	if n, ok := p.Figures[report.ConnectsPerSecond]; ok {
 		return fmt.Sprintf("%.0f connects/s", n)
 	}
-	return fmt.Sprintf("%.0f messages/s, p50 %.2f ms, lost %.0f", p.Figures[report.DeliveredPerSecond],
+	text := fmt.Sprintf("%.0f messages/s, p50 %.2f ms, lost %.0f", p.Figures[report.DeliveredPerSecond],
 		p.Figures[report.LatencyP50]/1000, p.Figures[report.Lost])
+	if len(p.Faults) > 0 {
+		text += ", FAULTS"
+	}
+	return text
 }
 
 // end takes the bar from the screen.

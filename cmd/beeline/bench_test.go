@@ -5,11 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"runtime"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/beeline-ws/beeline/cmd/internal/report"
@@ -64,27 +60,6 @@ func points(t *testing.T, dir string) (all []report.Point) {
 	return all
 }
 
-// children are the processes that a process has started and that live.
-func children(t *testing.T, of int) (pids []int) {
-	t.Helper()
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range stats {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			continue // it has ended
-		}
-		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-		if fields[1] == strconv.Itoa(of) && fields[0] != "Z" {
-			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
-
 func TestBenchDeliversEverythingInEveryWorkload(t *testing.T) {
 	dir := t.TempDir()
 	b, _ := startBench(t, "--nodes", "2", "--clients", "20", "--rate", "200", "--duration", "200ms", "--repeat", "1",
@@ -111,56 +86,6 @@ func TestBenchDeliversEverythingInEveryWorkload(t *testing.T) {
 		}
 		if p.Workload == report.Offline && f[report.OfflineReceipts]+f[report.Delivered] != f[report.Sent] {
 			t.Errorf("%v of %v messages were for nobody, %v delivered", f[report.OfflineReceipts], f[report.Sent], f[report.Delivered])
-		}
-	}
-}
-
-func TestBenchKeepsWhatItHasWhenRedisDies(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("children are found in /proc")
-	}
-	dir := t.TempDir()
-	b, cmd := startBench(t, "--nodes", "2", "--clients", "20", "--rate", "200", "--duration", "300ms",
-		"--arms", "targeted", "--workloads", "rate", "--repeat", "100", "--out", dir)
-	b.await(b.errors, "1/100")
-	for _, pid := range children(t, cmd.Process.Pid) {
-		if name, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm"); strings.HasPrefix(string(name), "redis") || strings.HasPrefix(string(name), "valkey") {
-			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	output, errors := b.wantEnd(exitFailure)
-	wantContains(t, errors, "Redis ended in mid-run")
-	wantContains(t, output, "The report is in ")
-	if len(points(t, dir)) == 0 {
-		t.Error("no point was kept")
-	}
-	if page, err := os.ReadFile(filepath.Join(dir, "report.html")); err != nil || !strings.Contains(string(page), "Redis ended") {
-		t.Errorf("the page does not say that the run is broken: %v", err)
-	}
-}
-
-func TestBenchEndsItsChildrenAtAnInterrupt(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("children are found in /proc")
-	}
-	dir := t.TempDir()
-	b, cmd := startBench(t, "--nodes", "2", "--clients", "20", "--rate", "200", "--duration", "300ms",
-		"--arms", "targeted", "--workloads", "rate", "--repeat", "100", "--out", dir)
-	b.await(b.errors, "1/100")
-	started := children(t, cmd.Process.Pid)
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	_, errors := b.wantEnd(exitInterrupted)
-	wantContains(t, errors, "interrupted after ")
-	if len(points(t, dir)) == 0 || len(started) == 0 {
-		t.Errorf("%d points kept, %d children had been started", len(points(t, dir)), len(started))
-	}
-	for _, pid := range started {
-		if state, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat"); err == nil && !regexp.MustCompile(`\) [ZX] `).Match(state) {
-			t.Errorf("child %d lives on: %s", pid, state)
 		}
 	}
 }
@@ -194,6 +119,9 @@ func TestBenchRefusesWhatItCannotDo(t *testing.T) {
 		{"--nodes 1 --workloads kill", exitUsage, "workload kill needs 2 nodes"},
 		{"--nodes 1000", exitUsage, "nodes 1000: allowed are 1 to 64"},
 		{"--rate 0", exitUsage, "rate 0: allowed are 1 to"},
+		{"--rate NaN", exitUsage, "rate NaN: allowed are 1 to"},
+		{"--rate 1000000 --duration 1h", exitUsage, "allowed are 16777216, because the bench remembers what became of each"},
+		{"--offline-share NaN", exitUsage, "offline share NaN: allowed are"},
 		{"--duration 1ms", exitUsage, "duration 1ms: allowed are 100ms to"},
 		{"--repeat 1000", exitUsage, "repeat 1000: allowed are 1 to 100"},
 		{"--distribution normal", exitUsage, `distribution "normal": allowed are uniform and zipf`},
@@ -211,6 +139,18 @@ func TestBenchRefusesWhatItCannotDo(t *testing.T) {
 		if !strings.Contains(r.err, test.want) {
 			t.Errorf("bench %s says %q, want %q", test.args, r.err, test.want)
 		}
+	}
+}
+
+func TestBenchKeepsAnEarlierReportUntilItHasAnother(t *testing.T) {
+	dir := t.TempDir()
+	page := filepath.Join(dir, "report.html")
+	if err := os.WriteFile(page, []byte("of an earlier run"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	beeline(nil, "bench", "--url", "ws://127.0.0.1:1", "--out", dir).want(t, exitFailure)
+	if text, err := os.ReadFile(page); err != nil || string(text) != "of an earlier run" {
+		t.Errorf("a run that could not start left the page %q, %v", text, err)
 	}
 }
 

@@ -23,8 +23,7 @@ const (
 )
 
 // Prepare makes the folder dir if it does not exist and proves that files can be
-// written there. An earlier report in it is removed, so that no picture of one run
-// stays beside those of another; files that no report has are left alone.
+// written there. What is in it stays.
 func Prepare(dir string) error {
 	if err := prepare(dir); err != nil {
 		return fmt.Errorf("report: cannot write to %s: %w; the output needs a folder that can be made or written to", dir, err)
@@ -41,9 +40,12 @@ func prepare(dir string) error {
 		return err
 	}
 	_, err = probe.WriteString("x")
-	if err := errors.Join(err, probe.Close(), os.Remove(probe.Name())); err != nil {
-		return err
-	}
+	return errors.Join(err, probe.Close(), os.Remove(probe.Name()))
+}
+
+// removeReport removes an earlier report, so that no picture of one run stays beside
+// those of another.
+func removeReport(dir string) error {
 	for _, name := range append(pictureNames(), pointsFile, sheetFile, pageFile) {
 		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -56,8 +58,12 @@ func prepare(dir string) error {
 // outlive a run that is killed. It is for one goroutine at a time.
 type Log struct{ file *os.File }
 
-// NewLog begins the log of a folder that Prepare has prepared.
+// NewLog begins the log of a folder that Prepare has prepared. An earlier report in it
+// is removed; files that no report has are left alone.
 func NewLog(dir string) (*Log, error) {
+	if err := removeReport(dir); err != nil {
+		return nil, fmt.Errorf("report: remove the earlier report: %w", err)
+	}
 	f, err := os.Create(filepath.Join(dir, pointsFile))
 	if err != nil {
 		return nil, fmt.Errorf("report: begin the log of points: %w", err)
@@ -138,8 +144,8 @@ func writeSheet(w io.Writer, points []Point) error {
 
 func exact(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 
-// Write writes the whole report of a run, also of a broken one, to a folder that
-// Prepare has prepared: points.jsonl, points.csv, a picture for each chart, and
+// Write writes the whole report of a run, also of a broken one, to a folder in which
+// NewLog has begun its log: points.jsonl, points.csv, a picture for each chart, and
 // report.html, which needs none of the others. Each file is there whole or not at all.
 func Write(dir string, run *Run) error {
 	pictures, err := draw(run)

@@ -131,18 +131,28 @@ func TestPrepareSaysWhatItNeeds(t *testing.T) {
 	}
 }
 
-func TestPrepareRemovesAnEarlierReportAndNothingElse(t *testing.T) {
+// An earlier report stays until there is something to put in its place.
+func TestLogReplacesAnEarlierReportAndNothingElse(t *testing.T) {
 	dir := written(t, newSynthetic(0).whole())
 	own := filepath.Join(dir, "notes.txt")
 	if err := os.WriteFile(own, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	page := readFile(t, dir, pageFile)
 	if err := Prepare(dir); err != nil {
 		t.Fatal(err)
 	}
+	if readFile(t, dir, pageFile) != page {
+		t.Error("the earlier page went before there was a point")
+	}
+	log, err := NewLog(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
 	left, err := os.ReadDir(dir)
-	if err != nil || len(left) != 1 || left[0].Name() != "notes.txt" {
-		t.Errorf("left: %v, %v; want the notes alone", left, err)
+	if err != nil || len(left) != 2 || left[0].Name() != "notes.txt" || left[1].Name() != pointsFile {
+		t.Errorf("left: %v, %v; want the notes and the log alone", left, err)
 	}
 }
 
@@ -196,7 +206,7 @@ func TestPicturesAreWellFormedAndNamed(t *testing.T) {
 		svg := readFile(t, dir, name)
 		wellFormed(t, name, svg)
 		if !slices.Contains(pictureNames(), name) {
-			t.Errorf("Prepare does not know %s", name)
+			t.Errorf("%s would stay beside a later report", name)
 		}
 		for _, arm := range arms() { // each is named beside its line, not by its colour only
 			if !strings.Contains(svg, ">"+string(arm)) {

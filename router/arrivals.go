@@ -139,7 +139,8 @@ func (in *inbox) message(h *header, from *inlink, a *arrival) refusal {
 		in.dropped(dropDuplicate)
 		return 0
 	case from != nil && !from.admits(a):
-		return refusedJoining // not "not here": the entry may be good
+		from.refuse(strings.Clone(a.To), in.now, r.opts.MessageTimeout) // this one may be sent again, too
+		return refusedJoining                                           // not "not here": the entry may be good
 	}
 	f := r.deliverHere(&a.Message, a.believed, time.UnixMicro(a.accepted), in.now)
 	switch f {

@@ -29,8 +29,9 @@ const (
 	// of it; the wait doubles up to lastResend.
 	firstResend = 250 * time.Millisecond
 	lastResend  = 2 * time.Second
-	// maxRefused bounds the addresses that a link remembers to have refused.
-	maxRefused = 1 << 12
+	// maxRefused bounds the addresses that a link remembers to have refused: as many as
+	// its window may have messages for.
+	maxRefused = maxWindow
 	// maxLinks bounds the links that strangers' batches can make.
 	maxLinks = 1 << 12
 	// idleLink is how long a link is kept without traffic.

@@ -16,19 +16,19 @@ type pending struct {
 	deadline time.Time // when it is answered at the latest, a little before its time is over
 	route    *route
 
-	believed  ownerSet // whom it was last sent to without a lookup; see ownerSet
-	hops      byte
-	out       int      // owners that have not answered
-	reached   []string // nodes that need not get it again
-	queued    int      // nodes that have put it into the queue of a session
-	dropped   []string // nodes that have dropped it from there
-	again     bool     // an owner was not the owner: look up afresh
-	joining   bool     // ... because it was just claiming, or its sessions closing
-	full      bool     // an owner was overloaded
-	unknown   bool     // an owner died with it
-	local     bool     // no other node was asked
-	answered  bool     // the outcome was told
-	inFlight  bool     // counts in its route's out
+	believed ownerSet // whom it was last sent to without a lookup; see ownerSet
+	hops     byte
+	out      int      // owners that have not answered
+	reached  []string // nodes that need not get it again
+	queued   int      // nodes that have put it into the queue of a session
+	dropped  []string // nodes that have dropped it from there
+	again    bool     // an owner was not the owner: look up afresh
+	joining  bool     // ... because it was just claiming, or its sessions closing
+	full     bool     // an owner was overloaded
+	unknown  bool     // an owner died with it
+	local    bool     // no other node was asked
+	answered bool     // the outcome was told
+	inFlight bool     // counts in its route's out
 
 	listed place[*pending] // in the list of deadlines: neither concluded nor expired
 

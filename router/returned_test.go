@@ -155,3 +155,30 @@ func TestStrangersMakeNoMoreLinksThanAreAllowed(t *testing.T) {
 		t.Errorf("%d links, want at most %d", len(n.links), maxLinks)
 	}
 }
+
+// A message that was refused because an earlier one was may be sent again as late as
+// its own deadline: until then none that came later may pass it.
+func TestRefusalIsRememberedFromTheLastMessage(t *testing.T) {
+	c := newCluster(t, 1, func(o *Options) { o.MessageTimeout = 10 * time.Second })
+	in, from, began := newInbox(c.node(0).Router), new(inlink), time.Now()
+	count := uint64(0)
+	refuse := func(after time.Duration, address string) {
+		t.Helper()
+		count++
+		in.now = began.Add(after)
+		a := arrival{Message: Message{ID: MessageID{1, count}, To: address}, accepted: in.now.UnixMicro()}
+		if code := in.message(&header{from: "n1"}, from, &a); code == 0 {
+			t.Fatalf("a message to %s was taken after %v", address, after)
+		}
+	}
+	refuse(0, "somebody else")
+	refuse(9*time.Second, "bob")
+	refuse(11*time.Second, "another") // a generation later
+	refuse(12*time.Second, "bob")     // is remembered until 22 s
+	bob := c.node(0).connect("bob")
+	refuse(21500*time.Millisecond, "a third") // the next generation
+	refuse(21900*time.Millisecond, "bob")
+	if len(bob.got) > 0 {
+		t.Errorf("bob got %q", bob.got)
+	}
+}

@@ -14,7 +14,7 @@ import (
 
 // Silences after which servers find out that another one is gone.
 const (
-	sentinelDownAfter  = 500 * time.Millisecond
+	sentinelDownAfter  = time.Second
 	clusterNodeTimeout = time.Second
 )
 

@@ -36,8 +36,9 @@ type Redis struct {
 }
 
 // StartRedis starts redis-server, or else valkey-server, on a free port of
-// 127.0.0.1 and returns once it answers. It works in dir, which must exist. args
-// are further arguments of the server, such as "--maxmemory", "2mb".
+// 127.0.0.1 and returns once it answers. It works in dir, which must exist, and logs
+// to a file there. args are further arguments of the server, such as "--maxmemory",
+// "2mb".
 func StartRedis(ctx context.Context, dir string, args ...string) (*Redis, error) {
 	for _, name := range []string{"redis-server", "valkey-server"} {
 		path, err := exec.LookPath(name)
@@ -65,9 +66,13 @@ func (r *Redis) startSomewhere(ctx context.Context, dir string, args []string) e
 	}
 	r.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	r.URL = "redis://" + r.Addr
-	r.args = append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1",
-		"--save", "", "--appendonly", "no", "--dir", dir}, args...)
+	r.args = append(redisArgs(strconv.Itoa(port), dir), args...)
 	return r.start(ctx)
+}
+
+func redisArgs(port, dir string) []string {
+	return []string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+		"--dir", dir, "--logfile", "redis-" + port + ".log"} // below dir, where it is by then
 }
 
 // Kill ends the server that runs now.

@@ -61,9 +61,10 @@ func startMember(ctx context.Context, dir string, nodeTimeout time.Duration) (*R
 	if err != nil {
 		return nil, err
 	}
-	return StartRedis(ctx, dir, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(bus),
+	args := append(replicationArgs(), "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(bus),
 		"--cluster-node-timeout", strconv.FormatInt(nodeTimeout.Milliseconds(), 10),
-		"--cluster-replica-validity-factor", "0", "--cluster-allow-replica-migration", "no", "--repl-diskless-sync-delay", "0")
+		"--cluster-replica-validity-factor", "0", "--cluster-allow-replica-migration", "no")
+	return StartRedis(ctx, dir, args...)
 }
 
 // join makes one Cluster of the servers: the first are the masters.
@@ -136,8 +137,7 @@ func (c *RedisCluster) Mend(ctx context.Context) error {
 				!strings.Contains(info, "cluster_slots_pfail:0") || !strings.Contains(info, "cluster_slots_fail:0") {
 				return false
 			}
-			return says(ctx, client, "replication", "role:slave") && inStep(ctx, client) ||
-				says(ctx, client, "replication", "connected_slaves:1")
+			return says(ctx, client, "replication", "role:slave") && inStep(ctx, client) || feeds(ctx, client)
 		})
 		if err != nil {
 			return err

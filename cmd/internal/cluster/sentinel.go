@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -17,8 +18,13 @@ import (
 // watched is the name under which Sentinels know their master.
 const watched = "mymaster"
 
-// askAgain is when a Sentinel that was asked for a failover is asked once more.
-const askAgain = 3 * time.Second
+const (
+	// givenUp is when a Sentinel that has begun a failover is asked for another one.
+	givenUp = 3 * time.Second
+	// refused is when one is asked again that did not begin a failover: one may be
+	// under way, or it has not heard of the replica for a while.
+	refused = 100 * time.Millisecond
+)
 
 // settleTime bounds the wait for servers to agree with each other.
 const settleTime = 60 * time.Second
@@ -28,36 +34,43 @@ const settleTime = 60 * time.Second
 type Sentinel struct {
 	URL string // redis+sentinel://…, for nodes
 
+	dir             string
 	watcher         *Redis
-	master, replica *Redis
-	plain           []string // the servers' arguments without a master to follow
+	master, replica *Redis // as far as it is known: a Sentinel fails over when it thinks fit
+}
+
+// replicationArgs are arguments for servers that follow each other: they do so at
+// once, and often acknowledge what they have.
+func replicationArgs() []string {
+	return []string{"--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"}
 }
 
 // StartSentinel starts the three in dir, which must exist, and returns once the
 // replica can take over. downAfter is the silence after which a master counts as
 // down.
 func StartSentinel(ctx context.Context, dir string, downAfter time.Duration) (_ *Sentinel, err error) {
-	s := &Sentinel{plain: []string{"--repl-diskless-sync-delay", "0"}}
+	s := &Sentinel{dir: dir}
 	defer func() {
 		if err != nil {
 			s.Kill()
 		}
 	}()
-	if s.master, err = StartRedis(ctx, dir, s.plain...); err != nil {
+	if s.master, err = StartRedis(ctx, dir, replicationArgs()...); err != nil {
 		return nil, err
 	}
-	if s.replica, err = StartRedis(ctx, dir, append(s.plain, follows(s.master)...)...); err != nil {
+	if s.replica, err = StartRedis(ctx, dir, append(replicationArgs(), follows(s.master)...)...); err != nil {
 		return nil, err
 	}
-	if err := s.replica.await(ctx, "it follows its master", inStep); err != nil {
+	if err := s.startWatcher(ctx, downAfter); err != nil {
 		return nil, err
 	}
-	if err := s.startWatcher(ctx, dir, downAfter); err != nil {
-		return nil, err
-	}
-	return s, s.watcher.await(ctx, "it knows the replica", func(ctx context.Context, c *redis.Client) bool {
+	err = s.watcher.await(ctx, "it knows the replica", func(ctx context.Context, c *redis.Client) bool {
 		return says(ctx, c, "sentinel", "slaves=1")
 	})
+	if err != nil {
+		return nil, err
+	}
+	return s, s.Mend(ctx)
 }
 
 // follows are the arguments of a replica.
@@ -66,13 +79,13 @@ func follows(master *Redis) []string {
 	return []string{"--replicaof", host + " " + port}
 }
 
-func (s *Sentinel) startWatcher(ctx context.Context, dir string, downAfter time.Duration) error {
+func (s *Sentinel) startWatcher(ctx context.Context, downAfter time.Duration) error {
 	port, err := freePort()
 	if err != nil {
 		return err
 	}
 	host, masterPort, _ := net.SplitHostPort(s.master.Addr)
-	config := filepath.Join(dir, "sentinel.conf")
+	config := filepath.Join(s.dir, "sentinel.conf")
 	text := fmt.Sprintf("sentinel monitor %s %s %s 1\n", watched, host, masterPort) +
 		fmt.Sprintf("sentinel down-after-milliseconds %s %d\n", watched, downAfter.Milliseconds()) +
 		fmt.Sprintf("sentinel failover-timeout %s 2000\n", watched)
@@ -80,7 +93,8 @@ func (s *Sentinel) startWatcher(ctx context.Context, dir string, downAfter time.
 		return err
 	}
 	r := &Redis{Name: s.master.Name, path: s.master.path, Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}
-	r.args = []string{config, "--sentinel", "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", dir}
+	r.args = []string{config, "--sentinel", "--bind", "127.0.0.1", "--port", strconv.Itoa(port),
+		"--dir", s.dir, "--logfile", "sentinel.log"}
 	if err := r.start(ctx); err != nil {
 		return fmt.Errorf("start the Sentinel: %w", err)
 	}
@@ -94,12 +108,13 @@ func (s *Sentinel) Failover(ctx context.Context) error {
 	if err := s.Mend(ctx); err != nil {
 		return err
 	}
-	// A failover that it has begun it may give up.
-	var asked time.Time
+	var next time.Time
 	err := s.watcher.await(ctx, "it begins a failover", func(ctx context.Context, c *redis.Client) bool {
-		if time.Since(asked) > askAgain {
-			_ = c.Do(ctx, "SENTINEL", "FAILOVER", watched).Err() // one may be under way
-			asked = time.Now()
+		if time.Now().After(next) {
+			next = time.Now().Add(givenUp)
+			if c.Do(ctx, "SENTINEL", "FAILOVER", watched).Err() != nil {
+				next = time.Now().Add(refused)
+			}
 		}
 		return names(ctx, c, s.replica)
 	})
@@ -107,14 +122,6 @@ func (s *Sentinel) Failover(ctx context.Context) error {
 		return err
 	}
 	if err := s.promoted(ctx); err != nil {
-		return err
-	}
-	// The Sentinel would do this too, some ten seconds later.
-	err = s.replica.await(ctx, "it follows the new master", func(ctx context.Context, c *redis.Client) bool {
-		host, port, _ := net.SplitHostPort(s.master.Addr)
-		return c.Do(ctx, "REPLICAOF", host, port).Err() == nil
-	})
-	if err != nil {
 		return err
 	}
 	return s.Mend(ctx)
@@ -134,18 +141,44 @@ func (s *Sentinel) KillMaster(ctx context.Context) error {
 }
 
 // Mend starts the replica again if it has ended, and returns when it can take over.
+// Which one that is the Sentinel decides, who may have failed over by itself.
 func (s *Sentinel) Mend(ctx context.Context) error {
-	r := s.replica
-	if !r.ended() {
-		return r.await(ctx, "it is in step with its master", inStep)
-	}
-	host, port, _ := net.SplitHostPort(r.Addr)
-	r.args = append([]string{"--port", port, "--bind", host, "--save", "", "--appendonly", "no", "--dir", filepath.Dir(s.watcher.args[0])},
-		append(s.plain, follows(s.master)...)...)
-	if err := r.Restart(ctx); err != nil {
+	err := s.watcher.await(ctx, "it names a master that lives", func(ctx context.Context, c *redis.Client) bool {
+		s.learn(ctx, c)
+		return !s.master.ended()
+	})
+	if err != nil {
 		return err
 	}
-	return r.await(ctx, "it is in step with the new master", inStep)
+	if s.replica.ended() {
+		_, port, _ := net.SplitHostPort(s.replica.Addr)
+		s.replica.args = append(append(redisArgs(port, s.dir), replicationArgs()...), follows(s.master)...)
+		if err := s.replica.Restart(ctx); err != nil {
+			return err
+		}
+	}
+	return s.watcher.await(ctx, "its replica is in step with its master", func(ctx context.Context, c *redis.Client) bool {
+		s.learn(ctx, c)
+		return s.paired(ctx)
+	})
+}
+
+// learn asks the Sentinel which of the two is the master.
+func (s *Sentinel) learn(ctx context.Context, watcher *redis.Client) {
+	if names(ctx, watcher, s.replica) {
+		s.master, s.replica = s.replica, s.master
+	}
+}
+
+// paired tells whether the replica is in step with the master, and makes it follow
+// it, as the Sentinel would some ten seconds later.
+func (s *Sentinel) paired(ctx context.Context) bool {
+	host, port, _ := net.SplitHostPort(s.master.Addr)
+	replica, master := s.replica.client(), s.master.client()
+	defer replica.Close()
+	defer master.Close()
+	return replica.Do(ctx, "REPLICAOF", host, port).Err() == nil && // it may be doing so
+		inStep(ctx, replica) && feeds(ctx, master)
 }
 
 // promoted waits until the replica is the master and known as such.
@@ -181,6 +214,17 @@ func (s *Sentinel) Kill() {
 func inStep(ctx context.Context, c *redis.Client) bool {
 	return says(ctx, c, "replication", "master_link_status:up")
 }
+
+// feeds tells whether the server is a master whose writes reach its replica at once:
+// between a replica's synchronization and its first acknowledgement, about a second
+// later, the master keeps them to itself.
+func feeds(ctx context.Context, c *redis.Client) bool {
+	info, err := c.Info(ctx, "replication").Result()
+	return err == nil && strings.Contains(info, "role:master") && acknowledged.MatchString(info)
+}
+
+// acknowledged is what a master says of a replica that has acknowledged something.
+var acknowledged = regexp.MustCompile(`(?m)^slave0:.*,state=online,offset=[1-9]`)
 
 // says tells whether INFO has a line that contains text.
 func says(ctx context.Context, c *redis.Client, section, text string) bool {

@@ -43,10 +43,11 @@ func want(t *testing.T, c redis.UniversalClient, key, value string) {
 		if err == nil && got == value {
 			return
 		}
-		if ctx.Err() != nil {
+		select {
+		case <-ctx.Done():
 			t.Fatalf("%s is %q, %v; want %q", key, got, err, value)
+		case <-time.After(10 * time.Millisecond):
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 }
 
@@ -59,10 +60,11 @@ func set(t *testing.T, c redis.UniversalClient, key, value string) {
 		if err == nil {
 			return
 		}
-		if ctx.Err() != nil {
+		select {
+		case <-ctx.Done():
 			t.Fatal(err)
+		case <-time.After(10 * time.Millisecond):
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 }
 

@@ -238,7 +238,7 @@ func TestUnknownScriptHasNoAnsweredClaimMadeAgain(t *testing.T) {
 		}))
 
 		p := &pending{answers: make(chan pendingAnswer, 1)}
-		g := group{epochs: make(map[string]epochRead)}
+		g := group{epochs: make(map[string]*epochRead)}
 		p.lease.address, p.lease.number = "alice", a.tokens.Add(1)
 		g.claims = []*claim{{lease: &p.lease, address: "alice", number: p.lease.number, rule: Replace,
 			answered: (*Registry).claimAnswered, claimed: p.claimed}}

@@ -47,7 +47,7 @@ type release struct {
 }
 
 func newCommitter(r *Registry) *committer {
-	return &committer{r: r, wake: make(chan struct{}, 1), group: group{epochs: make(map[string]epochRead)}}
+	return &committer{r: r, wake: make(chan struct{}, 1), group: group{epochs: make(map[string]*epochRead)}}
 }
 
 // claim queues a claim. At maxWaitingClaims it is refused.
@@ -179,20 +179,16 @@ func (c *committer) commit(ctx context.Context, g *group) {
 	}
 	began := time.Now()
 	_ = c.r.run(timed, g.calls.list, nil)
-	c.finishClaims(g, began)
+	c.finishClaims(timed, g, began)
 	c.finishReleases(g, began)
 }
 
-func (c *committer) finishClaims(g *group, began time.Time) {
+func (c *committer) finishClaims(ctx context.Context, g *group, began time.Time) {
 	if len(g.claims) == 0 {
 		return
 	}
+	g.readEpochs(ctx, c.r)
 	failed := g.readClaims()
-	for master, read := range g.epochs {
-		if err := c.r.seeAnswer(master, read.call); err != nil {
-			failed = err
-		}
-	}
 	c.r.observe("claim", began, failed)
 	for _, cl := range g.claims {
 		cl.answered(c.r, cl)

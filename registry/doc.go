@@ -51,6 +51,11 @@
 //     and a claim waits and is repeated, so a client is not welcomed beside
 //     sessions that its node can't see. Nor is any node taken for dead.
 //
+// In a Cluster an address is vouched for by the master of its slot. When slots move,
+// which redirected commands and changes of the client's map tell (slots.go), all
+// masters have to, until all have been asked since and were settled: the slot may have
+// gone to a master that lost its data, or come from one.
+//
 // # Goroutines
 //
 // The committer sends claims and releases in groups, in the order in which they

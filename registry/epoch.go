@@ -63,6 +63,7 @@ func (r *Registry) updateSettled() {
 		settled = settled && !e.settled.IsZero()
 	}
 	r.undisturbed.Store(settled)
+	r.changes++
 	r.metrics.Settled.Set(0)
 	if settled {
 		r.metrics.Settled.Set(1)
@@ -74,15 +75,17 @@ func (r *Registry) updateSettled() {
 // settledIn tells whether id is the last seen epoch of master, and settled. The
 // caller holds mu.
 func (r *Registry) settledIn(master, id string) bool {
-	e := r.epochs[master]
-	return e != nil && e.id == id && !e.settled.IsZero()
+	return id != "" && r.settledEpoch(master) == id
 }
 
-// settledEpoch returns the last seen epoch of master if it is settled, else "".
+// settledEpoch returns the last seen epoch of master if it is settled, else "". The
+// caller holds mu.
 func (r *Registry) settledEpoch(master string) string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if e := r.epochs[master]; e != nil && !e.settled.IsZero() {
+	if master == everyMaster {
+		if r.undisturbed.Load() {
+			return r.everyEpoch()
+		}
+	} else if e := r.epochs[master]; e != nil && !e.settled.IsZero() {
 		return e.id
 	}
 	return ""
@@ -100,10 +103,9 @@ func (r *Registry) stillSettled(c *claim) bool {
 func (r *Registry) awaitSettled(ctx context.Context, master string) error {
 	for {
 		r.mu.Lock()
-		e, changed := r.epochs[master], r.epochsChanged
-		settled := e != nil && !e.settled.IsZero()
+		settled, changed := r.settledEpoch(master), r.epochsChanged
 		r.mu.Unlock()
-		if settled {
+		if settled != "" {
 			return nil
 		}
 		select {
@@ -119,36 +121,47 @@ func (r *Registry) epochCall(master string) *call {
 	return newCall(epochScript, []string{r.keys.Epoch(master)}, rand.Text(), r.timing.silence().Milliseconds())
 }
 
+// epochCalls reads the epochs of masters.
+func (r *Registry) epochCalls(masters []string) (byMaster map[string]*call, list []*call) {
+	byMaster = make(map[string]*call, len(masters))
+	for _, master := range masters {
+		byMaster[master] = r.epochCall(master)
+		list = append(list, byMaster[master])
+	}
+	return byMaster, list
+}
+
 // seeAll takes note of what calls, by master, returned. The error is one of
 // theirs.
 func (r *Registry) seeAll(calls map[string]*call) error {
 	var failed error
 	for master, c := range calls {
-		if err := r.seeAnswer(master, c); err != nil {
+		if _, err := r.seeAnswer(master, c); err != nil {
 			failed = err
 		}
 	}
 	return failed
 }
 
-func (r *Registry) seeAnswer(master string, c *call) error {
-	id, err := c.cmd.Text()
-	if err == nil {
+func (r *Registry) seeAnswer(master string, c *call) (id string, err error) {
+	if id, err = c.cmd.Text(); err == nil {
 		r.see(master, id)
 	}
-	return err
+	return id, err
 }
 
 // lookAt asks a master for its epoch.
 func (r *Registry) lookAt(ctx context.Context, master string) (id string, err error) {
+	if master == everyMaster {
+		return r.survey(ctx)
+	}
 	c := r.epochCall(master)
 	if err := r.timed("epoch", func() error { return r.run(ctx, []*call{c}, nil) }); err != nil {
 		return "", fmt.Errorf("read epoch: %w", err)
 	}
-	if id, err = c.cmd.Text(); err != nil {
+	if id, err = r.seeAnswer(master, c); err != nil {
 		return "", fmt.Errorf("read epoch: %w", err)
 	}
-	r.see(master, id)
 	return id, nil
 }
 

@@ -13,15 +13,20 @@ type group struct {
 	releases []release
 
 	calls        calls
-	claimCalls   []part               // what each call claims
-	releaseCalls []part               // what each call releases
-	epochs       map[string]epochRead // by the tag of their master
+	claimCalls   []part                // what each call claims
+	releaseCalls []part                // what each call releases
+	epochs       map[string]*epochRead // by the tag of their master
+
+	shifts shifts // before the claims were written
+	every  string // the epoch of all masters that was settled when they were sent; empty: none was
 }
 
 // epochRead reads a master's epoch behind a group's claims.
 type epochRead struct {
 	call    *call
 	settled string // the epoch that was settled when the claims were sent; empty: none was
+	id      string // the answer
+	err     error
 }
 
 // part is a script call for some of a group's claims or releases.
@@ -56,6 +61,7 @@ func (g *group) write(ctx context.Context, r *Registry) error {
 // writeClaims makes one call for claims of a kind that follow each other, and
 // behind them one for the epoch of each master.
 func (g *group) writeClaims(ctx context.Context, r *Registry) error {
+	g.shifts = r.slots.noticed() // before any claim's master is
 	for from, to := 0, 0; from < len(g.claims); from = to {
 		for to = from + 1; to < min(len(g.claims), from+r.keysOfACall()); to++ {
 			if !g.claims[to].sameKind(g.claims[from]) {
@@ -69,10 +75,15 @@ func (g *group) writeClaims(ctx context.Context, r *Registry) error {
 	}
 	for _, cl := range g.claims {
 		if _, ok := g.epochs[cl.master]; !ok {
-			read := epochRead{r.epochCall(cl.master), r.settledEpoch(cl.master)}
-			g.epochs[cl.master] = read
-			g.calls.add(read.call)
+			g.epochs[cl.master] = &epochRead{call: r.epochCall(cl.master)}
+			g.calls.add(g.epochs[cl.master].call)
 		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g.every = r.settledEpoch(everyMaster)
+	for master, read := range g.epochs {
+		read.settled = r.settledEpoch(master)
 	}
 	return nil
 }
@@ -120,6 +131,24 @@ func (r *Registry) keysOfACall() int {
 	return groupKeys
 }
 
+// readEpochs takes over the epochs that were read behind the claims. Where slots move
+// they don't count: then all masters are asked, and vouch for all claims.
+func (g *group) readEpochs(ctx context.Context, r *Registry) {
+	for master, read := range g.epochs {
+		read.id, read.err = r.seeAnswer(master, read.call)
+	}
+	if r.slotsRested(g.shifts) {
+		return
+	}
+	every := &epochRead{settled: g.every}
+	every.id, every.err = r.ask(ctx, everyMaster)
+	clear(g.epochs)
+	g.epochs[everyMaster] = every
+	for _, cl := range g.claims {
+		cl.master = everyMaster
+	}
+}
+
 // readClaims takes over the answers about claims. The error is one of theirs.
 func (g *group) readClaims() (failed error) {
 	for _, p := range g.claimCalls {
@@ -128,8 +157,8 @@ func (g *group) readClaims() (failed error) {
 		for _, cl := range claims {
 			if cl.err = err; err == nil {
 				read := g.epochs[cl.master]
-				cl.epoch, cl.err = read.call.cmd.Text()
-				cl.complete = cl.epoch == read.settled
+				cl.epoch, cl.err = read.id, read.err
+				cl.complete = read.id != "" && read.id == read.settled
 			}
 			cl.wrote = cl.wrote || cl.err != nil || cl.verdict == written
 			if cl.err != nil {

@@ -49,12 +49,7 @@ func (r *Registry) beat(ctx context.Context, info NodeInfo) error {
 		return err
 	}
 	r.keepMasters(tags)
-	byTag := make(map[string]*call, len(tags))
-	calls := make([]*call, 0, len(tags))
-	for _, tag := range tags {
-		byTag[tag] = r.epochCall(tag)
-		calls = append(calls, byTag[tag])
-	}
+	byTag, calls := r.epochCalls(tags)
 	vouched, now := r.vouched(), time.Now()
 	err = r.run(ctx, calls, func(pipe redis.Pipeliner) {
 		r.queueNode(ctx, pipe, info, vouched, r.timing.NodeTTL())
@@ -229,14 +224,12 @@ func (r *Registry) alive(ctx context.Context, owners []Owner) (live map[string]b
 	for i, o := range owners {
 		keys[i] = r.keys.Node(o.NodeID)
 	}
+	before := r.slots.noticed()
 	tags, err := r.masters.find(ctx)
 	if err != nil {
 		return nil, false, fmt.Errorf("look at owners' nodes: %w", err)
 	}
-	byMaster := make(map[string]*call, len(tags))
-	for _, tag := range tags {
-		byMaster[tag] = r.epochCall(tag)
-	}
+	byMaster, calls := r.epochCalls(tags)
 	exists := make([]*redis.IntCmd, len(owners))
 	err = r.timed("nodes", func() error {
 		_, err := r.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
@@ -248,10 +241,6 @@ func (r *Registry) alive(ctx context.Context, owners []Owner) (live map[string]b
 		if err != nil {
 			return err
 		}
-		calls := make([]*call, 0, len(byMaster))
-		for _, c := range byMaster {
-			calls = append(calls, c)
-		}
 		return r.run(ctx, calls, nil)
 	})
 	if err != nil {
@@ -260,7 +249,7 @@ func (r *Registry) alive(ctx context.Context, owners []Owner) (live map[string]b
 	if err := r.seeAll(byMaster); err != nil {
 		return nil, false, err
 	}
-	live, sure = map[string]bool{r.opts.NodeID: true}, true
+	live, sure = map[string]bool{r.opts.NodeID: true}, r.slots.noticed().moves == before.moves
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, o := range owners {

@@ -37,7 +37,7 @@ const (
 
 // Options configures a Registry.
 type Options struct {
-	Redis      redis.UniversalClient // required; see Connect
+	Redis      redis.UniversalClient // required; see Connect. A Cluster's must not have been used
 	NodeID     string                // this process's, unique for each start; required
 	Prefix     string                // of every key and channel; default "beeline"
 	Heartbeat  time.Duration         // see Timing; default 2 s
@@ -71,6 +71,7 @@ type Registry struct {
 	timing    Timing
 	rdb       redis.UniversalClient
 	masters   *masters
+	slots     *slotWatch
 	metrics   *metrics.Registry
 	log       *slog.Logger
 	committer *committer
@@ -94,6 +95,8 @@ type Registry struct {
 	epochs        map[string]*epoch  // by the tag of their master
 	askings       map[string]*asking // by the tag of the master
 	epochsChanged chan struct{}      // closed, and made anew, at each change of epochs
+	changes       uint64             // of epochs
+	surveyed      uint64             // slots' moves before the last survey
 
 	beatMu    sync.Mutex // guards what follows
 	last      NodeInfo   // what Beat wrote
@@ -140,6 +143,7 @@ func New(opts Options) (*Registry, error) {
 		metrics:       opts.Metrics,
 		log:           opts.Logger,
 		events:        noEvents{},
+		slots:         new(slotWatch),
 		settling:      make(chan struct{}, 1),
 		epochs:        make(map[string]*epoch),
 		askings:       make(map[string]*asking),
@@ -152,6 +156,7 @@ func New(opts Options) (*Registry, error) {
 	r.tokens.Store(uint64(rand.Uint32())) // unique for this node, and short
 	r.preregister()
 	countDials(r.rdb, dials{r.metrics.RedisDials})
+	watchSlots(r.rdb, r.slots)
 	return r, nil
 }
 

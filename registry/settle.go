@@ -29,6 +29,10 @@ func (r *Registry) Settled(ctx context.Context, address string) (bool, error) {
 		return false, err
 	}
 	id, err := r.ask(ctx, master)
+	if err == nil && !r.slotsRest(r.timing.Heartbeat/2) { // the lookup may have been redirected
+		master = everyMaster
+		id, err = r.ask(ctx, master)
+	}
 	if err != nil {
 		return false, err
 	}
@@ -49,8 +53,12 @@ func (r *Registry) proves(master, id string) bool {
 	if !r.settledIn(master, id) {
 		return false
 	}
-	e := r.epochs[master]
-	return !e.renewed || time.Since(e.settled) >= r.timing.Heartbeat/2
+	for m, e := range r.epochs {
+		if (m == master || master == everyMaster) && e.renewed && time.Since(e.settled) < r.timing.Heartbeat/2 {
+			return false
+		}
+	}
+	return true
 }
 
 // Undisturbed tells without asking Redis whether the epoch that was last seen is

@@ -77,11 +77,24 @@ func measures() []measure {
 	}
 }
 
+// measures returns what is drawn against what grows. What does not change with it is
+// better read from the table.
+func (g growth) measures() []measure {
+	switch g.workload {
+	case Nodes:
+		return measures()
+	case Size:
+		return measures()[:2]
+	default:
+		return measures()[:1]
+	}
+}
+
 // pictureNames returns the names of all pictures that any report may have.
 func pictureNames() []string {
 	var names []string
 	for _, g := range growths() {
-		for _, m := range measures() {
+		for _, m := range g.measures() {
 			names = append(names, string(g.workload)+"-"+m.name+".svg")
 		}
 	}
@@ -95,7 +108,7 @@ func pictureNames() []string {
 func charts(run *Run) []chart {
 	var all []chart
 	for _, g := range growths() {
-		for _, m := range measures() {
+		for _, m := range g.measures() {
 			if c, ok := growthChart(run, g, m); ok {
 				all = append(all, c)
 			}
@@ -109,7 +122,8 @@ func charts(run *Run) []chart {
 	return append(all, modelCharts(run)...)
 }
 
-// growthChart draws one measure against what grows. Two sizes at least make growth.
+// growthChart draws one measure against what grows. Less than three sizes are better
+// read from the table.
 func growthChart(run *Run, g growth, m measure) (chart, bool) {
 	c := chart{
 		name:    string(g.workload) + "-" + m.name,
@@ -128,7 +142,7 @@ func growthChart(run *Run, g growth, m measure) (chart, bool) {
 		sizes = max(sizes, len(spots))
 	}
 	c.x.ticks = ticksAt(c.lines)
-	return c, sizes > 1
+	return c, sizes > 2
 }
 
 // curve returns an arm's figure over what grows.
@@ -154,7 +168,7 @@ func ticksAt(lines []line) []tick {
 	slices.Sort(at)
 	var ticks []tick
 	for _, x := range slices.Compact(at) {
-		ticks = append(ticks, tick{x, number(x)})
+		ticks = append(ticks, tick{x, thousands(exact(x))})
 	}
 	return ticks
 }
@@ -170,7 +184,7 @@ func latencyChart(run *Run, w Workload) (chart, bool) {
 	cells := run.cells(w)
 	for _, cell := range slices.Backward(cells) {
 		if last := c.lines; len(last) == 0 {
-			c.title = fmt.Sprintf("Latency, %s", loadText(w, cell.load))
+			c.title = fmt.Sprintf("Latency%s: %s", latencyTitle(w), loadText(w, cell.load))
 		} else if cell.load != cells[len(cells)-1].load {
 			break
 		}
@@ -185,6 +199,18 @@ func latencyChart(run *Run, w Workload) (chart, bool) {
 		}
 	}
 	return c, len(c.lines) > 0
+}
+
+// latencyTitle says what is special about a workload's load.
+func latencyTitle(w Workload) string {
+	switch w {
+	case Saturation:
+		return " at saturation"
+	case Churn:
+		return " while clients move"
+	default:
+		return ""
+	}
 }
 
 // percents are those that are drawn.

@@ -13,16 +13,18 @@
 // What a message costs depends on the number of nodes N in a way that follows from
 // what each arm does (docs/scale.md explains it):
 //
-//	targeted:  base + hop·(N-1)/N + ack·A + lookup·L   (N-1)/N of the receivers are elsewhere
-//	broadcast: base + filter·(N-1)                     all others hear it and throw it away
-//	subscribe: base + hop·(N-1)/N
+//	targeted:  base + hop·(N-1)/N + ack·A + lookup·L + wake·W   (N-1)/N of the receivers are elsewhere
+//	broadcast: base + filter·(N-1) + wake·W                     all others hear it and throw it away
+//	subscribe: base + hop·(N-1)/N + wake·W
 //
 // In the workload Nodes every receiver is elsewhere, so that 1 stands for (N-1)/N in
-// the fit. L is the number of lookups a message, A that of the acknowledgements that leave
-// alone: (N-1)/N divided by 1 + 1 s · messages/s between two nodes. The unit costs come from the medians of the
-// workload Nodes (and, for lookups, Clients) by non-negative least squares of the
-// relative error, for each arm and resource. The largest N takes no part in that: it
-// is predicted, and the difference to what was measured is the model's stated error.
+// the fit. L is the number of lookups a message, A that of the acknowledgements that
+// leave alone, W that of the nodes that slept and are woken; bytes have no wake, and of
+// CPU an acknowledgement takes as much as a hop. The unit costs come from the medians of
+// the workload Nodes (and, for lookups, Clients) by non-negative least squares of the
+// relative error, for each resource, with one wake for all arms. The largest N takes no
+// part in that: it is predicted, and the difference to what was measured is the model's
+// stated error.
 //
 // The package writes files and draws; it starts no goroutine. It imports gonum for
 // plots and least squares, and nothing of beeline.

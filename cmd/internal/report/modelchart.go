@@ -14,7 +14,7 @@ func modelCharts(run *Run) []chart {
 			all = append(all, c)
 		}
 	}
-	if c, ok := m.coresChart(run.Assumed.orDefaults()); ok {
+	if c, ok := m.coresChart(assumed()); ok {
 		all = append(all, c)
 	}
 	return all
@@ -29,7 +29,7 @@ func (am *ArmModel) perMessage(f Figure, nodes int, lookups float64) (float64, b
 		return n + r, ok1 && ok2
 	}
 	u, ok := am.Units[f]
-	return u.cost(am.Arm, traffic{nodes, am.Rate, apart(nodes), lookups * apart(nodes)}), ok
+	return u.cost(am.Arm, f, traffic{nodes, am.Rate, apart(nodes), lookups * apart(nodes)}), ok
 }
 
 func (m *Model) growthChart(run *Run, me measure) (chart, bool) {

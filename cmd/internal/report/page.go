@@ -32,7 +32,7 @@ func writePage(w io.Writer, run *Run, pictures []picture) error {
 	}
 	_, err := io.WriteString(w, fill(pageHTML, map[string]string{
 		"subtitle": escape(fmt.Sprintf("beeline bench, %s, took %s. %s",
-			run.Started.Format("2006-01-02 15:04 MST"), run.Took.Round(time.Second), run.Target)),
+			run.Started.Format("2006-01-02 15:04 MST"), run.Took.Round(time.Second), sentence(run.Target))),
 		"trouble":  alert,
 		"verdict":  escape(strings.TrimSpace(strings.TrimPrefix(Verdict(run), bad))),
 		"pictures": figuresHTML(pictures, "Growth", "nodes-", "clients-", "size-", "offline-") + figuresHTML(pictures, "Latency", "latency-"),
@@ -41,6 +41,14 @@ func writePage(w io.Writer, run *Run, pictures []picture) error {
 		"facts":    factsHTML(run),
 	}))
 	return err
+}
+
+// sentence makes a text begin with a capital letter and end with a full stop.
+func sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	return strings.ToUpper(text[:1]) + strings.TrimSuffix(text[1:], ".") + "."
 }
 
 // modelPart is the page's part on the model, or says what a model takes.
@@ -61,7 +69,7 @@ func modelPart(run *Run, pictures []picture) string {
 	if m.HasRefresh {
 		refresh = "The refreshing of leases, which all arms keep, is in Redis' figures and not in the nodes'."
 	}
-	a := run.Assumed.orDefaults()
+	a := assumed()
 	return fill(modelHTML, map[string]string{
 		"lookups":  lookups,
 		"tables":   tablesHTML([]table{m.unitTable(), m.checkTable(), m.demandTable(a)}),

@@ -78,7 +78,6 @@ type Run struct {
 	Target   string // what was driven, for people
 	Broken   string // why the run ended before its time; empty: it is whole
 	Points   []Point
-	Assumed  Assumptions // of the model; what is zero has its default
 }
 
 // Machine is what the run ran on.

@@ -7,31 +7,22 @@ import (
 
 // Assumptions are what the model can't know and is told.
 type Assumptions struct {
-	// MessagesPerSecond is what each connected client sends. Default 0.1: a message
-	// every ten seconds.
+	// MessagesPerSecond is what each connected client sends.
 	MessagesPerSecond float64
 	// RedisShare is the share of a core that a Redis shard may use, 0 to 1. Redis works
-	// on one core. Default 0.7.
+	// on one core.
 	RedisShare float64
 	// KnownOwners is for how many addresses a node remembers the owners. Receivers are
 	// taken to be drawn evenly from all clients, so that a message to another node
 	// needs a lookup unless its receiver is among them; real traffic, which goes to the
-	// same receivers again and again, needs less. Default 65,536, which is a node's.
+	// same receivers again and again, needs less.
 	KnownOwners int
 }
 
-// orDefaults replaces zeros.
-func (a Assumptions) orDefaults() Assumptions {
-	if a.MessagesPerSecond == 0 {
-		a.MessagesPerSecond = 0.1
-	}
-	if a.RedisShare == 0 {
-		a.RedisShare = 0.7
-	}
-	if a.KnownOwners == 0 {
-		a.KnownOwners = 65536
-	}
-	return a
+// assumed is a message of each client every ten seconds, shards with room to spare, and
+// a node's own number of owners.
+func assumed() Assumptions {
+	return Assumptions{MessagesPerSecond: 0.1, RedisShare: 0.7, KnownOwners: 65536}
 }
 
 // Demand is what an arm needs to carry a number of clients.
@@ -49,18 +40,17 @@ type Demand struct {
 }
 
 // Fits tells whether what a single shard has to do is not more than it can.
-func (d *Demand) Fits(a Assumptions) bool { return d.OneShard <= a.orDefaults().RedisShare }
+func (d *Demand) Fits(a Assumptions) bool { return d.OneShard <= a.RedisShare }
 
 // Demand predicts what an arm needs.
 func (m *Model) Demand(arm *ArmModel, nodes, clients int, a Assumptions) Demand {
-	a = a.orDefaults()
 	rate := float64(clients) * a.MessagesPerSecond
 	d := Demand{Arm: arm.Arm, Nodes: nodes, Clients: clients, Has: map[Figure]bool{}}
 	unknown := 1 - min(1, float64(a.KnownOwners)/float64(clients))
 	perSecond := func(f Figure) float64 {
 		u, ok := arm.Units[f]
 		d.Has[f] = ok
-		return rate * u.cost(arm.Arm, traffic{nodes, rate, away(nodes), unknown * away(nodes)})
+		return rate * u.cost(arm.Arm, f, traffic{nodes, rate, away(nodes), unknown * away(nodes)})
 	}
 	messages := perSecond(RedisCPU) / 1e6
 	d.RedisCores = messages + float64(clients)*m.RefreshCPU/1e6
@@ -80,7 +70,6 @@ func scaleClients() []int { return []int{1_000_000, 100_000_000} }
 
 // demandTable shows what the arms need at the sizes that are predicted.
 func (m *Model) demandTable(a Assumptions) table {
-	a = a.orDefaults()
 	t := table{
 		Title: "What it would cost",
 		Head:  []string{"clients", "nodes", "arm", "messages/s", "Redis cores", "Redis shards", "into Redis", "out of Redis", "cores of all nodes", "cores a node"},
@@ -114,59 +103,6 @@ func (d *Demand) row(a Assumptions) []string {
 		known(RedisBytesIn, scaled(d.BytesIn, "B/s")), known(RedisBytesOut, scaled(d.BytesOut, "B/s")),
 		known(NodeCPU, number(d.NodeCores)), known(NodeCPU, number(d.NodeCores/float64(d.Nodes))),
 	}
-}
-
-// unitTable shows the unit costs.
-func (m *Model) unitTable() table {
-	t := table{
-		Title: "Measured cost per unit",
-		Head:  []string{"arm", "unit", "node CPU µs", "Redis CPU µs", "into Redis, B", "out of Redis, B"},
-		Left:  2,
-	}
-	for i := range m.Arms {
-		am := &m.Arms[i]
-		add := func(unit string, of func(Units) string) {
-			r := []string{string(am.Arm), unit}
-			for _, f := range resources() {
-				text := "–"
-				if u, ok := am.Units[f]; ok {
-					text = of(u)
-				}
-				r = append(r, text)
-			}
-			t.Rows = append(t.Rows, r)
-		}
-		switch am.Arm {
-		case Targeted:
-			add("message on one node: read, delivered", func(u Units) string { return unit(u.Base) })
-			add("hop: publish, delivery at the owner", func(u Units) string { return unit(u.Grow) })
-			add("acknowledgement that leaves alone", func(u Units) string { return unit(u.Ack) })
-			add("lookup", func(u Units) string {
-				if u.Assumed {
-					return "as a hop"
-				}
-				return unit(u.Lookup)
-			})
-		case Broadcast:
-			add("message: read, published, delivered", func(u Units) string { return unit(u.Base) })
-			add("filter: a node hears it and throws it away", func(u Units) string { return unit(u.Grow) })
-		default:
-			add("message on one node: read, published, delivered", func(u Units) string { return unit(u.Base) })
-			add("hop: the same with the receiver on another node", func(u Units) string { return unit(u.Grow) })
-		}
-	}
-	if m.HasRefresh {
-		t.Rows = append(t.Rows, []string{"all", "lease, each second: refresh", "–", number(m.RefreshCPU), number(m.RefreshBytes), "–"})
-	}
-	return t
-}
-
-// unit writes a unit cost. A hundredth of a microsecond or of a byte is the fit's noise.
-func unit(v float64) string {
-	if v < 0.01 {
-		return "0"
-	}
-	return number(v)
 }
 
 // checkTable shows the model's error where it was tested.

@@ -8,22 +8,23 @@ import (
 	"time"
 )
 
-// law is what a synthetic arm's messages cost: by the number of nodes, and the share
-// that leaves its node, the acknowledgements and the lookups per message.
-type law func(nodes int, a, acks, lookups float64) map[Figure]float64
+// law is what a synthetic arm's messages cost.
+type law func(t traffic) map[Figure]float64
 
 // laws are shaped as the arms' real costs are.
 func laws() map[Arm]law {
 	return map[Arm]law{
-		Targeted: func(_ int, a, k, l float64) map[Figure]float64 {
-			return map[Figure]float64{NodeCPU: 40 + 80*a + 50*k + 15*l, RedisCPU: 45*a + 20*k + 9*l, RedisBytesIn: 260*a + 70*k + 70*l, RedisBytesOut: 235*a + 65*k + 60*l, Wasted: 0, RedisCommands: a + k + l}
+		Targeted: func(t traffic) map[Figure]float64 {
+			a, k, l, w := t.away, t.acks(), t.lookups, t.wakes(Targeted)
+			return map[Figure]float64{NodeCPU: 30 + 40*(a+k) + 15*l + 170*w, RedisCPU: 45*(a+k) + 9*l + 11*w, RedisBytesIn: 260*a + 70*k + 70*l, RedisBytesOut: 235*a + 65*k + 60*l, Wasted: 0, RedisCommands: a + k + l}
 		},
-		Broadcast: func(n int, _, _, _ float64) map[Figure]float64 {
-			o := float64(n - 1)
-			return map[Figure]float64{NodeCPU: 95 + 38*o, RedisCPU: 32 + 9*o, RedisBytesIn: 240, RedisBytesOut: 215 + 215*o, Wasted: o, RedisCommands: 1}
+		Broadcast: func(t traffic) map[Figure]float64 {
+			o, w := float64(t.nodes-1), t.wakes(Broadcast)
+			return map[Figure]float64{NodeCPU: 70 + 10*o + 170*w, RedisCPU: 32 + 9*o + 11*w, RedisBytesIn: 240, RedisBytesOut: 215 + 215*o, Wasted: o, RedisCommands: 1}
 		},
-		Subscribe: func(_ int, a, _, _ float64) map[Figure]float64 {
-			return map[Figure]float64{NodeCPU: 110 + 15*a, RedisCPU: 44, RedisBytesIn: 255, RedisBytesOut: 250, Wasted: 0, RedisCommands: 1}
+		Subscribe: func(t traffic) map[Figure]float64 {
+			w := t.wakes(Subscribe)
+			return map[Figure]float64{NodeCPU: 65 + 15*t.away + 170*w, RedisCPU: 40 + 11*w, RedisBytesIn: 255, RedisBytesOut: 250, Wasted: 0, RedisCommands: 1}
 		},
 	}
 }
@@ -59,7 +60,7 @@ func (s *synthetic) add(repetitions int, p Point, lookups float64) {
 			if p.Workload == Nodes {
 				left = apart(p.Nodes)
 			}
-			costs := laws()[arm](p.Nodes, left, traffic{p.Nodes, p.RatePerSecond, left, lookups}.acks(), lookups)
+			costs := laws()[arm](traffic{p.Nodes, p.RatePerSecond, left, lookups})
 			for _, f := range slices.Sorted(maps.Keys(costs)) { // the same noise every time
 				q.Figures[f] = s.shaken(costs[f])
 			}

@@ -61,18 +61,17 @@ var aways = map[string]struct{ begin, end func(*cluster) }{
 func TestRedisAwayAndBack(t *testing.T) {
 	for name, away := range aways {
 		t.Run(name, func(t *testing.T) {
-			c := newOwnCluster(t, 2, func(o *Options) { o.MessageTimeout = 4 * time.Second })
+			c := newOwnCluster(t, 2, nil)
 			alice, bob := c.node(0).connect("alice"), c.node(1).connect("bob")
 			c.node(0).wantOutcome("bob", "before", Delivered)
 			away.begin(c)
 			for _, n := range c.nodes {
 				until(t, n.opts.NodeID+" is not ready", func() bool { return n.Health() != nil })
 			}
-			nobody := c.node(0).sendTo("nobody", "x")
 			if _, err := c.node(0).tryConnect("carol"); err == nil {
 				t.Error("carol was welcomed")
 			}
-			c.node(0).want(nobody, Timeout)
+			c.node(0).wantTimeout("nobody", "x")
 			inTime := c.node(1).sendTo("alice", "in time")
 			away.end(c)
 			c.node(1).want(inTime, Delivered)
@@ -85,17 +84,17 @@ func TestRedisAwayAndBack(t *testing.T) {
 	}
 }
 
-// wantWell asserts that all is as if nothing had happened.
+// wantWell waits until all is as if nothing had happened.
 func (c *cluster) wantWell(sessions ...*testSession) {
 	c.t.Helper()
 	for _, s := range sessions {
 		for _, from := range c.nodes {
 			from.wantOutcome(s.client, "after", Delivered)
 		}
-		owners := c.owners(s.client)
-		if len(owners) != 1 || owners[0].NodeID != s.node.opts.NodeID {
-			c.t.Errorf("owners of %s: %v, want %s", s.client, owners, s.node.opts.NodeID)
-		}
+		until(c.t, s.client+" is owned by "+s.node.opts.NodeID+" alone", func() bool {
+			owners := c.owners(s.client)
+			return len(owners) == 1 && owners[0].NodeID == s.node.opts.NodeID
+		})
 		s.mu.Lock()
 		if s.evicted != nil {
 			c.t.Errorf("%s was evicted: %v", s.client, s.evicted)
@@ -104,16 +103,16 @@ func (c *cluster) wantWell(sessions ...*testSession) {
 	}
 	for _, n := range c.nodes {
 		n.wantOutcome("carol", "x", Offline)
-		if testutil.ToFloat64(n.m.Registry.Settled) != 1 || testutil.ToFloat64(n.m.Router.PrivateChannelHears) != 1 {
-			c.t.Errorf("%s: the metrics do not say that all is well", n.opts.NodeID)
-		}
+		until(c.t, "the metrics of "+n.opts.NodeID+" say that all is well", func() bool {
+			return testutil.ToFloat64(n.m.Registry.Settled) == 1 && testutil.ToFloat64(n.m.Router.PrivateChannelHears) == 1
+		})
 	}
 }
 
 // Redis starts from a snapshot: it loads for a while, and then knows sessions that have
 // gone, a node that has died, and another cluster's; and does not know who came since.
 func TestRedisBackWithOtherData(t *testing.T) {
-	c := newOwnCluster(t, 3, func(o *Options) { o.MessageTimeout = patience })
+	c := newOwnCluster(t, 3, nil)
 	alice := c.node(0).connect("alice")
 	gone := c.node(1).connect("gone")
 	c.node(2).connect("dead")

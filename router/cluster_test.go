@@ -27,36 +27,29 @@ func (c *cluster) node(i int) *testNode { return c.nodes[i] }
 // newCluster starts n nodes with a key prefix of their own on the tests' Redis.
 func newCluster(t testing.TB, n int, change func(*Options)) *cluster {
 	s := redistest.Start(t)
-	return clusterOn(t, s, s.Prefix, func() redis.UniversalClient { return s.Client(t) }, n, change)
+	return clusterOn(t, calmHeartbeat, s, s.Prefix, func() redis.UniversalClient { return s.Client(t) }, n, change)
+}
+
+// newHastyCluster is newCluster with node leases that end soon.
+func newHastyCluster(t testing.TB, n int, change func(*Options)) *cluster {
+	s := redistest.Start(t)
+	return clusterOn(t, shortHeartbeat, s, s.Prefix, func() redis.UniversalClient { return s.Client(t) }, n, change)
 }
 
 // newOwnCluster starts n nodes on a Redis that the test may harm.
 func newOwnCluster(t testing.TB, n int, change func(*Options)) *cluster {
 	s := redistest.StartOwn(t)
 	s.AwaitUptime()
-	return clusterOn(t, s, s.Prefix, func() redis.UniversalClient { return s.Client(t) }, n, change)
-}
-
-// newSteadyCluster is newOwnCluster with heartbeats that are so long that a machine which
-// stands still ends no node's lease unnoticed: the epoch ends first (registry.Timing).
-func newSteadyCluster(t testing.TB, n int, change func(*Options)) *cluster {
-	s := redistest.StartOwn(t)
-	s.AwaitUptime()
-	return clusterBeating(t, time.Second, s, s.Prefix, func() redis.UniversalClient { return s.Client(t) }, n, change)
+	return clusterOn(t, shortHeartbeat, s, s.Prefix, func() redis.UniversalClient { return s.Client(t) }, n, change)
 }
 
 // newShardedCluster starts n nodes on a Redis Cluster of three masters.
 func newShardedCluster(t testing.TB, n int, change func(*Options)) *cluster {
 	rc := redistest.StartCluster(t)
-	return clusterOn(t, nil, rc.Prefix, func() redis.UniversalClient { return rc.Client(t) }, n, change)
+	return clusterOn(t, calmHeartbeat, nil, rc.Prefix, func() redis.UniversalClient { return rc.Client(t) }, n, change)
 }
 
-func clusterOn(t testing.TB, server *redistest.Server, prefix string, dial func() redis.UniversalClient, n int, change func(*Options)) *cluster {
-	t.Helper()
-	return clusterBeating(t, testHeartbeat, server, prefix, dial, n, change)
-}
-
-func clusterBeating(t testing.TB, heartbeat time.Duration, server *redistest.Server, prefix string, dial func() redis.UniversalClient, n int, change func(*Options)) *cluster {
+func clusterOn(t testing.TB, heartbeat time.Duration, server *redistest.Server, prefix string, dial func() redis.UniversalClient, n int, change func(*Options)) *cluster {
 	t.Helper()
 	c := &cluster{t: t, redis: server, client: dial(), prefix: prefix}
 	for i := range n {
@@ -77,6 +70,14 @@ func (c *cluster) owners(address string) []registry.Owner {
 func (c *cluster) wasted() (sum float64) {
 	for _, n := range c.nodes {
 		sum += n.wasted()
+	}
+	return sum
+}
+
+// resent counts the envelopes that all nodes published again.
+func (c *cluster) resent() (sum float64) {
+	for _, n := range c.nodes {
+		sum += testutil.ToFloat64(n.m.Router.LinkResends)
 	}
 	return sum
 }

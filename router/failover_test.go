@@ -176,14 +176,14 @@ func (l *load) recovers() {
 
 func onSentinel(t *testing.T, s *redistest.Sentinel) *cluster {
 	t.Helper()
-	return clusterOn(t, nil, s.Prefix, func() redis.UniversalClient {
+	return clusterOn(t, shortHeartbeat, nil, s.Prefix, func() redis.UniversalClient {
 		client, err := registry.Connect(s.URL())
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = client.Close() })
 		return client
-	}, 2, func(o *Options) { o.MessageTimeout = patience })
+	}, 2, nil)
 }
 
 func TestSentinelFailoverUnderLoad(t *testing.T) {
@@ -199,8 +199,7 @@ func TestSentinelFailoverUnderLoad(t *testing.T) {
 func onOwnRedisCluster(t *testing.T) (*redistest.Cluster, *cluster) {
 	t.Helper()
 	rc := redistest.StartOwnCluster(t)
-	return rc, clusterOn(t, nil, rc.Prefix, func() redis.UniversalClient { return rc.Client(t) }, 2,
-		func(o *Options) { o.MessageTimeout = patience })
+	return rc, clusterOn(t, shortHeartbeat, nil, rc.Prefix, func() redis.UniversalClient { return rc.Client(t) }, 2, nil)
 }
 
 func TestClusterFailoverUnderLoad(t *testing.T) {

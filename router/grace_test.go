@@ -37,14 +37,19 @@ func waitForBob(t *testing.T, c *cluster) {
 }
 
 func TestAfterTheGraceTheReceiverIsOffline(t *testing.T) {
-	c := newCluster(t, 2, func(o *Options) { o.Grace = 100 * time.Millisecond })
-	c.node(0).wantOutcome("carol", "so that the next lookup is quick", Offline)
+	c := newCluster(t, 2, func(o *Options) { o.Grace = patience / 2 })
 	first, second := c.node(0).sendTo("bob", "1"), c.node(0).sendTo("bob", "2")
-	until(t, "the first rests", func() bool {
+	until(t, "both wait for bob, and their grace is over", func() bool {
 		c.node(0).mu.Lock()
 		defer c.node(0).mu.Unlock()
 		rt := c.node(0).routes["bob"]
-		return rt != nil && rt.resting
+		if rt == nil || len(rt.waiting) < 2 || !rt.resting {
+			return false
+		}
+		for _, p := range rt.waiting {
+			p.accepted = p.accepted.Add(-patience / 2)
+		}
+		return true
 	})
 	c.node(0).want(first, Offline)
 	c.node(0).want(second, Offline)

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -24,11 +25,14 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait of a test. It is reached only by a failure.
-const patience = 20 * time.Second
+const patience = 30 * time.Second
 
-// testHeartbeat is short, so that what takes heartbeats is soon seen; the node
-// lease it makes still outlives a busy machine's pauses.
-const testHeartbeat = 500 * time.Millisecond
+// calmHeartbeat makes node leases that outlive a busy machine's pauses. Where a node's
+// lease is to end it is short, so that this is soon seen.
+const (
+	calmHeartbeat  = 2 * time.Second
+	shortHeartbeat = time.Second
+)
 
 // testNode is a router with what a node would put around it.
 type testNode struct {
@@ -50,6 +54,7 @@ func startNode(t testing.TB, name string, client redis.UniversalClient, prefix s
 	t.Cleanup(n.where.Close)
 	opts := Options{
 		NodeID: name, URL: n.where.URL, Version: "test", Redis: client, Metrics: n.m.Router, Logger: testLogger(t),
+		MessageTimeout: patience,
 	}
 	if change != nil {
 		change(&opts)
@@ -92,8 +97,10 @@ func (n *testNode) stop() {
 }
 
 // die ends the node as SIGKILL would: its connections close, nothing is released,
-// nobody listens at its address.
+// nobody listens at its address. Redis has noticed when it returns.
 func (n *testNode) die() {
+	n.t.Helper()
+	listeners := n.listeners()
 	n.gone.Store(true)
 	n.where.Close()
 	n.cancel()
@@ -102,6 +109,18 @@ func (n *testNode) die() {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = n.reg.Stop(ctx) // with no time left it can't release anything
+	until(n.t, "Redis knows that the node has gone", func() bool { return n.listeners() < max(listeners, 1) })
+}
+
+// listeners counts, on one Redis, those who have subscribed the node's private channel.
+func (n *testNode) listeners() int64 {
+	n.t.Helper()
+	channel := n.keys.Channel(n.opts.NodeID)
+	counts, err := n.client.PubSubNumSub(context.Background(), channel).Result()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return counts[channel]
 }
 
 // testSession is a session that keeps what it is given.
@@ -196,11 +215,18 @@ func newTestSession(n *testNode, client string) *testSession {
 func (n *testNode) connect(client string) *testSession {
 	n.t.Helper()
 	s, err := n.tryConnect(client)
+	for deadline := time.Now().Add(patience); stoodStill(err) && time.Now().Before(deadline); s, err = n.tryConnect(client) {
+		time.Sleep(2 * time.Millisecond) // nothing tells when a node hears again
+	}
 	if err != nil {
 		n.t.Fatalf("connecting %s to %s: %v", client, n.opts.NodeID, err)
 	}
 	return s
 }
+
+// stoodStill tells whether a node refuses newcomers because it noticed that it missed a
+// heartbeat, as it does for a moment on a machine that stands still.
+func stoodStill(err error) bool { return errors.Is(err, errDeaf) || errors.Is(err, errAway) }
 
 func (n *testNode) tryConnect(client string) (*testSession, error) {
 	s := newTestSession(n, client)
@@ -239,6 +265,32 @@ func (n *testNode) want(out <-chan Outcome, want Outcome) {
 func (n *testNode) wantOutcome(to, data string, want Outcome) {
 	n.t.Helper()
 	n.want(n.sendTo(to, data), want)
+}
+
+// expire has the deadline of all that is pending come now.
+func (n *testNode) expire() {
+	n.mu.Lock()
+	defer n.unlock()
+	now := n.now()
+	for p := n.Router.pending.oldest; p != nil; p = p.listed.newer {
+		p.deadline = now
+	}
+	n.arm(now)
+}
+
+// wantTimeout sends a message that no lookup finds an owner for while something is
+// wrong with Redis, and has its deadline come then.
+func (n *testNode) wantTimeout(to, data string) {
+	n.t.Helper()
+	out := n.sendTo(to, data)
+	until(n.t, "a lookup has failed", func() bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		rt := n.routes[to]
+		return len(out) > 0 || rt != nil && (rt.resting || rt.cutOff)
+	})
+	n.expire()
+	n.want(out, Timeout)
 }
 
 // until waits for a condition that no event announces, such as a metric.

@@ -66,9 +66,9 @@ var variants = []variant{
 	{"allow/cached/deaf for moments", newCluster, registry.Allow, 0, (*model).deafenOne, false},
 	{"replace/cached/deaf for moments", newCluster, registry.Replace, 0, (*model).deafenOne, false},
 	{"allow/cached/publishes lost and doubled", newCluster, registry.Allow, 0, (*model).harmOnePublish, true},
-	{"allow/cached/flushed", newSteadyCluster, registry.Allow, 0, (*model).flush, false},
-	{"allow/looked up/flushed", newSteadyCluster, registry.Allow, -1, (*model).flush, false},
-	{"replace/cached/flushed", newSteadyCluster, registry.Replace, 0, (*model).flush, false},
+	{"allow/cached/flushed", newOwnCluster, registry.Allow, 0, (*model).flush, false},
+	{"allow/looked up/flushed", newOwnCluster, registry.Allow, -1, (*model).flush, false},
+	{"replace/cached/flushed", newOwnCluster, registry.Replace, 0, (*model).flush, false},
 }
 
 // empties tells whether Redis loses its data.
@@ -380,7 +380,7 @@ func (s *modelSession) join() {
 			return
 		case m.rule == registry.Replace && errors.Is(err, ErrDuplicate):
 			return
-		case m.trouble == nil || time.Now().After(deadline):
+		case m.trouble == nil && !stoodStill(err) || time.Now().After(deadline):
 			m.c.t.Errorf("%s can't join on %s: %v", s.client.name, s.node.opts.NodeID, err)
 			return
 		}

@@ -1,9 +1,6 @@
 package router
 
-import (
-	"testing"
-	"time"
-)
+import "testing"
 
 // confirmed sends with Confirm and returns where the outcome will be.
 func (n *testNode) confirmed(to, data string) <-chan Outcome {
@@ -61,10 +58,19 @@ func TestReceiverConfirms(t *testing.T) {
 }
 
 func TestUnconfirmedIsDeliveredAtTheDeadline(t *testing.T) {
-	c := newCluster(t, 2, func(o *Options) { o.MessageTimeout = 300 * time.Millisecond })
+	c := newCluster(t, 2, nil)
 	for _, holder := range []*testNode{c.node(0), c.node(1)} {
 		bob := holder.connect("bob")
-		c.node(0).want(c.node(0).confirmed("bob", "no answer"), Delivered)
+		out := c.node(0).confirmed("bob", "no answer")
+		until(t, "the sender's node knows that bob has it", func() bool {
+			c.node(0).mu.Lock()
+			defer c.node(0).mu.Unlock()
+			p := c.node(0).Router.pending.oldest
+			return p != nil && p.delivered()
+		})
+		wantNone(t, out)
+		c.node(0).expire()
+		c.node(0).want(out, Delivered)
 		bob.leave()
 		until(t, "bob has left", func() bool { return len(c.owners("bob")) == 0 })
 		c.node(0).want(c.node(0).confirmed("bob", "nobody"), Offline)

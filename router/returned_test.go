@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 )
@@ -15,7 +16,9 @@ func (n *testNode) deafen() (hear func()) {
 		_ = n.in.sub.Close()
 		n.in.sub = nil
 	}
-	return n.in.mu.Unlock
+	hear = sync.OnceFunc(n.in.mu.Unlock)
+	n.t.Cleanup(hear) // of a test that fails; the node could not stop
+	return hear
 }
 
 func (n *testNode) buried() int {
@@ -26,7 +29,7 @@ func (n *testNode) buried() int {
 
 // A node that was taken for dead and comes back is reached again.
 func TestReturnedNodeIsReachable(t *testing.T) {
-	c := newCluster(t, 2, nil)
+	c := newHastyCluster(t, 2, nil)
 	bob := c.node(1).connect("bob")
 	c.node(0).wantOutcome("bob", "1", Delivered)
 	hear := c.node(1).deafen()
@@ -46,7 +49,7 @@ func TestReturnedNodeIsReachable(t *testing.T) {
 // While a node's lease had ended, claims did not wait for it: it must not go on
 // believing that nobody else owns its addresses.
 func TestReturnedNodeIsNotAlone(t *testing.T) {
-	c := newCluster(t, 3, nil)
+	c := newHastyCluster(t, 3, nil)
 	here := c.node(1).connect("bob")
 	hear := c.node(1).deafen()
 	until(t, "its lease has ended", func() bool {
@@ -64,7 +67,7 @@ func TestReturnedNodeIsNotAlone(t *testing.T) {
 // A host that vanished leaves a subscriber at Redis for minutes: PUBLISH finds a
 // listener, but nobody answers. Its node lease ends, and that decides.
 func TestVanishedHostBlocksNobody(t *testing.T) {
-	c := newCluster(t, 3, nil)
+	c := newHastyCluster(t, 3, nil)
 	c.node(1).connect("bob")
 	ghost := c.client.Subscribe(context.Background(), c.node(1).keys.Channel("n1"))
 	defer ghost.Close()
@@ -80,7 +83,7 @@ func TestVanishedHostBlocksNobody(t *testing.T) {
 // Redis loses its data while a node is deaf for a moment: its missing lease proves
 // nothing then.
 func TestFlushWhileDeafKillsNobody(t *testing.T) {
-	c := newOwnCluster(t, 2, func(o *Options) { o.MessageTimeout = patience })
+	c := newOwnCluster(t, 2, nil)
 	bob := c.node(1).connect("bob")
 	c.node(0).wantOutcome("bob", "1", Delivered)
 	hear := c.node(1).deafen()
@@ -91,7 +94,9 @@ func TestFlushWhileDeafKillsNobody(t *testing.T) {
 		return c.node(0).links["n1"].judged
 	})
 	c.client.FlushAll(context.Background())
-	time.Sleep(lastTry) // the judge must look at the emptied Redis
+	looks := func() int { return c.redis.CommandCount(t, "hgetall")["hgetall"] }
+	before := looks()
+	until(t, "the judge has looked at the emptied Redis", func() bool { return looks() > before+1 })
 	hear()
 	c.node(0).want(out, Delivered)
 	bob.wantGot("1", "2")
@@ -102,25 +107,33 @@ func TestFlushWhileDeafKillsNobody(t *testing.T) {
 
 // What has met its deadline leaves its number on the link, and no payload.
 func TestExpiredMessagesKeepNoMemory(t *testing.T) {
-	c := newCluster(t, 2, func(o *Options) { o.MessageTimeout = 100 * time.Millisecond })
+	const messages = 50
+	c := newCluster(t, 2, nil)
 	c.node(1).connect("bob")
 	n := c.node(0)
 	c.node(1).mu.Lock() // the receiver does not acknowledge
+	defer c.node(1).mu.Unlock()
 	var outs []<-chan Outcome
-	for range 50 {
+	for range messages {
 		outs = append(outs, n.sendTo("bob", string(make([]byte, 1<<10))))
 	}
+	until(t, "they are on the link", func() bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		l := n.links["n1"]
+		return l != nil && len(l.window) == messages
+	})
+	n.expire()
 	for _, out := range outs {
 		n.want(out, Timeout)
 	}
 	n.mu.Lock()
+	defer n.mu.Unlock()
 	for _, it := range n.links["n1"].window {
 		if p, ok := it.cargo.(*pending); ok && p.Data != nil {
 			t.Errorf("%d bytes are kept", len(p.Data))
 		}
 	}
-	n.mu.Unlock()
-	c.node(1).mu.Unlock()
 }
 
 func TestRefusalsAreBounded(t *testing.T) {

@@ -3,7 +3,6 @@ package router
 import (
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -24,7 +23,7 @@ func newSplitCluster(t *testing.T, n int, change func(*Options)) (*cluster, *red
 		}
 		return s.Client(t)
 	}
-	return clusterOn(t, s, s.Prefix, dial, n, change), proxy
+	return clusterOn(t, shortHeartbeat, s, s.Prefix, dial, n, change), proxy
 }
 
 // lapses waits until a node has no lease any more.
@@ -44,7 +43,7 @@ func (n *testNode) heals() {
 // The network swallows the connection that a node hears by, and nothing else: its
 // PUBLISHes go out, Redis counts it as a subscriber. It finds out by its probe.
 func TestNodeWhoseSubscriptionIsSwallowedHearsAgain(t *testing.T) {
-	c, proxy := newSplitCluster(t, 2, func(o *Options) { o.MessageTimeout = patience })
+	c, proxy := newSplitCluster(t, 2, nil)
 	bob := c.node(1).connect("bob")
 	c.node(0).wantOutcome("bob", "1", Delivered)
 	if n := proxy.HoldSubscriptions(); n != 1 {
@@ -108,7 +107,7 @@ func TestFrozenNodeTakesNothingBack(t *testing.T) {
 
 // Under Allow both stay, and both get every message.
 func TestSplitNodeSharesItsClientsAfterwards(t *testing.T) {
-	c, proxy := newSplitCluster(t, 3, func(o *Options) { o.MessageTimeout = patience })
+	c, proxy := newSplitCluster(t, 3, nil)
 	here := c.node(1).connect("bob")
 	c.node(1).wantOutcome("bob", "1", Delivered)
 	proxy.Hold()
@@ -136,14 +135,14 @@ func TestSplitNodeSharesItsClientsAfterwards(t *testing.T) {
 
 // While a node is cut off, its sessions stay and its newcomers are refused.
 func TestSplitNodeWelcomesNobody(t *testing.T) {
-	c, proxy := newSplitCluster(t, 2, func(o *Options) { o.MessageTimeout = 500 * time.Millisecond })
+	c, proxy := newSplitCluster(t, 2, nil)
 	bob := c.node(1).connect("bob")
 	proxy.Hold()
 	until(t, "it notices", func() bool { return c.node(1).Health() != nil })
 	if _, err := c.node(1).tryConnect("carol"); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("joining: %v, want that it is unavailable", err)
 	}
-	c.node(0).want(c.node(1).sendTo("nobody", "x"), Timeout)
+	c.node(1).wantTimeout("nobody", "x")
 	proxy.Flow()
 	c.node(1).heals()
 	c.node(0).wantOutcome("bob", "1", Delivered)

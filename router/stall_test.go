@@ -45,7 +45,5 @@ func TestStalledLinkHarmsNoOther(t *testing.T) {
 		n.want(o, Delivered)
 	}
 	bob.wantGot(want...)
-	if len(eve.got) != 17 {
-		t.Errorf("eve got %d messages, want 17", len(eve.got))
-	}
+	eve.await("got 17 messages", func() bool { return len(eve.got) == 17 })
 }

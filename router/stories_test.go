@@ -230,7 +230,7 @@ func TestCostOfAMessage(t *testing.T) {
 		t.Run(arm.name, func(t *testing.T) {
 			c := newCluster(t, nodes, func(o *Options) { o.Delivery, o.OwnerCache = arm.change.Delivery, arm.change.OwnerCache })
 			bob := c.node(1).connect("bob")
-			lookups, published := c.redis.CommandCount(t, "hgetall")["hgetall"], c.published()
+			lookups, published := c.redis.CommandCount(t, "hgetall")["hgetall"], c.published()-c.resent()
 			for i := range messages {
 				c.node(0).Send(Message{From: "a", To: "bob", Data: []byte("x")}, nil)
 				bob.await("got it", func() bool { return len(bob.got) == i+1 })
@@ -242,7 +242,7 @@ func TestCostOfAMessage(t *testing.T) {
 			if n := c.redis.CommandCount(t, "hgetall")["hgetall"] - lookups; n != arm.lookups {
 				t.Errorf("%d lookups for %d messages, want %d", n, messages, arm.lookups)
 			}
-			if n := c.published() - published; n != messages {
+			if n := c.published() - c.resent() - published; n != messages { // a machine that stands still has links resend
 				t.Errorf("%v messages published, want %d", n, messages)
 			}
 			t.Logf("%d nodes, %d messages: %v envelopes published, %v wasted deliveries", nodes, messages, c.published()-published, c.wasted())
@@ -286,6 +286,10 @@ func (c *cluster) checkMover(client string, messages int) {
 			default:
 			}
 			s, err := c.node(rand.IntN(len(c.nodes))).tryConnect(client)
+			if stoodStill(err) {
+				time.Sleep(2 * time.Millisecond)
+				continue
+			}
 			if err != nil {
 				c.t.Errorf("moving %s: %v", client, err)
 				continue
@@ -348,7 +352,7 @@ func TestEmptiedRedisMakesNobodyOffline(t *testing.T) {
 }
 
 func TestRestartedRedisLosesNobody(t *testing.T) {
-	c := newOwnCluster(t, 2, func(o *Options) { o.MessageTimeout = patience })
+	c := newOwnCluster(t, 2, nil)
 	bob := c.node(1).connect("bob")
 	c.redis.Restart()
 	c.node(0).wantOutcome("bob", "after the restart", Delivered)
@@ -357,10 +361,10 @@ func TestRestartedRedisLosesNobody(t *testing.T) {
 
 // While Redis is away local messages go on, others wait and are told the truth.
 func TestRedisAway(t *testing.T) {
-	c := newOwnCluster(t, 2, func(o *Options) { o.MessageTimeout = 300 * time.Millisecond })
+	c := newOwnCluster(t, 2, nil)
 	bob, eve := c.node(1).connect("bob"), c.node(0).connect("eve")
 	c.redis.Stop()
-	c.node(0).wantOutcome("bob", "x", Timeout)
+	c.node(0).wantTimeout("bob", "x")
 	c.node(0).wantOutcome("eve", "local", Delivered)
 	eve.wantGot("local")
 	until(t, "the node says that it is not ready", func() bool { return c.node(0).Health() != nil })

@@ -115,11 +115,16 @@ func TestRefusedConnections(t *testing.T) {
 		{"client a group", upgradeHead("/ws?client=%23a"), 400, resultBadClient, "#"},
 		{"client badly encoded", upgradeHead("/ws?client=%zz"), 400, resultBadClient, "percent"},
 	}
-	n := start(t, func(o *Options, _ *localExchange) { o.HandshakeTimeout = 200 * time.Millisecond })
-	by := n.bystanders()
+	patient := start(t, nil)
+	hasty := start(t, func(o *Options, _ *localExchange) { o.HandshakeTimeout = 200 * time.Millisecond })
+	by := patient.bystanders()
 	counted := map[string]float64{}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
+			n := patient
+			if row.result == resultHeadTimeout {
+				n = hasty
+			}
 			conn := dial(t, n.Addr())
 			go io.WriteString(conn, row.request)
 			r, err := http.ReadResponse(bufio.NewReader(conn), nil)

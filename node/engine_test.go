@@ -57,10 +57,15 @@ func TestSlowReaderGetsAll(t *testing.T) {
 func TestReaderThatStalls(t *testing.T) {
 	n := start(t, func(o *Options, x *localExchange) {
 		roomy(o, x)
-		o.PingInterval, o.PongTimeout = time.Hour, time.Second // longer than the blocking takes
+		o.PingInterval, o.PongTimeout = time.Hour, time.Second
 	})
 	by := n.bystanders()
-	block(t, n, by.from, openNarrow(t, n, "stalls"))
+	openNarrow(t, n, "stalls")
+	data := `"` + strings.Repeat("x", 60000) + `"`
+	for n.queued.Load() < 1<<20 && n.x.members("stalls") == 1 { // a slow machine takes longer than PongTimeout
+		by.from.send("stalls", data, "1")
+		by.from.want(ws.OpText, `{"type":"receipt"`)
+	}
 	eventually(t, "it was cut off", func() bool { return len(n.table.snapshot(nil)) == 2 && n.queued.Load() == 0 })
 	if got := testutil.ToFloat64(n.counts.closes[closedSlow]); got != 1 {
 		t.Errorf("%v closed as slow consumers, want 1", got)

@@ -84,7 +84,7 @@ func openFiles() (all []string) {
 }
 
 // patience bounds every wait of a test. It is reached only by a failure.
-const patience = 20 * time.Second
+const patience = 30 * time.Second
 
 // localExchange is a router of one node, without Redis.
 type localExchange struct {
@@ -248,7 +248,10 @@ func startOn(t testing.TB, engine func(*Node) engine, change func(*Options, *loc
 	x := newLocalExchange()
 	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"}) // never asked
 	t.Cleanup(func() { client.Close() })
-	o := Options{Name: "test", Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0", Redis: client, DrainPeriod: -1}
+	o := Options{
+		Name: "test", Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0", Redis: client, DrainPeriod: -1,
+		HandshakeTimeout: patience, PongTimeout: 4 * patience,
+	}
 	if change != nil {
 		change(&o, x)
 	}

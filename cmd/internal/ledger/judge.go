@@ -19,17 +19,14 @@ func (l *Ledger) Judge(rules Rules) *Verdict {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	j := judge{
-		lives:  &lives{rules: rules, outages: l.outages, byOwner: l.sessions},
+		lives:  newLives(rules, l.outages, l.sessions),
 		ledger: l,
 		verdict: &Verdict{
 			Messages: len(l.messages),
 			Receipts: make(map[string]int), Ends: make(map[string]int), Excused: make(map[Excuse]int),
 		},
 	}
-	for _, list := range l.outages {
-		slices.SortStableFunc(list, func(a, b *Outage) int { return a.From.Compare(b.From) })
-	}
-	j.countSessions()
+	j.sessions()
 	for _, m := range l.messages {
 		j.verdict.Repeats += len(m.attempts) - 1
 		j.verdict.Received += len(m.receptions)
@@ -44,7 +41,9 @@ func (l *Ledger) Judge(rules Rules) *Verdict {
 	return j.verdict
 }
 
-func (j *judge) countSessions() {
+// sessions counts them, and finds those that a node ended. It may do that when it
+// is killed; sessions don't depend on anything else that is done to it.
+func (j *judge) sessions() {
 	for _, list := range j.byOwner {
 		for _, s := range list {
 			if s.welcomed.IsZero() {
@@ -53,6 +52,9 @@ func (j *judge) countSessions() {
 			}
 			j.verdict.Sessions++
 			j.verdict.Ends[s.how]++
+			if s.end == ByNode && !j.killed(s) {
+				j.blame(Violation{Kind: Expelled, At: s.ended, What: "its node lives and ended it: " + s.how, session: s})
+			}
 		}
 	}
 }
@@ -94,6 +96,7 @@ func (j *judge) attempt(m *Message, a *attempt) {
 	}
 	switch r.outcome {
 	case "timeout":
+		j.grounds(m, a, r)
 	case "confirmed":
 		if !m.confirm {
 			j.wrong(m, r, "confirmed, which was not asked for")
@@ -105,7 +108,10 @@ func (j *judge) attempt(m *Message, a *attempt) {
 		j.delivered(m, a, r)
 	case "offline":
 		j.offline(m, a, r)
-	case "overloaded", "rejected":
+	case "overloaded":
+		j.notDelivered(m, r)
+		j.grounds(m, a, r)
+	case "rejected":
 		j.notDelivered(m, r)
 	default:
 		j.wrong(m, r, "an unknown outcome: "+r.outcome)
@@ -128,21 +134,32 @@ func (j *judge) unanswered(m *Message, a *attempt) {
 	j.blame(Violation{Kind: Unanswered, At: due, What: "no receipt", message: m, session: a.session})
 }
 
+// grounds judges a receipt that says that the message could not be delivered in
+// time, or found no room.
+func (j *judge) grounds(m *Message, a *attempt, r receipt) {
+	if j.disturbed(a.session, m.to, span{a.at, r.at}) {
+		j.verdict.Excused[Disturbed]++
+		return
+	}
+	j.blame(Violation{Kind: Groundless, At: r.at, What: r.outcome + ", though nothing was done", message: m, session: a.session})
+}
+
 // delivered judges a receipt that says so.
 func (j *judge) delivered(m *Message, a *attempt, r receipt) {
-	if len(m.receptions) > 0 {
-		return
-	}
 	possible := j.possible(m.to, m.first, r.at)
-	if len(possible) == 0 {
+	left := slices.ContainsFunc(possible, func(s *Session) bool { return !j.outlived(s, r.at) })
+	if left {
+		j.verdict.Excusable++
+	}
+	switch {
+	case len(m.receptions) > 0:
+		return
+	case len(possible) == 0:
 		j.wrong(m, r, "delivered, but its receiver had no session")
 		return
-	}
-	for _, s := range possible {
-		if !j.outlived(s, r.at) {
-			j.verdict.Excused[ReceiverLeft]++
-			return
-		}
+	case left:
+		j.verdict.Excused[ReceiverLeft]++
+		return
 	}
 	j.blame(Violation{Kind: Lost, At: r.at, What: "delivered, never received", message: m, session: possible[0]})
 }

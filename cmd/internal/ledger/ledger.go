@@ -48,8 +48,9 @@ type End string
 
 // The ends of a session.
 const (
-	ByClient End = "client" // it closed or cut the connection
-	ByNode   End = "node"   // the connection ended at the other side
+	ByClient End = "client"  // it closed or cut the connection
+	ByNode   End = "node"    // the connection ended at the other side
+	Refused  End = "refused" // it was never one: the node, or its host, said so
 )
 
 // Dial notes that client begins to connect to node.

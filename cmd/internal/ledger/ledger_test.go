@@ -12,7 +12,10 @@ var start = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 func at(seconds float64) time.Time { return start.Add(time.Duration(seconds * float64(time.Second))) }
 
 func rules() Rules {
-	return Rules{Deadline: 5 * time.Second, Slack: time.Second, Lapse: 4 * time.Second, Beat: time.Second, Return: 2 * time.Second}
+	return Rules{
+		Deadline: 5 * time.Second, Slack: time.Second, Notice: 500 * time.Millisecond,
+		Lapse: 4 * time.Second, Beat: time.Second, Return: 2 * time.Second,
+	}
 }
 
 // story is a history under construction: alice on n1 and bob on n2 are connected
@@ -78,10 +81,8 @@ func TestNothingIsWrongWithWhatIsRight(t *testing.T) {
 	s.deliver(s.alice, s.bob, 3)
 	m := s.alice.Send("nobody", false, at(4))
 	s.alice.Receipt(m.ID(), "offline", "", at(4.1))
-	m = s.alice.Send("bob", false, at(5))
-	s.alice.Receipt(m.ID(), "timeout", "", at(10))
 	v := s.want()
-	if v.Messages != 5 || v.Received != 3 || v.Sessions != 2 || v.Receipts["delivered"] != 3 || v.Receipts["offline"] != 1 {
+	if v.Messages != 4 || v.Received != 3 || v.Sessions != 2 || v.Receipts["delivered"] != 3 || v.Receipts["offline"] != 1 {
 		t.Errorf("counted %+v", v)
 	}
 }
@@ -115,13 +116,33 @@ func TestDeliveredToASessionThatEndedIsExcused(t *testing.T) {
 	}
 }
 
-func TestEarlierEndExcusesNothing(t *testing.T) {
+func TestNoEndExcusesLongBeforeOrLongAfter(t *testing.T) {
+	for name, end := range map[string]func(s *story){
+		"its client left before":        func(s *story) { s.bob.Ended(ByClient, "moved", at(4.4)) },
+		"its client left afterwards":    func(s *story) { s.connect("bob", "n2", 4).Ended(ByClient, "moved", at(5.8)) },
+		"its node was killed before":    func(s *story) { s.Outage("n2", Killed, at(4.4)); s.bob.Ended(ByNode, "EOF", at(5)) },
+		"nobody listened":               func(s *story) { s.Dial("bob", "n3", at(5)).Ended(Refused, "nobody listens", at(5.1)) },
+		"its client left a frozen node": func(s *story) { s.Outage("n2", Stopped, at(1.1))(at(4.4)); s.bob.Ended(ByClient, "moved", at(2)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStory(t)
+			end(s)
+			s.connect("bob", "n1", 4.5)
+			m := s.alice.Send("bob", false, at(5))
+			s.alice.Receipt(m.ID(), "delivered", "", at(5.2))
+			s.want(Lost)
+		})
+	}
+}
+
+func TestAnAttemptThatWasGivenUpExcuses(t *testing.T) {
 	s := newStory(t)
-	s.bob.Ended(ByClient, "moved", at(2))
-	s.connect("bob", "n1", 2.5)
+	s.Dial("bob", "n3", at(4.9)).Ended(ByClient, "no answer in time", at(5.1))
 	m := s.alice.Send("bob", false, at(5))
 	s.alice.Receipt(m.ID(), "delivered", "", at(5.2))
-	s.want(Lost)
+	if v := s.want(); v.Excusable != 1 || v.Excused[ReceiverLeft] != 1 {
+		t.Errorf("%d excusable, excused %v", v.Excusable, v.Excused)
+	}
 }
 
 func TestConfirmedHasNoExcuse(t *testing.T) {
@@ -166,7 +187,7 @@ func TestRepeatedMessageMayArriveAtTwoSessionsButNotTwiceAtOne(t *testing.T) {
 	s := newStory(t)
 	m := s.alice.Send("bob", false, at(2))
 	s.receive(m, s.bob, 2.1)
-	s.alice.Ended(ByNode, "EOF", at(2.2))
+	s.alice.Ended(ByClient, "moved", at(2.2))
 	s.bob.Ended(ByClient, "moved", at(2.3))
 	again, bob := s.connect("alice", "n2", 3), s.connect("bob", "n1", 3)
 	again.Repeat(m, at(3.1))
@@ -205,7 +226,7 @@ func TestMisrouted(t *testing.T) {
 	carol := s.connect("carol", "n1", 1)
 	m := s.alice.Send("bob", false, at(2))
 	s.receive(m, carol, 2.1)
-	s.alice.Receipt(m.ID(), "timeout", "", at(7))
+	s.alice.Ended(ByClient, "moved", at(2.2))
 	s.want(Misrouted)
 }
 
@@ -215,7 +236,7 @@ func TestAlteredAndInventedMessagesAreMisrouted(t *testing.T) {
 	s.bob.Received("alice", "bob", []byte(m.Data(s.Ledger)+" "), at(2.1))
 	s.bob.Received("alice", "bob", []byte(`{"run":"other","m":0,"from":"alice"}`), at(2.1))
 	s.bob.Received("mallory", "bob", []byte(m.Data(s.Ledger)), at(2.1))
-	s.alice.Receipt(m.ID(), "timeout", "", at(7))
+	s.alice.Ended(ByClient, "moved", at(2.2))
 	s.want(Misrouted, Misrouted, Misrouted)
 }
 
@@ -249,6 +270,7 @@ func TestOfflineIsRightAboutAKilledNode(t *testing.T) {
 func TestNotDeliveredOfWhatArrived(t *testing.T) {
 	for _, outcome := range []string{"offline", "overloaded", "rejected"} {
 		s := newStory(t)
+		s.Outage("n1", Stopped, at(1.9))(at(1.95))
 		m := s.alice.Send("bob", false, at(2))
 		s.receive(m, s.bob, 2.1)
 		s.bob.Ended(ByClient, "moved", at(2.15))
@@ -289,7 +311,8 @@ func TestUnanswered(t *testing.T) {
 func TestAnsweredLate(t *testing.T) {
 	s := newStory(t)
 	m := s.alice.Send("bob", false, at(2))
-	s.alice.Receipt(m.ID(), "timeout", "", at(8.1))
+	s.receive(m, s.bob, 2.1)
+	s.alice.Receipt(m.ID(), "delivered", "", at(8.1))
 	s.want(Unanswered)
 }
 

@@ -1,6 +1,9 @@
 package ledger
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // never is later than everything that a ledger holds.
 var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -8,8 +11,25 @@ var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 // lives answers questions about sessions, given what was done to their nodes.
 type lives struct {
 	rules   Rules
-	outages map[string][]*Outage
+	outages map[string][]*Outage // in the order of their beginning
 	byOwner map[string][]*Session
+
+	lingers   map[*Session]time.Time
+	unsettled []span
+}
+
+func newLives(rules Rules, outages map[string][]*Outage, byOwner map[string][]*Session) *lives {
+	v := &lives{rules: rules, outages: outages, byOwner: byOwner, lingers: make(map[*Session]time.Time)}
+	for _, list := range outages {
+		slices.SortStableFunc(list, func(a, b *Outage) int { return a.From.Compare(b.From) })
+	}
+	for _, list := range byOwner {
+		for _, s := range list {
+			v.lingers[s] = v.linger(s)
+		}
+	}
+	v.unsettled = v.findUnsettled()
+	return v
 }
 
 // end is when s ended as its node knows at the latest, and as its client knows at
@@ -28,12 +48,13 @@ func (v *lives) end(s *Session) time.Time {
 }
 
 // linger is until when the node of s may have delivered to it, though its client
-// had left: a stopped node learns of it late.
+// had left: a stopped node learns of it late. A dead one delivers nothing.
 func (v *lives) linger(s *Session) time.Time {
-	if s.ended.IsZero() {
+	end := v.end(s)
+	if end.Equal(never) {
 		return never
 	}
-	return v.awake(s.node, s.ended).Add(v.rules.Slack)
+	return v.awake(s.node, end).Add(v.rules.Notice)
 }
 
 // awake is t, or if node did not run then, when it ran again.
@@ -91,7 +112,7 @@ func (v *lives) lapsed(node string, from, to time.Time) bool {
 // span, welcomed or not.
 func (v *lives) possible(client string, from, to time.Time) (list []*Session) {
 	for _, s := range v.byOwner[client] {
-		if !s.began.After(to) && !v.linger(s).Before(from) {
+		if s.end != Refused && !s.began.After(to) && !v.lingers[s].Before(from) {
 			list = append(list, s)
 		}
 	}
@@ -130,9 +151,9 @@ func (v *lives) outlived(s *Session, t time.Time) bool {
 	if s.welcomed.IsZero() {
 		return false
 	}
-	enough := v.awake(s.node, t.Add(v.rules.Slack))
-	if enough != t.Add(v.rules.Slack) {
-		enough = enough.Add(v.rules.Slack)
+	enough := v.awake(s.node, t.Add(v.rules.Notice))
+	if enough != t.Add(v.rules.Notice) {
+		enough = enough.Add(v.rules.Notice)
 	}
 	return v.end(s).After(enough)
 }

@@ -23,13 +23,18 @@ const (
 	WronglyReceipted Kind = "wrongly receipted"
 	// Unanswered: no receipt before the deadline, though the sender's session lived.
 	Unanswered Kind = "unanswered"
-	// Unreached: a client could not be reached after all faults were over.
+	// Groundless: timeout or overloaded, though nothing was done to the sender's node,
+	// to the receiver's, or to Redis about then.
+	Groundless Kind = "failed for no reason"
+	// Expelled: a node that was not killed ended a session.
+	Expelled Kind = "session ended for no reason"
+	// Unreached: a client or a node could not be reached after all faults were over.
 	Unreached Kind = "unreached"
 )
 
 // Kinds lists all kinds in the order in which they are reported.
 func Kinds() []Kind {
-	return []Kind{Lost, Duplicated, Reordered, Misrouted, WronglyReceipted, Unanswered, Unreached}
+	return []Kind{Lost, Duplicated, Reordered, Misrouted, WronglyReceipted, Unanswered, Groundless, Expelled, Unreached}
 }
 
 // Violation is one broken promise.
@@ -54,6 +59,9 @@ type Verdict struct {
 	Sessions  int            // welcomed
 	Ends      map[string]int // by how, of the sessions that were welcomed
 	NoSession int            // attempts to connect that ended without a welcome
+	// Excusable counts the receipts delivered of messages that need not have been
+	// received, because of a session that ended about then. The others prove more.
+	Excusable int
 
 	// Excused counts what would be a violation if a fault did not explain it.
 	Excused map[Excuse]int
@@ -72,7 +80,13 @@ const (
 	OwnerLapsed Excuse = "offline while its node counted as dead"
 	// SenderLeft: no receipt, but the sender's session ended before the deadline.
 	SenderLeft Excuse = "unanswered when the sender's session ended"
+	// Disturbed: timeout or overloaded, and something was done to a node on the way
+	// or to Redis.
+	Disturbed Excuse = "timeout or overloaded near a fault"
 )
+
+// Excuses lists all excuses in the order in which they are reported.
+func Excuses() []Excuse { return []Excuse{ReceiverLeft, OwnerLapsed, SenderLeft, Disturbed} }
 
 // Count returns how many violations of a kind there are.
 func (v *Verdict) Count(kind Kind) (n int) {
@@ -90,10 +104,14 @@ type Rules struct {
 	Deadline time.Duration
 	// Slack is what a busy machine may add to anything.
 	Slack time.Duration
+	// Notice is what a node that runs needs to notice that a client has left, and a
+	// client to read what came.
+	Notice time.Duration
 	// Lapse is the shortest outage after which a node may count as dead.
 	Lapse time.Duration
 	// Beat is what a node needs between two outages to show that it lives.
 	Beat time.Duration
-	// Return is what a node that counted as dead needs to get its clients back.
+	// Return is what a node that counted as dead needs to get its clients back, and
+	// what is done to a node or to Redis may be felt for as long after its end.
 	Return time.Duration
 }

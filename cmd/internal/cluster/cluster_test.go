@@ -1,3 +1,5 @@
+//go:build unix
+
 package cluster
 
 import (
@@ -5,13 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
@@ -44,24 +44,12 @@ func TestMain(m *testing.M) {
 var built = filepath.Join(os.TempDir(), fmt.Sprintf("beeline-cluster-test-%d", os.Getpid()))
 
 // binary builds beeline, once.
-var binary = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(built, "beeline")
-	out, err := exec.Command("go", "build", "-o", path, "github.com/beeline-ws/beeline/cmd/beeline").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("build beeline: %w\n%s", err, out)
-	}
-	return path, nil
-})
+var binary = sync.OnceValues(func() (string, error) { return Build(context.Background(), built) })
 
 func startRedis(t *testing.T) *Redis {
 	t.Helper()
 	r, err := StartRedis(t.Context(), t.TempDir())
-	if errors.Is(err, ErrNoRedis) && os.Getenv("CI") != "true" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	needRedis(t, err)
 	t.Cleanup(r.Kill)
 	return r
 }
@@ -110,26 +98,6 @@ func TestWrongArgumentsOfRedisAreAnError(t *testing.T) {
 	}
 }
 
-func TestProcessTellsWhatItUses(t *testing.T) {
-	r := startRedis(t)
-	before, err := r.CPU()
-	if err != nil {
-		t.Skip(err)
-	}
-	// Ten milliseconds are the least that can be told.
-	for cpu := before; cpu == before; {
-		if err := client(t, r).Eval(t.Context(), "for i = 1, 1e6 do end", nil).Err(); err != nil && !errors.Is(err, redis.Nil) {
-			t.Fatal(err)
-		}
-		if cpu, err = r.CPU(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if rss, err := r.RSS(); err != nil || rss < 1<<20 || rss > 1<<30 {
-		t.Errorf("%d bytes resident, %v", rss, err)
-	}
-}
-
 func TestNodeServesUntilItIsStopped(t *testing.T) {
 	n := startNode(t, startRedis(t))
 	if !strings.HasPrefix(n.ID, "n1-") || !strings.HasPrefix(n.URL, "ws://127.0.0.1:") || !strings.HasPrefix(n.Admin, "http://127.0.0.1:") {
@@ -170,24 +138,6 @@ func TestNodeThatCannotStartSaysWhy(t *testing.T) {
 func TestOwnSettingsDontReachNodes(t *testing.T) {
 	t.Setenv("BEELINE_DELIVERY", "carrier-pigeon")
 	startNode(t, startRedis(t))
-}
-
-func TestChildrenDontSurviveTheirParent(t *testing.T) {
-	startRedis(t)
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), orphanVariable+"="+t.TempDir())
-	out, _ := cmd.Output() // it is killed
-	addr := strings.TrimSpace(string(out))
-	if addr == "" {
-		t.Fatal("no Redis was started")
-	}
-	c := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1, DialerRetries: 1})
-	defer c.Close()
-	for deadline := time.Now().Add(time.Minute); c.Ping(t.Context()).Err() == nil; {
-		if time.Now().After(deadline) {
-			t.Fatal("the Redis lives on")
-		}
-	}
 }
 
 func TestLogIsBounded(t *testing.T) {

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -152,23 +151,18 @@ func (c *RedisCluster) Failover(ctx context.Context, slot int) error {
 	if err := c.Mend(ctx); err != nil {
 		return err
 	}
-	master, replica, err := c.shard(ctx, slot)
+	_, replica, err := c.shard(ctx, slot)
 	if err != nil {
 		return err
 	}
-	err = replica.await(ctx, "it takes over", func(ctx context.Context, client *redis.Client) bool {
+	return replica.await(ctx, "it takes over", func(ctx context.Context, client *redis.Client) bool {
 		_ = client.Do(ctx, "CLUSTER", "FAILOVER").Err() // asked again if it was given up
 		return eventually(ctx, func() bool { return says(ctx, client, "replication", "role:master") })
 	})
-	if err != nil {
-		return err
-	}
-	err = master.await(ctx, "it follows its heir", inStep)
-	return errors.Join(err, c.Mend(ctx))
 }
 
-// KillMaster ends the master of the shard that serves slot, waits until its replica
-// has taken over, and starts it again as the replica.
+// KillMaster ends the master of the shard that serves slot, and returns when its
+// replica has taken over. What was killed is still to be mended.
 func (c *RedisCluster) KillMaster(ctx context.Context, slot int) error {
 	if err := c.Mend(ctx); err != nil {
 		return err
@@ -178,10 +172,9 @@ func (c *RedisCluster) KillMaster(ctx context.Context, slot int) error {
 		return err
 	}
 	master.Kill()
-	err = replica.await(ctx, "it takes over", func(ctx context.Context, client *redis.Client) bool {
+	return replica.await(ctx, "it takes over", func(ctx context.Context, client *redis.Client) bool {
 		return says(ctx, client, "replication", "role:master")
 	})
-	return errors.Join(err, c.Mend(ctx))
 }
 
 // eventually asks ok for half a second.

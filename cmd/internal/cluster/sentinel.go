@@ -102,8 +102,8 @@ func (s *Sentinel) startWatcher(ctx context.Context, downAfter time.Duration) er
 	return nil
 }
 
-// Failover asks the Sentinel to make the replica the master, and returns when both
-// know their new parts.
+// Failover asks the Sentinel to make the replica the master, and returns when it is
+// and is known as such. The old master is still to be mended.
 func (s *Sentinel) Failover(ctx context.Context) error {
 	if err := s.Mend(ctx); err != nil {
 		return err
@@ -121,23 +121,17 @@ func (s *Sentinel) Failover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.promoted(ctx); err != nil {
-		return err
-	}
-	return s.Mend(ctx)
+	return s.promoted(ctx)
 }
 
-// KillMaster ends the master, waits until the Sentinel has found that out and has
-// made the replica the master, and starts a replica where the master was.
+// KillMaster ends the master, and returns when the Sentinel has found that out and
+// has made the replica the master. What was killed is still to be mended.
 func (s *Sentinel) KillMaster(ctx context.Context) error {
 	if err := s.Mend(ctx); err != nil {
 		return err
 	}
 	s.master.Kill()
-	if err := s.promoted(ctx); err != nil {
-		return err
-	}
-	return s.Mend(ctx)
+	return s.promoted(ctx)
 }
 
 // Mend starts the replica again if it has ended, and returns when it can take over.

@@ -104,6 +104,9 @@ func TestRedisClusterFailsOverAndMigrates(t *testing.T) {
 		if err := failover(t.Context(), slot); err != nil {
 			t.Fatalf("failover %d: %v", i, err)
 		}
+		if err := r.Mend(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		if after, _, err := r.shard(t.Context(), slot); err != nil || after == before {
 			t.Errorf("failover %d: %s stays the master, %v", i, before.Addr, err)
 		}

@@ -11,9 +11,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -23,6 +21,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/beeline-ws/beeline/cmd/internal/chaos"
+	"github.com/beeline-ws/beeline/cmd/internal/cluster"
 	"github.com/beeline-ws/beeline/cmd/internal/ledger"
 )
 
@@ -54,7 +53,7 @@ func main() {
 	err := command(os.Stdout).ExecuteContext(ctx)
 	stop()
 	switch {
-	case errors.Is(err, errBroken):
+	case errors.Is(err, errBroken): // what is broken has been said
 		os.Exit(exitBroken)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "chaos:", err)
@@ -84,9 +83,9 @@ func command(out io.Writer) *cobra.Command {
 	cmd.Flags().StringSliceVar(&f.sites, "sites", nil, "only these of "+strings.Join(chaos.SiteNames(), ", "))
 	cmd.Flags().StringSliceVar(&f.plant, "plant", nil, "break these promises on purpose, which must be found: "+plantable())
 	cmd.Flags().IntVar(&f.people, "people", 20, "clients of each cluster, besides one for each node")
-	cmd.Flags().DurationVar(&f.interval, "interval", 600*time.Millisecond, "mean time between a client's bursts of 1 to 4 messages")
+	cmd.Flags().DurationVar(&f.interval, "interval", 300*time.Millisecond, "mean time between a client's bursts of 1 to 4 messages")
 	cmd.Flags().Float64Var(&f.confirm, "confirm", 0.2, "`share` of the messages that ask for the receiver's acknowledgement")
-	cmd.Flags().Float64Var(&f.repeat, "repeat", 0, "`share` of the unanswered messages that are sent again after a reconnect")
+	cmd.Flags().Float64Var(&f.repeat, "repeat", 0.3, "`share` of the unanswered messages that are sent again after a reconnect")
 	cmd.Flags().StringArrayVar(&f.env, "set", nil, "a setting of the nodes, `BEELINE_…=value`; may be repeated")
 	return cmd
 }
@@ -106,34 +105,48 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 	}
 	if opts.Binary == "" {
 		fmt.Fprintln(out, "building beeline")
-		if opts.Binary, err = build(ctx, opts.Dir, f.race); err != nil {
+		var args []string
+		if f.race {
+			args = append(args, "-race")
+		}
+		if opts.Binary, err = cluster.Build(ctx, opts.Dir, args...); err != nil {
 			return err
 		}
 	}
 	fmt.Fprintf(out, "seed %d, logs in %s\n", opts.Seed, opts.Dir)
 	result, err := chaos.Run(ctx, opts)
-	if err != nil {
+	if result == nil {
 		return err
 	}
 	result.Write(out)
 	fmt.Fprintf(out, "\nrepeat the faults with --seed %d --time %v\n", opts.Seed, opts.Length)
+	return conclude(result, err, f.dir == "", out)
+}
+
+// conclude says what a run proves, and removes what it left behind if that is not
+// wanted any more. ended is why it was not a whole one.
+func conclude(result *chaos.Result, ended error, temporary bool, out io.Writer) error {
+	opts := result.Options
 	if len(opts.Plant) > 0 {
 		if !result.Found() {
 			fmt.Fprintf(out, "FAILED: something that was planted was not found; logs in %s\n", opts.Dir)
-			return errBroken
+			return errors.Join(ended, errBroken)
 		}
 		fmt.Fprintln(out, "every kind that was planted was found")
-		return nil
+		return ended
 	}
 	if n := result.Violations(); n > 0 {
 		fmt.Fprintf(out, "FAILED: %d violations; logs in %s\n", n, opts.Dir)
-		return errBroken
+		return errors.Join(ended, errBroken)
+	}
+	if ended != nil {
+		return fmt.Errorf("no promise was broken until then; logs in %s: %w", opts.Dir, ended)
 	}
 	if doubts := result.Doubts(); len(doubts) > 0 {
 		return fmt.Errorf("no promise was broken, but that proves little; logs in %s:\n  %s", opts.Dir, strings.Join(doubts, "\n  "))
 	}
 	fmt.Fprintln(out, "every promise was kept")
-	if f.dir == "" {
+	if temporary {
 		return os.RemoveAll(opts.Dir)
 	}
 	return nil
@@ -199,18 +212,4 @@ func (f flags) options(out io.Writer) (opts chaos.Options, err error) {
 		err = fmt.Errorf("--dir: %w", err)
 	}
 	return opts, err
-}
-
-// build builds beeline once, for all nodes.
-func build(ctx context.Context, dir string, race bool) (string, error) {
-	path := filepath.Join(dir, "beeline")
-	args := []string{"build", "-o", path}
-	if race {
-		args = append(args, "-race")
-	}
-	cmd := exec.CommandContext(ctx, "go", append(args, "github.com/beeline-ws/beeline/cmd/beeline")...)
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build beeline: %w\n%s", err, text)
-	}
-	return path, nil
 }

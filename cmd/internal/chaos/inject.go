@@ -64,13 +64,13 @@ func (s *site) do(ctx context.Context, f Fault) error {
 	case MoveClient, DropClient:
 		return s.move(f)
 	case SentinelFailover:
-		return s.timed(f, func() error { return s.backing.sentinel.Failover(ctx) })
+		return s.failOver(ctx, f, func() error { return s.backing.sentinel.Failover(ctx) })
 	case SentinelKill:
-		return s.timed(f, func() error { return s.backing.sentinel.KillMaster(ctx) })
+		return s.failOver(ctx, f, func() error { return s.backing.sentinel.KillMaster(ctx) })
 	case MigrateLease, MigrateChannel:
 		return s.migrate(ctx, f)
 	case ClusterFailover, ClusterKill:
-		return s.failOver(ctx, f)
+		return s.failOverShard(ctx, f)
 	}
 	return fmt.Errorf("unknown fault %q", f.Kind)
 }
@@ -134,23 +134,43 @@ func (s *site) pauseRedis(ctx context.Context, f Fault) error {
 	})
 }
 
-// timed injects a fault of Redis that has its end in itself.
+// timed injects a fault of Redis that has its end in itself: until then nobody has
+// a Redis.
 func (s *site) timed(f Fault, inject func() error) error {
-	s.event(time.Now(), "%s", f.Kind)
 	var back []func(time.Time)
 	for _, p := range s.nodes {
 		back = append(back, s.ledger.Outage(p.name, ledger.Away, time.Now()))
 	}
-	err := inject()
-	for _, ended := range back {
-		ended(time.Now())
-	}
-	if err != nil {
+	return s.noted(f, func() error {
+		err := inject()
+		for _, ended := range back {
+			ended(time.Now())
+		}
+		return err
+	})
+}
+
+// noted injects a fault, and notes it.
+func (s *site) noted(f Fault, inject func() error) error {
+	s.event(time.Now(), "%s", f.Kind)
+	if err := inject(); err != nil {
 		return err
 	}
 	s.event(time.Now(), "%s: over", f.Kind)
 	s.count(f.Kind)
 	return nil
+}
+
+// failOver injects a failover. There is a master again when it is over; what the
+// servers need then to be ready for the next one is no outage.
+func (s *site) failOver(ctx context.Context, f Fault, inject func() error) error {
+	if err := s.backing.mend(ctx); err != nil {
+		return err
+	}
+	if err := s.timed(f, inject); err != nil {
+		return err
+	}
+	return s.backing.mend(ctx)
 }
 
 func (s *site) disturb(ctx context.Context, f Fault, how func(*cluster.Proxy)) error {
@@ -180,14 +200,14 @@ func (s *site) move(f Fault) error {
 	return nil
 }
 
-// failOver fails over the shard that serves one of a node's keys.
-func (s *site) failOver(ctx context.Context, f Fault) error {
+// failOverShard fails over the shard that serves one of a node's keys.
+func (s *site) failOverShard(ctx context.Context, f Fault) error {
 	slot, what, err := s.slot(ctx, f)
 	if err != nil {
 		return err
 	}
 	s.event(time.Now(), "%s, of %s", f.Kind, what)
-	return s.timed(f, func() error {
+	return s.failOver(ctx, f, func() error {
 		if f.Kind == ClusterKill {
 			return s.backing.cluster.KillMaster(ctx, slot)
 		}
@@ -195,13 +215,14 @@ func (s *site) failOver(ctx context.Context, f Fault) error {
 	})
 }
 
+// migrate moves a slot, which is no outage: at each moment it has a master.
 func (s *site) migrate(ctx context.Context, f Fault) error {
 	slot, what, err := s.slot(ctx, f)
 	if err != nil {
 		return err
 	}
 	s.event(time.Now(), "%s, of %s", f.Kind, what)
-	return s.timed(f, func() error {
+	return s.noted(f, func() error {
 		from, to, err := s.backing.cluster.Migrate(ctx, slot, f.For)
 		s.event(time.Now(), "slot %d went from %s to %s", slot, from, to)
 		return err

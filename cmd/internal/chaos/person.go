@@ -4,8 +4,10 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"time"
 
@@ -73,7 +75,7 @@ func (p *person) connect(ctx context.Context, avoid int) (v *visit, tried int) {
 	session := p.site.ledger.Dial(p.name, p.site.nodes[node].name, time.Now())
 	w, id, err := p.site.dial(dialing, url, p.name)
 	if err != nil {
-		session.Ended(ledger.ByClient, "not welcomed: "+shorten(err), time.Now())
+		session.Ended(ender(err), "not welcomed: "+shorten(err), time.Now())
 		return nil, node
 	}
 	session.Welcomed(id, time.Now())
@@ -168,7 +170,11 @@ func (p *person) read(v *visit) {
 		f, err := v.wire.Next()
 		now := time.Now()
 		if err != nil {
-			v.session.Ended(ledger.ByNode, shorten(err), now)
+			end := ledger.ByNode
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				end = ledger.ByClient // the time to connect was over when it was connected
+			}
+			v.session.Ended(end, shorten(err), now)
 			v.wire.Cut()
 			return
 		}

@@ -109,9 +109,10 @@ func (r *Result) Write(out io.Writer) {
 	}
 	r.row(w, "sessions", func(s SiteResult) int { return s.Verdict.Sessions })
 	r.row(w, "attempts to connect that were in vain", func(s SiteResult) int { return s.Verdict.NoSession })
+	r.row(w, "delivered to somebody who was just leaving", func(s SiteResult) int { return s.Verdict.Excusable })
 	fmt.Fprintln(w)
 	r.head(w, "explained by a fault")
-	for _, excuse := range []ledger.Excuse{ledger.ReceiverLeft, ledger.OwnerLapsed, ledger.SenderLeft} {
+	for _, excuse := range ledger.Excuses() {
 		r.row(w, string(excuse), func(s SiteResult) int { return s.Verdict.Excused[excuse] })
 	}
 	fmt.Fprintln(w)
@@ -163,7 +164,8 @@ func (r *Result) outcomes() []string {
 
 // writeRecovery tells how soon a killed node's clients were answered for.
 func (r *Result) writeRecovery(out io.Writer) {
-	fmt.Fprintln(out, "\nfrom SIGKILL of a node to the first truthful receipt about its clients:")
+	fmt.Fprintln(out, "\nfrom SIGKILL of a node to the first truthful receipt about its clients; not measured is\n"+
+		"where they had just left, or nobody could be asked on a node that went on:")
 	for _, s := range r.Sites {
 		var times []time.Duration
 		unknown := 0
@@ -174,15 +176,12 @@ func (r *Result) writeRecovery(out io.Writer) {
 				unknown++
 			}
 		}
-		if len(times)+unknown == 0 {
-			continue
-		}
 		slices.Sort(times)
 		redis := "Redis fails, too"
 		if s.Mix.undisturbed() {
 			redis = "Redis is up"
 		}
-		fmt.Fprintf(out, "  %-10s %-17s %4d kills", s.Mix.Name, redis+":", len(times)+unknown)
+		fmt.Fprintf(out, "  %-10s %-17s %4d kills, %4d measured", s.Mix.Name, redis+":", s.Injected[KillNode], len(times)+unknown)
 		if len(times) > 0 {
 			fmt.Fprintf(out, ": p50 %s, p99 %s, max %s", millis(quantile(times, 0.5)), millis(quantile(times, 0.99)), millis(times[len(times)-1]))
 		}

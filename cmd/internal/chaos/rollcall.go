@@ -12,85 +12,98 @@ import (
 )
 
 const (
-	// returnTime is what everybody has to be connected again after the last fault.
+	// returnTime is the usual returnTime of a site.
 	returnTime = 60 * time.Second
 	// rollCalls is how often somebody is called until he counts as unreachable.
 	rollCalls = 6
 )
 
-// missing is somebody who can't be reached after all faults were over.
+// missing is somebody who can't be reached after all faults were over, or a node
+// that can't be connected to.
 type missing struct {
-	message *ledger.Message // nil: he has no session
+	message *ledger.Message // nil: there is none
 	what    string
 	at      time.Time
 }
 
-// rollCall makes every node call everybody. It is called when all faults are over.
+// call is what a node's clients have to do: to reach somebody.
+type call struct {
+	node    int
+	to      *person
+	message *ledger.Message // the last attempt; nil: there was nobody to make one
+}
+
+// rollCall makes every node call everybody, when all are back: every person has a
+// session, the residents at home. It is called when all faults are over.
 func (s *site) rollCall(ctx context.Context) (list []missing) {
-	everybody := func() bool {
-		return !slices.ContainsFunc(s.people, func(p *person) bool { return p.current() == nil })
-	}
-	if !s.await(ctx, returnTime, everybody) {
-		for _, p := range s.people {
-			if p.current() == nil {
-				list = append(list, missing{nil, p.name + " could not connect again", time.Now()})
+	s.await(ctx, s.returnTime, func() bool { return !slices.ContainsFunc(s.people, (*person).isAway) })
+	var calls []*call
+	for _, p := range s.people {
+		if p.isAway() {
+			where := "to any node"
+			if p.home >= 0 {
+				where = "to " + s.nodes[p.home].name + ", where it belongs"
+			}
+			list = append(list, missing{nil, p.name + " could not connect again " + where, time.Now()})
+		}
+		for i := range s.nodes {
+			if p.home != i && p.current() != nil {
+				calls = append(calls, &call{node: i, to: p})
 			}
 		}
 	}
+	calls = s.callAll(ctx, calls)
 	if ctx.Err() != nil {
 		return nil
 	}
-	calls := make(map[*ledger.Message]*person) // the callers that are not heard yet
-	for i := range s.nodes {
-		for _, p := range s.people {
-			caller := s.callerOn(i)
-			if caller == nil || p == caller || p.current() == nil {
-				continue
-			}
-			if m := s.call(caller, p.name); m != nil {
-				calls[m] = caller
-			}
-		}
-	}
-	for n := 1; len(calls) > 0; n++ {
-		s.await(ctx, s.opts.Rules.Deadline+s.opts.Rules.Slack, func() bool {
-			for m := range calls {
-				if s.ledger.Arrived(m) {
-					delete(calls, m)
-				}
-			}
-			return len(calls) == 0
-		})
-		again := make(map[*ledger.Message]*person)
-		for m, caller := range calls {
-			if n == rollCalls {
-				what := fmt.Sprintf("%s could not reach %s in %d calls", caller.name, m.To(), n)
-				list = append(list, missing{m, what, time.Now()})
-			} else if m := s.call(caller, m.To()); m != nil {
-				again[m] = caller
-			}
-		}
-		calls = again
+	for _, c := range calls {
+		what := fmt.Sprintf("nobody on %s could reach %s in %d calls", s.nodes[c.node].name, c.to.name, rollCalls)
+		list = append(list, missing{c.message, what, time.Now()})
 	}
 	return list
 }
 
-// callerOn finds somebody who is connected to a node.
-func (s *site) callerOn(node int) *person {
-	for _, p := range s.people {
-		if v := p.current(); v != nil && v.node == node {
-			return p
-		}
-	}
-	return nil
+// isAway tells whether p has no session, or not the one that it belongs to.
+func (p *person) isAway() bool {
+	v := p.current()
+	return v == nil || p.home >= 0 && v.node != p.home
 }
 
-func (s *site) call(caller *person, to string) *ledger.Message {
-	v := caller.current()
-	if v == nil {
-		return nil
+// callAll makes calls and returns those that did not get through.
+func (s *site) callAll(ctx context.Context, calls []*call) []*call {
+	for n := 0; n < rollCalls && len(calls) > 0 && ctx.Err() == nil; n++ {
+		for _, c := range calls {
+			c.message = nil
+		}
+		s.await(ctx, s.opts.Rules.Deadline+s.opts.Rules.Slack, func() bool {
+			calls = slices.DeleteFunc(calls, s.arrived)
+			return len(calls) == 0
+		})
 	}
-	return caller.send(v, to, false)
+	return calls
+}
+
+// arrived tells whether a call got through. It makes it first if that was not done,
+// or as soon as there is somebody to do so.
+func (s *site) arrived(c *call) bool {
+	if c.message == nil {
+		caller, visit := s.callerOn(c.node, c.to)
+		if caller == nil {
+			return false
+		}
+		c.message = caller.send(visit, c.to.name, false)
+	}
+	return s.ledger.Arrived(c.message)
+}
+
+// callerOn finds somebody else who is connected to a node.
+func (s *site) callerOn(node int, than *person) (*person, *visit) {
+	for _, p := range s.people {
+		if v := p.current(); v != nil && v.node == node && p != than {
+			return p, v
+		}
+	}
+	return nil, nil
 }
 
 // drain returns when every message has a receipt, or when that is overdue.

@@ -32,7 +32,7 @@ type Options struct {
 	Env      []string      // further settings of the nodes; none: their defaults
 	Rules    ledger.Rules
 	Plant    []ledger.Kind // what a saboteur breaks on purpose; none: nobody does
-	Progress func(string)  // is told every 15 s how far the run is
+	Progress func(string)  // is told when the faults begin, and every 15 s how far the run is
 }
 
 // DefaultRules are the rules for nodes with default settings.
@@ -40,6 +40,7 @@ func DefaultRules() ledger.Rules {
 	return ledger.Rules{
 		Deadline: 5 * time.Second,
 		Slack:    2 * time.Second,
+		Notice:   500 * time.Millisecond,  // what the pulse may miss
 		Lapse:    3800 * time.Millisecond, // two of three heartbeats: the last one may have been just before
 		Beat:     3 * time.Second,         // a heartbeat, and until it is noticed that Redis is back
 		Return:   6 * time.Second,         // until dead connections to Redis are noticed, too
@@ -55,8 +56,9 @@ func SiteNames() (names []string) {
 }
 
 // Run runs the sites and judges them. The error is about what kept it from doing
-// so; violations are in the result.
-func Run(ctx context.Context, opts Options) (*Result, error) {
+// so; violations are in the result. If ctx ends, there is an error and a result, of
+// what happened until then.
+func Run(ctx context.Context, opts Options) (_ *Result, err error) {
 	var sites []*site
 	for _, m := range mixes() {
 		if len(opts.Sites) == 0 || slices.Contains(opts.Sites, m.Name) {
@@ -79,6 +81,7 @@ func Run(ctx context.Context, opts Options) (*Result, error) {
 		}
 	}
 	r := &Result{Options: opts, Started: time.Now()}
+	opts.Progress("all sites are up")
 	busy := busyTime()
 	watched, enough := context.WithCancel(ctx)
 	var watching sync.WaitGroup
@@ -96,9 +99,9 @@ func Run(ctx context.Context, opts Options) (*Result, error) {
 	stop()
 	r.Used = (usedTime() - used).Seconds() / r.Took.Seconds() / float64(runtime.NumCPU())
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("the run was ended: %w", context.Cause(ctx))
+		err = fmt.Errorf("the run was ended after %v: %w", r.Took.Round(time.Second), context.Cause(ctx))
 	}
-	return r, r.writeStories(sites)
+	return r, errors.Join(err, r.writeStories(sites))
 }
 
 // run is a site's life between its start and its stop.

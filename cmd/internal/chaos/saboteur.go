@@ -4,6 +4,7 @@ package chaos
 
 import (
 	"context"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -18,21 +19,24 @@ const sabotageRate = 40
 // saboteur breaks promises on purpose, between the nodes and the people of a site.
 type saboteur struct {
 	kinds []ledger.Kind
+	quiet <-chan struct{} // closed when he has done enough
 
 	mu     sync.Mutex
 	random *rand.Rand
 	stolen []client.Frame // for somebody else
 }
 
-// newSaboteur returns one that breaks the promises that kinds name.
-func newSaboteur(kinds []ledger.Kind, random *rand.Rand) *saboteur {
-	return &saboteur{kinds: kinds, random: random}
+// newSaboteur returns one that breaks the promises that kinds name until quiet is
+// closed: the roll call after that would only take longer.
+func newSaboteur(kinds []ledger.Kind, random *rand.Rand, quiet <-chan struct{}) *saboteur {
+	return &saboteur{kinds: kinds, random: random, quiet: quiet}
 }
 
 // Plantable lists the kinds of violations that a saboteur knows how to commit.
 func Plantable() []ledger.Kind {
 	return []ledger.Kind{
 		ledger.Lost, ledger.Duplicated, ledger.Reordered, ledger.Misrouted, ledger.WronglyReceipted, ledger.Unanswered,
+		ledger.Groundless, ledger.Expelled,
 	}
 }
 
@@ -68,6 +72,9 @@ func (t *tapped) Next() (client.Frame, error) {
 		case "message":
 			t.message(f)
 		case "receipt":
+			if t.expelled() {
+				return client.Frame{}, io.EOF
+			}
 			t.receipt(f)
 		default:
 			t.next = append(t.next, f)
@@ -101,6 +108,12 @@ func (t *tapped) message(f client.Frame) {
 	}
 }
 
+func (t *tapped) expelled() bool {
+	t.saboteur.mu.Lock()
+	defer t.saboteur.mu.Unlock()
+	return t.saboteur.chance(ledger.Expelled)
+}
+
 func (t *tapped) receipt(f client.Frame) {
 	s := t.saboteur
 	s.mu.Lock()
@@ -110,11 +123,18 @@ func (t *tapped) receipt(f client.Frame) {
 		return
 	case f.Outcome == "delivered" && s.chance(ledger.WronglyReceipted):
 		f.Outcome = "offline"
+	case f.Outcome == "delivered" && s.chance(ledger.Groundless):
+		f.Outcome = "timeout"
 	}
 	t.next = append(t.next, f)
 }
 
 // chance tells whether it is time to break a promise. The caller holds mu.
 func (s *saboteur) chance(kind ledger.Kind) bool {
+	select {
+	case <-s.quiet:
+		return false
+	default:
+	}
 	return slices.Contains(s.kinds, kind) && s.random.IntN(sabotageRate) == 0
 }

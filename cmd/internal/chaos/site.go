@@ -23,6 +23,8 @@ type site struct {
 	ledger *ledger.Ledger
 	keys   registry.Keys
 	dial   dialer
+	// returnTime is what everybody has to be connected again after the last fault.
+	returnTime time.Duration
 
 	backing *backing
 	nodes   []*place
@@ -44,10 +46,10 @@ func newSite(mix Mix, opts Options) *site {
 	s := &site{
 		mix: mix, opts: opts, ledger: ledger.New(fmt.Sprintf("%s-%d", mix.Name, opts.Seed)),
 		faults:   plan(source, mix.Courses, opts.Length, mix.Nodes, people),
-		injected: make(map[Kind]int), quiet: make(chan struct{}), dial: dial,
+		injected: make(map[Kind]int), quiet: make(chan struct{}), dial: dial, returnTime: returnTime,
 	}
 	if len(opts.Plant) > 0 {
-		s.dial = newSaboteur(opts.Plant, random(opts.Seed, "saboteur of "+mix.Name)).dial
+		s.dial = newSaboteur(opts.Plant, random(opts.Seed, "saboteur of "+mix.Name), s.quiet).dial
 	}
 	for i := range people {
 		name, home := fmt.Sprintf("%s-p%d", mix.Name, i+1-mix.Nodes), -1

@@ -9,6 +9,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/beeline-ws/beeline/cmd/internal/ledger"
@@ -54,6 +55,17 @@ func (v *visit) outstanding() int {
 	return len(v.pending)
 }
 
+// ender tells whether an attempt to connect was refused, or given up.
+func ender(err error) ledger.End {
+	if errors.Is(err, syscall.ECONNREFUSED) || strings.Contains(err.Error(), refusedBy) {
+		return ledger.Refused
+	}
+	return ledger.ByClient
+}
+
+// refusedBy is how the client says that the node answered, and what.
+const refusedBy = "connection refused: "
+
 // shorten names an error without what differs each time.
 func shorten(err error) string {
 	switch text := err.Error(); {
@@ -61,8 +73,8 @@ func shorten(err error) string {
 		return "the connection ended"
 	case strings.Contains(text, "connection reset"):
 		return "the connection was reset"
-	case strings.Contains(text, "connection refused:"):
-		_, why, _ := strings.Cut(text, "connection refused: ")
+	case strings.Contains(text, refusedBy):
+		_, why, _ := strings.Cut(text, refusedBy)
 		return why
 	case strings.Contains(text, "connect: connection refused"):
 		return "nobody listens"

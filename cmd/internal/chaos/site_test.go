@@ -1,0 +1,123 @@
+//go:build unix
+
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/beeline-ws/beeline/cmd/internal/ledger"
+)
+
+// start starts a site without a plan.
+func start(t *testing.T, mix Mix) *site {
+	t.Helper()
+	opts := options(t)
+	opts.Length = 0
+	s := newSite(mix, opts)
+	t.Cleanup(s.stop)
+	needRedis(t, s.start(t.Context()))
+	return s
+}
+
+func TestInterruptedSiteJudgesWhatHappened(t *testing.T) {
+	s := start(t, Mix{Name: "site", Form: OneRedis, Nodes: 2})
+	s.faults = []Fault{{At: time.Hour, Kind: MoveClient}}
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	go s.await(ctx, time.Minute, func() bool {
+		if s.ledger.Size() > 100 {
+			interrupt()
+		}
+		return false
+	})
+	r := s.run(ctx, time.Now())
+	if ctx.Err() == nil || r.Verdict.Messages <= 100 || len(r.Verdict.Violations) > 0 {
+		t.Errorf("%v: %d messages, %v", ctx.Err(), r.Verdict.Messages, r.Verdict.Violations)
+	}
+}
+
+func TestNodeThatTakesNobodyIsFoundByTheRollCall(t *testing.T) {
+	s := start(t, Mix{Name: "site", Form: OneRedis, Nodes: 2})
+	s.returnTime = time.Second
+	s.dial = func(ctx context.Context, url, name string) (wire, string, error) {
+		if url == s.nodes[1].current().URL {
+			return nil, "", errors.New("the network is down")
+		}
+		return dial(ctx, url, name)
+	}
+	s.opts.Rules.Deadline, s.opts.Rules.Slack = 100*time.Millisecond, 100*time.Millisecond // nobody is on n2 to call
+	r := s.run(t.Context(), time.Now())
+	var told []string
+	for _, v := range r.Verdict.Violations {
+		if v.Kind == ledger.Unreached {
+			told = append(told, v.What)
+		}
+	}
+	for _, want := range []string{"site-r2 could not connect again to site/n2", "nobody on site/n2 could reach site-r1"} {
+		if !slices.ContainsFunc(told, func(what string) bool { return strings.Contains(what, want) }) {
+			t.Errorf("told is %q, want %q", told, want)
+		}
+	}
+}
+
+// TestMigrationIsNoOutage looks at the excuse that a fault gives to a message which
+// failed while it was injected.
+func TestMigrationIsNoOutage(t *testing.T) {
+	s := start(t, Mix{Name: "site", Form: Clustered, Nodes: 1})
+	sender := s.ledger.Dial("sender", "elsewhere", time.Now())
+	sender.Welcomed("sender's", time.Now())
+	receiver := s.ledger.Dial("receiver", "elsewhere", time.Now())
+	receiver.Welcomed("receiver's", time.Now())
+	failed := 0
+	for _, c := range []struct {
+		kind    Kind
+		excused bool
+	}{{MigrateLease, false}, {MigrateChannel, false}, {ClusterFailover, true}, {ClusterKill, true}} {
+		m := sender.Send("receiver", false, time.Now())
+		if err := s.do(t.Context(), Fault{Kind: c.kind, Target: 1}); err != nil {
+			t.Fatal(err)
+		}
+		sender.Receipt(m.ID(), "timeout", "", time.Now())
+		if !c.excused {
+			failed++
+		}
+		if n := s.ledger.Judge(ledger.Rules{Deadline: time.Minute}).Count(ledger.Groundless); n != failed {
+			t.Errorf("%s: %d failed for no reason, want %d", c.kind, n, failed)
+		}
+	}
+}
+
+func TestOnlyAnAnswerRefuses(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want ledger.End
+	}{
+		{fmt.Errorf("connect: %w", syscall.ECONNREFUSED), ledger.Refused},
+		{errors.New("connection refused: HTTP status 503: Redis is away"), ledger.Refused},
+		{fmt.Errorf("wait for the welcome: %w", context.DeadlineExceeded), ledger.ByClient},
+		{fmt.Errorf("wait for the welcome: %w", syscall.ECONNRESET), ledger.ByClient},
+	} {
+		if end := ender(c.err); end != c.want {
+			t.Errorf("%v: the attempt was ended by %s, want %s", c.err, end, c.want)
+		}
+	}
+}
+
+func TestKillsWithoutAMeasurementAreCounted(t *testing.T) {
+	r := &Result{Sites: []SiteResult{{
+		Mix: Mix{Name: "site"}, Verdict: ledger.New("empty").Judge(DefaultRules()),
+		Injected: map[Kind]int{KillNode: 3}, Recoveries: []*recovery{{took: time.Second}},
+	}}}
+	var out strings.Builder
+	r.Write(&out)
+	if !strings.Contains(out.String(), "3 kills,    1 measured; none within 10s after 1 kills") {
+		t.Error(out.String())
+	}
+}

@@ -99,6 +99,17 @@ func TestBenchDrivesAClusterThatRuns(t *testing.T) {
 	wantContains(t, r.err, "2/2", "lost 0")
 }
 
+func TestBenchBreaksWhereANodeOfARunningClusterDies(t *testing.T) {
+	server := redistest.Start(t)
+	n1, n2 := startNode(t, server, "n1"), startNode(t, server, "n2")
+	b := stays(t, nil, "bench", "--url", n1.url+","+n2.url,
+		"--clients", "20", "--rate", "200", "--duration", "1m", "--repeat", "1", "--workloads", "rate")
+	n2.await("all clients are connected", func() bool { return n2.metric("beeline_sessions") == "10" })
+	n2.kill()
+	_, errors := b.wantEnd(exitFailure)
+	wantContains(t, errors, "rate, targeted, 2 nodes, 20 clients: client ", " lost its connection to node 2: ")
+}
+
 func TestBenchRefusesWhatItCannotDo(t *testing.T) {
 	server := redistest.Start(t)
 	n := serve(t, server, "n1")
@@ -128,6 +139,7 @@ func TestBenchRefusesWhatItCannotDo(t *testing.T) {
 		{"--offline-share 1.5", exitUsage, "offline share 1.5: allowed are"},
 		{"--out " + file, exitUsage, "cannot write to " + file},
 		{"--admin http://127.0.0.1:1", exitUsage, "its nodes' URLs are missing"},
+		{"--url ws://127.0.0.1:1 --admin 127.0.0.1:2", exitUsage, `admin URL "127.0.0.1:2": allowed is http://host:port`},
 		{"--url ws://127.0.0.1:1", exitFailure, "ws://127.0.0.1:1 does not answer as a beeline node"},
 		{"--url http://" + n.admin + " --workloads rate", exitFailure, "does not answer as a beeline node"},
 		{"--url ftp://host", exitFailure, `URL "ftp://host": allowed is ws://host:port/ws`},

@@ -116,12 +116,11 @@ func (f *fleet) read(s *session, early []byte) {
 	s.conn.Close()
 	f.left[s.client].Store(f.now())
 	f.sessions[s.client].CompareAndSwap(s, nil)
-	select {
-	case s.welcome <- errors.Join(errNotWelcomed, err):
-	default: // it was welcomed
-		if !s.ending.Load() {
-			f.fail(fmt.Errorf("client %d lost its connection to node %d: %w", s.client, s.node+1, err))
-		}
+	switch {
+	case !s.welcomed:
+		s.welcome <- errors.Join(errNotWelcomed, err)
+	case !s.ending.Load():
+		f.fail(fmt.Errorf("client %d lost its connection to node %d: %w", s.client, s.node+1, err))
 	}
 }
 
@@ -137,9 +136,9 @@ func (f *fleet) take(s *session, text []byte) error {
 	case "receipt":
 		f.checker.answer(s.number, in.id, in.outcome, f.now())
 	case "welcome":
-		select {
-		case s.welcome <- nil:
-		default:
+		if !s.welcomed {
+			s.welcomed = true
+			s.welcome <- nil
 		}
 	case "bye":
 		return fmt.Errorf("the node said bye: %s", in.reason)

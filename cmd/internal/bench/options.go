@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/beeline-ws/beeline/cmd/internal/report"
@@ -196,6 +197,11 @@ func (o *Options) checkTarget() error {
 	}
 	if len(o.Admins) > 0 && len(o.Admins) != len(o.URLs) {
 		return fmt.Errorf("%d admin URLs for %d nodes: allowed are one for each node, or none", len(o.Admins), len(o.URLs))
+	}
+	for _, admin := range o.Admins {
+		if u, err := url.Parse(admin); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return fmt.Errorf("admin URL %q: allowed is http://host:port or https://", admin)
+		}
 	}
 	for _, w := range o.Workloads {
 		if needsProcesses(w) {

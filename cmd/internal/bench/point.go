@@ -41,14 +41,19 @@ type point struct {
 }
 
 // measure makes one measurement. Its figures are whole or there is an error.
-func (r *runner) measure(ctx context.Context, p *report.Point) error {
-	ctx, fail := context.WithCancelCause(ctx)
+func (r *runner) measure(whole context.Context, p *report.Point) (err error) {
+	ctx, fail := context.WithCancelCause(whole)
 	defer fail(nil)
 	s, err := r.target.open(ctx, p, fail)
 	if err != nil {
 		return err
 	}
 	defer s.close()
+	defer func() {
+		if err != nil && whole.Err() == nil {
+			err = s.explain(err)
+		}
+	}()
 	absent := 0
 	if p.OfflineShare > 0 {
 		absent = p.Clients

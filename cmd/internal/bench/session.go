@@ -37,7 +37,8 @@ type session struct {
 	welcome chan error  // one value: when it may be used, or why not
 
 	// The reader's own.
-	inbox inbox
+	inbox    inbox
+	welcomed bool
 }
 
 // dial opens a connection and returns what the node sent right behind the upgrade.

@@ -25,6 +25,17 @@ type site struct {
 	close func()
 
 	killed atomic.Pointer[cluster.Node] // its end is wanted
+	died   chan error                   // which nodes have ended of themselves; nil: not known
+}
+
+// explain tells a node that has ended, or is about to, from what that led to.
+func (s *site) explain(err error) error {
+	select {
+	case why := <-s.died:
+		return why
+	case <-time.After(exitTime):
+		return err
+	}
 }
 
 // target provides clusters to drive.
@@ -83,9 +94,9 @@ func (t *private) open(ctx context.Context, p *report.Point, fail context.Cancel
 		"BEELINE_DELIVERY=" + string(p.Arm), fmt.Sprintf("BEELINE_KEY_PREFIX=bench%d", t.opened),
 		"BEELINE_LOG_LEVEL=info", // it says where a node listens
 	}
-	watching, unwatch := context.WithCancel(ctx)
+	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	go watch(watching, t.redis.Process, func() { fail(t.redisDied()) }) // nodes would wait for it for long
-	s := &site{nodes: make([]*cluster.Node, p.Nodes)}
+	s := &site{nodes: make([]*cluster.Node, p.Nodes), died: make(chan error, p.Nodes)}
 	errs := make([]error, p.Nodes)
 	var starting sync.WaitGroup
 	for i := range p.Nodes {
@@ -113,7 +124,9 @@ func (t *private) open(ctx context.Context, p *report.Point, fail context.Cancel
 		s.urls, s.gauge.admins = append(s.urls, n.URL), append(s.gauge.admins, n.Admin)
 		go watch(watching, n.Process, func() {
 			if s.killed.Load() != n {
-				fail(fmt.Errorf("node %s ended of itself, %s\n%s", n.Name, howEnded(n.Process), n.Log()))
+				err := fmt.Errorf("node %s ended of itself, %s\n%s", n.Name, howEnded(n.Process), n.Log())
+				s.died <- err
+				fail(err)
 			}
 		})
 	}
@@ -173,6 +186,9 @@ func (s *site) kill() {
 	}
 }
 
+// probeTimeout bounds finding out what all URLs of a running cluster are.
+const probeTimeout = 10 * time.Second
+
 // running is a cluster that others started.
 type running struct {
 	urls, admins []string
@@ -181,7 +197,7 @@ type running struct {
 
 // newRunning finds out whether the URLs are those of nodes.
 func newRunning(ctx context.Context, o *Options) (*running, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	for _, u := range o.URLs {
 		c, err := client.Dial(ctx, u, "bench-probe")

@@ -11,15 +11,16 @@ const margin = 0.02
 
 // exceptions says where targeted is not the best: by figure, workload and arm, with
 // the load at which it is furthest behind. Where the repetitions' ranges overlap, it
-// says no more than that.
+// says no more than that; where nothing was compared, nothing.
 func exceptions(run *Run) string {
 	var behind, even []string
+	compared := false
 	for _, f := range []Figure{cpu, RedisBytesOut, LatencyP99} {
 		for _, w := range []Workload{Nodes, Rate, Saturation, Clients, Size, Offline, Churn} {
 			for _, arm := range []Arm{Broadcast, Subscribe} {
-				better := slices.DeleteFunc(pairs(run, w, f), func(p pair) bool {
-					return p.other != arm || p.ratio() > 1-margin
-				})
+				all := slices.DeleteFunc(pairs(run, w, f), func(p pair) bool { return p.other != arm })
+				compared = compared || len(all) > 0
+				better := slices.DeleteFunc(all, func(p pair) bool { return p.ratio() > 1-margin })
 				sure := slices.DeleteFunc(slices.Clone(better), pair.overlaps)
 				switch {
 				case len(sure) > 0:
@@ -38,7 +39,7 @@ func exceptions(run *Run) string {
 	if len(even) > 0 {
 		parts = append(parts, "Lower in the median, but within the repetitions' spread: "+list(even)+".")
 	}
-	if len(parts) == 0 {
+	if len(parts) == 0 && compared {
 		return "Nowhere in this run was another arm better in CPU, Redis output, p99 latency or throughput."
 	}
 	return strings.Join(parts, " ")

@@ -26,7 +26,7 @@ const (
 // written there. What is in it stays.
 func Prepare(dir string) error {
 	if err := prepare(dir); err != nil {
-		return fmt.Errorf("report: cannot write to %s: %w; the output needs a folder that can be made or written to", dir, err)
+		return fmt.Errorf("cannot write to %s: %w; the output needs a folder that can be made or written to", dir, err)
 	}
 	return nil
 }

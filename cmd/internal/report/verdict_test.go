@@ -90,6 +90,15 @@ func TestVerdictWithoutCPUIsOnRedisOutput(t *testing.T) {
 	wantInOrder(t, Verdict(run), "pays here", "240 bytes of Redis output targeted", "720 bytes by broadcast (3 times as much)")
 }
 
+func TestVerdictOfOneArmComparesNothing(t *testing.T) {
+	run := compared([]int{2, 4, 8}, map[Arm][]float64{Targeted: {100, 101, 102}})
+	v := Verdict(run)
+	wantInOrder(t, v, "can't be told from this run")
+	if strings.Contains(v, "Nowhere") {
+		t.Errorf("with one arm: %s", v)
+	}
+}
+
 func TestVerdictOfNothing(t *testing.T) {
 	wantInOrder(t, Verdict(&Run{Broken: "interrupted"}), "BROKEN", "interrupted", "can't be told from this run")
 }

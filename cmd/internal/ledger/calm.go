@@ -45,10 +45,49 @@ func (v *lives) prolong(s *span, o *Outage) {
 	}
 }
 
+// relation is that of a node to a client to whom its own clients send.
+type relation struct{ node, to string }
+
+// findDelivered finds when nodes learned that a client was where they believed it to
+// be.
+func findDelivered(messages []*Message) map[relation][]time.Time {
+	delivered := make(map[relation][]time.Time)
+	for _, m := range messages {
+		for _, a := range m.attempts {
+			if len(a.receipts) > 0 && isDelivered(a.receipts[0].outcome) {
+				r := relation{a.session.node, m.to}
+				delivered[r] = append(delivered[r], a.receipts[0].at)
+			}
+		}
+	}
+	for _, times := range delivered {
+		slices.SortFunc(times, time.Time.Compare)
+	}
+	return delivered
+}
+
+func isDelivered(outcome string) bool { return outcome == "delivered" || outcome == "confirmed" }
+
+// believed is when a node last learned, before a moment, where a client was: at a
+// delivery, or when the node began and knew of nobody.
+func (v *lives) believed(r relation, at time.Time) (since time.Time) {
+	times := v.delivered[r]
+	if i, _ := slices.BinarySearchFunc(times, at, time.Time.Compare); i > 0 {
+		since = times[i-1]
+	}
+	for _, o := range v.outages[r.node] {
+		if o.Kind == Killed && o.From.Before(at) {
+			since = later(since, o.From)
+		}
+	}
+	return since
+}
+
 // disturbed tells whether a fault explains that a message from sender to a client
 // was not delivered within a span: one of Redis, of the sender's node, or of a node
-// on which the client was when it failed. If the client was not connected all the
-// time, the fault of any node explains that nobody knew that.
+// on which the client was when it failed, or was when the sender's node last knew. If
+// the client was not connected all the time, the fault of any node explains that
+// nobody knew that.
 func (v *lives) disturbed(sender *Session, to string, when span) bool {
 	if slices.ContainsFunc(v.unsettled, when.meets) {
 		return true
@@ -64,9 +103,10 @@ func (v *lives) disturbed(sender *Session, to string, when span) bool {
 	if len(about[sender.node]) > 0 || len(about) > 0 && v.throughout(to, when.from, when.to) == nil {
 		return true
 	}
+	since := v.believed(relation{sender.node, to}, when.from)
 	return slices.ContainsFunc(v.byOwner[to], func(s *Session) bool {
 		return s.end != Refused && !s.began.After(when.to) && slices.ContainsFunc(about[s.node], func(o *Outage) bool {
-			return !v.end(s).Before(o.From.Add(-v.rules.Notice))
+			return !v.end(s).Before(earlier(since, o.From.Add(-v.rules.Notice)))
 		})
 	})
 }

@@ -27,7 +27,22 @@ func TestFailureNeedsAFault(t *testing.T) {
 		}, nil},
 		"the receiver has left it before": {func(s *story) {
 			s.bob.Ended(ByClient, "moved", at(16))
+			s.deliver(s.alice, s.connect("bob", "n3", 16.2), 16.5)
+			s.Outage("n2", Severed, at(17))(at(19))
+		}, []Kind{Groundless}},
+		"it has, and the sender's node may not know": {func(s *story) {
+			s.deliver(s.alice, s.bob, 15)
+			s.bob.Ended(ByClient, "moved", at(16))
 			s.connect("bob", "n3", 16.2)
+			s.Outage("n2", Severed, at(17))(at(19))
+		}, nil},
+		"it has, and the sender's node is a new one": {func(s *story) {
+			s.deliver(s.alice, s.bob, 10)
+			s.bob.Ended(ByClient, "moved", at(11))
+			s.Outage("n1", Killed, at(12))
+			s.alice.Ended(ByNode, "EOF", at(12))
+			s.alice = s.connect("alice", "n1", 13)
+			s.connect("bob", "n3", 11.2)
 			s.Outage("n2", Severed, at(17))(at(19))
 		}, []Kind{Groundless}},
 		"the receiver moves while any node is frozen": {func(s *story) {

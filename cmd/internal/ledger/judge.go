@@ -19,7 +19,7 @@ func (l *Ledger) Judge(rules Rules) *Verdict {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	j := judge{
-		lives:  newLives(rules, l.outages, l.sessions),
+		lives:  newLives(rules, l),
 		ledger: l,
 		verdict: &Verdict{
 			Messages: len(l.messages),

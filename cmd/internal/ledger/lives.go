@@ -16,14 +16,19 @@ type lives struct {
 
 	lingers   map[*Session]time.Time
 	unsettled []span
+	delivered map[relation][]time.Time
 }
 
-func newLives(rules Rules, outages map[string][]*Outage, byOwner map[string][]*Session) *lives {
-	v := &lives{rules: rules, outages: outages, byOwner: byOwner, lingers: make(map[*Session]time.Time)}
-	for _, list := range outages {
+// newLives is about all that l holds; the caller holds its lock.
+func newLives(rules Rules, l *Ledger) *lives {
+	v := &lives{
+		rules: rules, outages: l.outages, byOwner: l.sessions, lingers: make(map[*Session]time.Time),
+		delivered: findDelivered(l.messages),
+	}
+	for _, list := range v.outages {
 		slices.SortStableFunc(list, func(a, b *Outage) int { return a.From.Compare(b.From) })
 	}
-	for _, list := range byOwner {
+	for _, list := range v.byOwner {
 		for _, s := range list {
 			v.lingers[s] = v.linger(s)
 		}

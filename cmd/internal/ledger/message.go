@@ -175,6 +175,5 @@ func (l *Ledger) Arrived(m *Message) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	last := m.attempts[len(m.attempts)-1]
-	return len(m.receptions) > 0 && len(last.receipts) > 0 &&
-		(last.receipts[0].outcome == "delivered" || last.receipts[0].outcome == "confirmed")
+	return len(m.receptions) > 0 && len(last.receipts) > 0 && isDelivered(last.receipts[0].outcome)
 }

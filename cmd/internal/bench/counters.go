@@ -29,7 +29,8 @@ type nodeCounters struct{ wasted, lookups, publishes float64 }
 // reading is everything that is counted, at one moment.
 type reading struct {
 	at                 time.Time
-	nodes, redis, own  time.Duration // processor time
+	redis, own         time.Duration   // processor time
+	nodes              []time.Duration // processor time of each; 0: it has ended
 	server             redisCounters
 	metrics            nodeCounters
 	askedIn, askedOut  float64 // what asking Redis cost, and is in the next reading
@@ -73,7 +74,8 @@ func (g *gauge) close() {
 
 // before reads the counters ahead of a load: the processor time last.
 func (g *gauge) before(ctx context.Context) (r reading, err error) {
-	err = errors.Join(g.scrape(ctx, &r), g.ask(ctx, &r), g.spent(&r))
+	err = errors.Join(g.scrape(ctx, &r), g.ask(ctx, &r))
+	g.spent(&r)
 	r.at = time.Now()
 	return r, err
 }
@@ -81,35 +83,27 @@ func (g *gauge) before(ctx context.Context) (r reading, err error) {
 // after reads the counters behind a load: the processor time first.
 func (g *gauge) after(ctx context.Context) (r reading, err error) {
 	r.at = time.Now()
-	err = errors.Join(g.spent(&r), g.ask(ctx, &r), g.scrape(ctx, &r))
+	g.spent(&r)
+	err = errors.Join(g.ask(ctx, &r), g.scrape(ctx, &r))
 	return r, err
 }
 
-// spent reads processor times. A system without them has none, which is no error.
-func (g *gauge) spent(r *reading) error {
-	r.own, r.hasCPU = ownCPU(), len(g.nodes) > 0
-	for _, n := range g.nodes {
+// spent reads processor times. A system without them has none.
+func (g *gauge) spent(r *reading) {
+	r.own, r.hasCPU, r.nodes = ownCPU(), len(g.nodes) > 0, make([]time.Duration, len(g.nodes))
+	for i, n := range g.nodes {
 		select {
 		case <-n.Exited():
 			continue
 		default:
 		}
 		cpu, err := n.CPU()
-		if err != nil {
-			r.hasCPU = false // then the point has no such figure
-			continue
-		}
-		r.nodes += cpu
+		r.nodes[i], r.hasCPU = cpu, r.hasCPU && err == nil
 	}
-	if g.redis == nil {
-		return nil
+	if g.redis != nil {
+		cpu, err := g.redis.CPU()
+		r.redis, r.hasCPU = cpu, r.hasCPU && err == nil
 	}
-	cpu, err := g.redis.CPU()
-	if err != nil {
-		r.hasCPU = false
-	}
-	r.redis = cpu
-	return nil
 }
 
 // ask reads Redis' counters, and what asking adds to them.
@@ -222,6 +216,17 @@ func (g *gauge) memory() (sum int64, ok bool) {
 	return sum, len(g.nodes) > 0
 }
 
+// nodesSince is the processor time that the nodes which still run took since an earlier
+// reading.
+func (r *reading) nodesSince(before *reading) (sum time.Duration) {
+	for i, cpu := range r.nodes {
+		if cpu > 0 {
+			sum += cpu - before.nodes[i]
+		}
+	}
+	return sum
+}
+
 // perMessage puts the differences between two readings into figures, for each of
 // the messages in between.
 func perMessage(figures map[report.Figure]float64, a, b *reading, messages int64) {
@@ -230,7 +235,7 @@ func perMessage(figures map[report.Figure]float64, a, b *reading, messages int64
 	}
 	n := float64(messages)
 	if a.hasCPU && b.hasCPU {
-		figures[report.NodeCPU] = micros(b.nodes-a.nodes) / n
+		figures[report.NodeCPU] = micros(b.nodesSince(a)) / n
 		figures[report.RedisCPU] = micros(b.redis-a.redis) / n
 	}
 	if a.hasServer && b.hasServer {

@@ -224,7 +224,10 @@ func (x *point) watchOneself(before, after *reading) {
 	lasts := after.at.Sub(before.at)
 	cores := float64(runtime.NumCPU())
 	own := float64(after.own-before.own) / float64(lasts)
-	all := own + float64(after.nodes-before.nodes+after.redis-before.redis)/float64(lasts)
+	all := own
+	if before.hasCPU && after.hasCPU {
+		all += float64(after.nodesSince(before)+after.redis-before.redis) / float64(lasts)
+	}
 	if own > 0 {
 		x.Figures[report.GeneratorCPU] = own
 	}

@@ -39,12 +39,18 @@ func (x *point) idle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	x.refreshes(empty, full)
+	return context.Cause(ctx)
+}
+
+// refreshes puts into figures what the leases of all clients add to a cluster that
+// rests.
+func (x *point) refreshes(empty, full resting) {
 	n := float64(x.Clients)
-	if full.hasCPU {
+	if empty.hasCPU && full.hasCPU {
 		x.Figures[report.RefreshRedisCPU] = math.Max(0, full.cpu-empty.cpu) / n
 	}
 	x.Figures[report.RefreshRedisBytesIn] = math.Max(0, full.in-empty.in) / n
-	return context.Cause(ctx)
 }
 
 // resting is what a cluster costs its Redis that does nothing, for each second.

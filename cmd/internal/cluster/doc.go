@@ -4,7 +4,7 @@
 //
 // Each child has a process group of its own, so that a terminal's Ctrl-C reaches
 // only this program, which then ends its children in order. On Linux a child never
-// survives this program, however that ends.
+// survives this program, however that ends; elsewhere it does if this program is killed.
 //
 // A goroutine for each child starts it and waits for its end; nothing else runs in
 // the background. The package may import the registry; a node never imports it.

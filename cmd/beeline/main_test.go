@@ -52,7 +52,7 @@ func beeline(env []string, args ...string) result {
 
 func beelineWith(stdin io.Reader, env []string, args ...string) result {
 	var out, err bytes.Buffer
-	code := run(args, env, stdin, &out, &err)
+	code := run(append([]string{}, args...), env, stdin, &out, &err) // without args cobra would take the test's
 	return result{code, out.String(), err.String()}
 }
 

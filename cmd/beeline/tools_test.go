@@ -118,7 +118,7 @@ func TestNodes(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	server := redistest.StartOwn(t)
-	n := serve(t, server, "n1", "BEELINE_HEARTBEAT=100ms")
+	n := serve(t, server, "n1")
 	env := []string{"BEELINE_ADMIN_LISTEN=" + n.admin}
 	if r := beeline(env, "health").want(t, exitOK); r.out != "ready\n" {
 		t.Errorf("output %q", r.out)

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -43,7 +44,7 @@ type Owner struct {
 //
 // claimed gets the other owners, some of which may be dead; under Replace each must
 // be told, and releases its lease then; under Reject a live other owner makes the
-// claim fail with ErrHeld (dead ones are pruned and claimed over). While the registry
+// claim fail with ErrHeld and the owners (dead ones are pruned and claimed over). While the registry
 // is not settled the claim waits, and is made again, so that no owner is missed. On
 // any error the entry, if it was written, is released.
 //
@@ -77,7 +78,11 @@ func (r *Registry) failClaim(cl *claim, err error) {
 	if cl.wrote {
 		r.committer.release(release{address: cl.address, number: cl.number, doubtful: cl.err != nil})
 	}
-	cl.claimed(nil, cl.failure(err))
+	var holders []Owner
+	if errors.Is(err, ErrHeld) {
+		holders = cl.others
+	}
+	cl.claimed(holders, cl.failure(err))
 }
 
 // repeatClaim makes a claim once more when what was in its way is gone, because

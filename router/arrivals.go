@@ -107,7 +107,9 @@ func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, within
 		}
 		return in.message(h, from, &in.arrival), r.lazyAck
 	case kindClaimed:
-		r.holdings.claimed(strings.Clone(body.str()))
+		if !r.holdings.claimed(strings.Clone(body.str())) {
+			return refusedNotHere, 0
+		}
 		return 0, 0
 	case kindReplaced:
 		address, token := strings.Clone(body.str()), body.str()

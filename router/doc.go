@@ -65,7 +65,9 @@
 // owners; each of them is told over its link and has acknowledged before Join
 // returns. If the claim replaces them, they have closed their sessions then, and release
 // their entries. So an owner that knows of no other may deliver locally without asking
-// Redis, as long as its node lease lives and the registry is settled.
+// Redis, as long as its node lease lives and the registry is settled. A claim that is
+// refused has the owners asked whether they hold the address, because Redis may have been
+// started from a snapshot.
 //
 // # Goroutines and locks
 //

@@ -38,7 +38,7 @@ type kind uint8
 const (
 	kindVoid     kind = iota // a number whose message has met its deadline
 	kindMessage              // a message for an address
-	kindClaimed              // the sender owns the address too, from now on
+	kindClaimed              // the sender owns the address too, or would; refused where nobody does
 	kindReplaced             // the sender has taken the address over
 	kindReceipt              // what became of one message, beside the acknowledgement
 	kindProbe                // a node's proof that it hears itself

@@ -143,14 +143,18 @@ func (t *holdings) seen(address string) seen {
 	return seen{calm: t.calm}
 }
 
-// claimed notes that another node owns address too.
-func (t *holdings) claimed(address string) {
+// claimed notes that another node owns address too, or would like to; it is false if
+// this one does not.
+func (t *holdings) claimed(address string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if h := t.of[address]; h != nil {
-		h.notices++
-		h.certain = 0
+	h := t.of[address]
+	if h == nil {
+		return false
 	}
+	h.notices++
+	h.certain = 0
+	return true
 }
 
 // taken ends a holding whose lease another session has, if it is that one.

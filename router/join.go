@@ -17,6 +17,7 @@ type joining struct {
 	deadline time.Time
 	joined   func(error)
 	calm     uint64 // when it began
+	doubted  bool   // it was refused, and the owners were asked whether they are
 
 	// Guarded by holdings.mu.
 	evicted error    // the lease was lost meanwhile
@@ -113,6 +114,7 @@ func (t *holdings) join(r *Router, address string, j *joining) (claim *holding, 
 func (r *Router) claim(h *holding, address string, j *joining) {
 	r.reg.ClaimAsync(j.deadline, &h.lease, address, func(others []registry.Owner, err error) {
 		switch {
+		case errors.Is(err, registry.ErrHeld) && !j.doubted && r.run(func(ctx context.Context) { r.doubt(ctx, h, address, j, others) }):
 		case errors.Is(err, registry.ErrHeld):
 			r.joined(h, address, j, nil, ErrDuplicate)
 		case err != nil:
@@ -125,6 +127,26 @@ func (r *Router) claim(h *holding, address string, j *joining) {
 	})
 }
 
+// doubtTimeout bounds the question to the owners that a claim was refused for.
+const doubtTimeout = time.Second
+
+// doubt asks the owners that a claim was refused for. If none of them holds the address,
+// as where Redis was started from a snapshot, the claim is made again without them.
+func (r *Router) doubt(ctx context.Context, h *holding, address string, j *joining, owners []registry.Owner) {
+	j.doubted = true
+	ctx, cancel := context.WithTimeout(ctx, doubtTimeout)
+	defer cancel()
+	if absent, _ := r.tell(ctx, address, owners); len(absent) < len(owners) {
+		r.joined(h, address, j, nil, ErrDuplicate)
+		return
+	}
+	if err := r.reg.Prune(ctx, address, owners...); err != nil { // before the claim, so not by prune
+		r.joined(h, address, j, nil, fmt.Errorf("%w: %w", ErrUnavailable, err))
+		return
+	}
+	r.claim(h, address, j)
+}
+
 // finishClaim does what takes time after a claim: opening the way to the address
 // and telling its other owners.
 func (r *Router) finishClaim(ctx context.Context, h *holding, address string, j *joining, others []registry.Owner) {
@@ -132,7 +154,7 @@ func (r *Router) finishClaim(ctx context.Context, h *holding, address string, j 
 	defer cancel()
 	err := r.way.open(ctx, address)
 	if err == nil {
-		err = r.tell(ctx, address, others)
+		_, err = r.tell(ctx, address, others)
 	}
 	if err != nil {
 		r.undoClaim(h, address, j, err)

@@ -10,7 +10,13 @@ import (
 type notice struct {
 	address string
 	token   string // of the replaced claim; empty: both own the address
-	told    chan<- struct{}
+	told    chan<- told
+}
+
+// told is an owner's answer to a notice.
+type told struct {
+	owner  registry.Owner
+	absent bool // it does not hold the address, or is dead
 }
 
 func (n *notice) encode(b []byte, _ bool) []byte {
@@ -30,43 +36,54 @@ func (n *notice) kind() kind {
 	return kindClaimed
 }
 
-// settle counts every answer: an owner that is dead needs no telling, and its
-// entry goes.
+// settle counts every answer: an owner that is dead, or does not hold the address,
+// needs no telling, and its entry goes.
 func (n *notice) settle(r *Router, owner registry.Owner, f fate) {
-	if f == fateDead || f == fateUnknown {
+	absent := true
+	switch f {
+	case fateDead, fateUnknown:
 		r.stale[staleDead].Inc()
+	case fateNotHere:
+		r.stale[staleMoved].Inc()
+	default:
+		absent = false
+	}
+	if absent {
 		r.prune(n.address, owner)
 	}
 	if n.told != nil {
-		n.told <- struct{}{}
+		n.told <- told{owner, absent}
 	}
 }
 
 // tell lets every other owner know of this node's claim and waits until each has
-// acknowledged it or is known to be dead.
-func (r *Router) tell(ctx context.Context, address string, others []registry.Owner) error {
+// acknowledged it or is known to be dead. It returns those that own nothing.
+func (r *Router) tell(ctx context.Context, address string, others []registry.Owner) (absent []registry.Owner, err error) {
 	if len(others) == 0 {
-		return nil
+		return nil, nil
 	}
-	told := make(chan struct{}, len(others))
+	answers := make(chan told, len(others))
 	r.mu.Lock()
-	r.notify(address, others, r.opts.Duplicates == registry.Replace, told)
+	r.notify(address, others, r.opts.Duplicates == registry.Replace, answers)
 	r.unlock()
 	for range others {
 		select {
-		case <-told:
+		case answer := <-answers:
+			if answer.absent {
+				absent = append(absent, answer.owner)
+			}
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return absent, context.Cause(ctx)
 		case <-r.stopped:
-			return errStopped
+			return absent, errStopped
 		}
 	}
-	return nil
+	return absent, nil
 }
 
 // notify queues the notices. A full link counts as told only when it is empty
 // enough to hear: the claim fails at its deadline instead.
-func (r *Router) notify(address string, others []registry.Owner, replaced bool, told chan<- struct{}) {
+func (r *Router) notify(address string, others []registry.Owner, replaced bool, told chan<- told) {
 	for _, o := range others {
 		n := &notice{address: address, told: told}
 		if replaced {

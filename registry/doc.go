@@ -43,8 +43,10 @@
 //  2. Then it says in its node lease that it vouches for the epoch.
 //  3. An epoch is settled once every node vouches for it that subscribes to a
 //     private channel, which survives a flush, or has a node lease, which
-//     survives a failover. A master that was just started must be up for a
-//     second, after a restart for a NodeTTL, so that nodes are back to be counted.
+//     survives a failover. One that has neither, because it is about to subscribe
+//     again, is waited for if others remember that its lease may live (sighting.go). A
+//     master that was just started must be up for a second, after a restart for a
+//     NodeTTL, so that nodes are back to be counted.
 //     After an outage that node leases may not have outlasted, nodes get a NodeTTL,
 //     too. A subscriber that writes no node lease for two NodeTTLs is dead.
 //  4. Until then Settled is false and callers wait instead of saying "offline",

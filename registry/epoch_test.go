@@ -242,3 +242,46 @@ func TestSentinelFailover(t *testing.T) {
 	a.eventuallySettled("alice")
 	a.wantOwners("alice", a.owner(l))
 }
+
+// wouldSettle tells whether the master's epoch is settled once the master is up for long.
+func (n *testNode) wouldSettle(master string) bool {
+	n.t.Helper()
+	n.mu.Lock()
+	e := *n.epochs[master]
+	n.mu.Unlock()
+	e.ripe = true
+	settled, err := n.allVerified(n.t.Context(), master, &e)
+	must(n.t, err)
+	return settled
+}
+
+// While a node is about to subscribe again, a flush takes all that tells of it. The others
+// remember it for as long as its lease would have lived.
+func TestFlushForgetsNoNodeThatIsSubscribingAgain(t *testing.T) {
+	onEachOwn(t, func(t *testing.T, s store) {
+		opts := Options{Heartbeat: 2 * time.Second}
+		a, b := startNode(t, s, "a", opts), startNode(t, s, "b", opts)
+		a.eventuallySettled("alice")
+		atB := b.claim("alice")
+		master, err := a.masters.tag(t.Context(), a.keys.Address("alice"))
+		must(t, err)
+		a.beat() // it sees b listed
+		must(t, b.channel.Close())
+		eventually(t, func() bool {
+			ids, err := a.subscribed(t.Context())
+			return err == nil && len(ids) == 1
+		}, func() string { return "b is still subscribed" })
+		s.flush(t)
+		a.beat()
+		receive(t, a.disturbed, "the flush is noticed")
+		eventually(t, func() bool { return a.vouched() != "" }, func() string { return "a has not verified" })
+		if a.wouldSettle(master) {
+			t.Error("settled without b")
+		}
+		b.listen()
+		a.keepBeating()
+		b.keepBeating()
+		a.eventuallySettled("alice")
+		a.wantOwners("alice", b.owner(atB))
+	})
+}

@@ -51,12 +51,15 @@ func (r *Registry) beat(ctx context.Context, info NodeInfo) error {
 	r.keepMasters(tags)
 	byTag, calls := r.epochCalls(tags)
 	vouched, now := r.vouched(), time.Now()
+	var nodes *redis.ZSliceCmd
 	err = r.run(ctx, calls, func(pipe redis.Pipeliner) {
 		r.queueNode(ctx, pipe, info, vouched, r.timing.NodeTTL())
+		nodes = pipe.ZRangeWithScores(ctx, r.keys.Nodes(), 0, -1)
 	})
 	if err != nil {
 		return err
 	}
+	r.sight(nodes.Val())
 	r.beatMu.Lock()
 	late := !r.lastBeat.IsZero() && now.Sub(r.lastBeat) >= r.timing.NodeTTL()
 	r.last, r.lastBeat, r.announced = info, now, vouched

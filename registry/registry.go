@@ -101,7 +101,8 @@ type Registry struct {
 	beatMu    sync.Mutex // guards what follows
 	last      NodeInfo   // what Beat wrote
 	lastBeat  time.Time
-	announced string // the epochs that the node lease vouches for
+	announced string              // the epochs that the node lease vouches for
+	sighted   map[string]sighting // all nodes that were listed lately
 }
 
 // New checks opts and returns a registry that does nothing in the background

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -172,8 +173,9 @@ func (r *Registry) uptime(ctx context.Context, master string) (up time.Duration,
 
 // peersVerified tells whether every other node says in its lease that it has
 // verified the epoch. A peer is who subscribes to a private channel, because
-// that survives a flush, or has a lease, because that survives a failover.
-// A subscriber without a lease is dead once it had time to write one.
+// that survives a flush, or has a lease, because that survives a failover, or was
+// seen to beat so lately that its lease, if it was not lost, lives. A subscriber
+// without a lease is dead once it had time to write one.
 func (r *Registry) peersVerified(ctx context.Context, master string, e *epoch) (bool, error) {
 	subscribed, err := r.subscribed(ctx)
 	if err != nil {
@@ -183,9 +185,10 @@ func (r *Registry) peersVerified(ctx context.Context, master string, e *epoch) (
 	if err != nil {
 		return false, err
 	}
+	sighted := r.seenLately()
 	peers := make(map[string]*redis.SliceCmd)
 	pipe := r.rdb.Pipeline()
-	for _, id := range append(subscribed, listed...) {
+	for _, id := range slices.Concat(subscribed, listed, sighted) {
 		if id != r.opts.NodeID && peers[id] == nil {
 			peers[id] = pipe.HMGet(ctx, r.keys.Node(id), "started", "epoch")
 		}
@@ -195,11 +198,10 @@ func (r *Registry) peersVerified(ctx context.Context, master string, e *epoch) (
 			return false, err
 		}
 	}
+	missing := func(id string) bool { return peers[id] != nil && peers[id].Val()[0] == nil }
 	patience := time.Since(e.seen) < 2*r.timing.NodeTTL()
-	for _, id := range subscribed {
-		if p := peers[id]; p != nil && p.Val()[0] == nil && patience {
-			return false, nil
-		}
+	if patience && slices.ContainsFunc(subscribed, missing) || slices.ContainsFunc(sighted, missing) {
+		return false, nil
 	}
 	for _, p := range peers {
 		field, _ := p.Val()[1].(string)

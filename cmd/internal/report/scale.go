@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"strconv"
 )
 
 // Assumptions are what the model can't know and is told.
@@ -115,12 +116,20 @@ func (m *Model) checkTable() table {
 	for _, am := range m.Arms {
 		for _, c := range am.Checks {
 			t.Rows = append(t.Rows, []string{
-				string(am.Arm), resourceName(c.Figure), fmt.Sprint(am.Fitted), plural(c.Nodes, "node"),
+				string(am.Arm), resourceName(c.Figure), fittedText(am.Fitted), plural(c.Nodes, "node"),
 				number(c.Predicted), number(c.Measured), fmt.Sprintf("%+.1f %%", 100*c.Error()),
 			})
 		}
 	}
 	return t
+}
+
+func fittedText(nodes []int) string {
+	var texts []string
+	for _, n := range nodes {
+		texts = append(texts, strconv.Itoa(n))
+	}
+	return list(texts)
 }
 
 func resourceName(f Figure) string {

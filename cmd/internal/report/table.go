@@ -39,7 +39,7 @@ func columns(w Workload) []column {
 	case Storm:
 		return []column{{ConnectsPerSecond, "connects/s"}, {ConnectP99, "connect p99 µs"}, {BytesPerConnection, "bytes/connection"}}
 	case Kill:
-		return []column{{RecoverySeconds, "recovery s"}, {DeliveredPerSecond, "delivered/s"}, {LatencyP99, "p99 µs"}, {Lost, "lost"}}
+		return []column{{RecoverySeconds, "recovery s"}, {DeliveredPerSecond, "delivered/s"}, {LatencyP99, "p99 µs"}, {Lost, "lost"}, {Misanswered, "misanswered"}}
 	case Churn:
 		return append([]column{{DeliveredPerSecond, "delivered/s"}, {LatencyP50, "p50 µs"}, {LatencyP99, "p99 µs"}, {LatencyMax, "max µs"}}, wire...)
 	case Nodes, Clients, Size, Offline:
@@ -134,6 +134,9 @@ func workloadTable(w Workload, cells []*cell) table {
 	t := table{Title: workloadTitle(w), Left: 1}
 	if len(shared) > 0 {
 		t.Note = "Each with " + strings.Join(shared, ", ") + "."
+	}
+	if w == Kill {
+		t.Note = strings.TrimSpace(t.Note + " Recovery is the time from the kill to the first sender who is told that a client of that node is offline; –: none was before its message's deadline.")
 	}
 	if own(cells[0].load) != "" {
 		t.Head, t.Left = append(t.Head, "load"), 2

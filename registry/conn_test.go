@@ -127,11 +127,12 @@ func TestDialOverTLS(t *testing.T) {
 	redistest.StartOwn(t, "--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", key,
 		"--tls-ca-cert-file", cert, "--tls-auth-clients", "no")
 
-	_, err = Dial(t.Context(), connectTo(t, "rediss://"+addr))
+	url := "rediss://" + addr + "?dial_timeout=1m" // shaking hands takes a busy machine its time
+	_, err = Dial(t.Context(), connectTo(t, url))
 	if err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("error: %v, want that the certificate is not trusted", err)
 	}
-	opts, err := redis.ParseURL("rediss://" + addr)
+	opts, err := redis.ParseURL(url)
 	must(t, err)
 	opts.TLSConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	client := redis.NewClient(opts)

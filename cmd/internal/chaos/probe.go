@@ -41,11 +41,13 @@ func (s *site) probe(ctx context.Context, node int) (killed func(time.Time)) {
 	return func(at time.Time) { moment <- at }
 }
 
-// asker finds a resident of another node that is at home.
+// asker finds a resident who is connected to another node, which runs.
 func (s *site) asker(than int) (*person, *visit) {
+	now := time.Now()
 	for i := 1; i < len(s.nodes); i++ {
 		p := s.people[(than+i)%len(s.nodes)]
-		if v := p.current(); v != nil && v.node != than {
+		v := p.current()
+		if v != nil && v.node != than && !s.ledger.StoodStill(s.nodes[v.node].name, now, now.Add(1)) {
 			return p, v
 		}
 	}

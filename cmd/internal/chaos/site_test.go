@@ -67,6 +67,52 @@ func TestNodeThatTakesNobodyIsFoundByTheRollCall(t *testing.T) {
 	}
 }
 
+func TestEveryKindOfFaultIsInjected(t *testing.T) {
+	missing := Kinds()
+	for form, kinds := range map[Form][]Kind{
+		OneRedis:  {KillNode, StopNode, FreezeNode, RestartRedis, PauseRedis, MoveClient, DropClient},
+		Linked:    {CutLink, SwallowLink, StallLink},
+		Sentinels: {SentinelFailover, SentinelKill},
+		Clustered: {ClusterFailover, ClusterKill, MigrateLease, MigrateChannel},
+	} {
+		s := start(t, Mix{Name: "site", Form: form, Nodes: 2})
+		s.people[0].visit = &visit{} // who has none is not moved
+		for _, kind := range kinds {
+			missing = slices.DeleteFunc(missing, func(k Kind) bool { return k == kind })
+			if err := s.do(t.Context(), Fault{Kind: kind, For: 10 * time.Millisecond}); err != nil {
+				t.Fatalf("%s: %v", kind, err)
+			}
+			if kind.moves() {
+				<-s.people[0].orders
+			}
+			if s.injected[kind] != 1 {
+				t.Errorf("%s is counted %d times", kind, s.injected[kind])
+			}
+		}
+		s.inject(t.Context(), time.Now())
+		if len(s.troubles) > 0 || slices.ContainsFunc(s.nodes, func(p *place) bool { return !p.isUp() }) {
+			t.Errorf("%s is not mended: %q", form, s.troubles)
+		}
+		s.stop()
+	}
+	if len(missing) > 0 {
+		t.Errorf("no form has %q", missing)
+	}
+}
+
+func TestAskerIsNotOnANodeThatStandsStill(t *testing.T) {
+	s := newSite(Mix{Name: "site", Nodes: 4}, Options{People: 1})
+	for i := range 4 {
+		s.nodes = append(s.nodes, &place{name: fmt.Sprintf("site/n%d", i+1)})
+		s.people[i].visit = &visit{node: i}
+	}
+	s.ledger.Outage("site/n2", ledger.Stopped, time.Now())
+	s.people[2].visit = nil
+	if p, v := s.asker(0); p != s.people[3] || v.node != 3 {
+		t.Errorf("the asker is %v", p)
+	}
+}
+
 // TestMigrationIsNoOutage looks at the excuse that a fault gives to a message which
 // failed while it was injected.
 func TestMigrationIsNoOutage(t *testing.T) {

@@ -51,9 +51,10 @@ func (r *Registry) beat(ctx context.Context, info NodeInfo) error {
 	r.keepMasters(tags)
 	byTag, calls := r.epochCalls(tags)
 	vouched, now := r.vouched(), time.Now()
+	var added *redis.IntCmd
 	var nodes *redis.ZSliceCmd
 	err = r.run(ctx, calls, func(pipe redis.Pipeliner) {
-		r.queueNode(ctx, pipe, info, vouched, r.timing.NodeTTL())
+		added = r.queueNode(ctx, pipe, info, vouched, r.timing.NodeTTL())
 		nodes = pipe.ZRangeWithScores(ctx, r.keys.Nodes(), 0, -1)
 	})
 	if err != nil {
@@ -61,22 +62,22 @@ func (r *Registry) beat(ctx context.Context, info NodeInfo) error {
 	}
 	r.sight(nodes.Val())
 	r.beatMu.Lock()
-	late := !r.lastBeat.IsZero() && now.Sub(r.lastBeat) >= r.timing.NodeTTL()
+	lapsed := !r.lastBeat.IsZero() && (added.Val() > 0 || now.Sub(r.lastBeat) >= r.timing.NodeTTL())
 	r.last, r.lastBeat, r.announced = info, now, vouched
 	r.beatMu.Unlock()
-	if late { // others may have pruned what this node owns
-		r.mu.Lock()
-		r.refresher.due = true
-		r.mu.Unlock()
-		r.refresher.nudge()
+	err = r.seeAll(byTag)
+	if lapsed {
+		r.events.Disturbed() // meanwhile claims did not wait for this node
+		r.Lapsed()
 	}
-	return r.seeAll(byTag)
+	return err
 }
 
-// queueNode adds the writing of a node lease to pipe.
-func (r *Registry) queueNode(ctx context.Context, pipe redis.Pipeliner, info NodeInfo, vouched string, ttl time.Duration) {
+// queueNode adds the writing of a node lease to pipe. If the lease was there, the
+// result is 0.
+func (r *Registry) queueNode(ctx context.Context, pipe redis.Pipeliner, info NodeInfo, vouched string, ttl time.Duration) (added *redis.IntCmd) {
 	key := r.keys.Node(info.ID)
-	pipe.HSet(ctx, key,
+	added = pipe.HSet(ctx, key,
 		"url", info.URL,
 		"version", info.Version,
 		"started", info.Started.UnixMilli(),
@@ -85,6 +86,7 @@ func (r *Registry) queueNode(ctx context.Context, pipe redis.Pipeliner, info Nod
 		"epoch", vouched)
 	pipe.PExpire(ctx, key, ttl)
 	pipe.ZAdd(ctx, r.keys.Nodes(), redis.Z{Score: float64(time.Now().UnixMilli()), Member: info.ID})
+	return added
 }
 
 // announce writes the node lease again if this node vouches for other epochs

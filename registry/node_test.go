@@ -124,3 +124,19 @@ func TestClocksOfHostsDoNotDecideWhoLives(t *testing.T) {
 		}
 	})
 }
+
+// Others may take a node for dead that lives, and prune what it owns.
+func TestBeatThatFindsItsLeaseGoneVerifies(t *testing.T) {
+	onEach(t, func(t *testing.T, s store) {
+		a, b := startNode(t, s, "a", Options{}), startNode(t, s, "b", Options{})
+		l := a.claim("alice")
+		must(t, b.Bury(t.Context(), "a"))
+		must(t, b.Prune(t.Context(), "alice", a.owner(l)))
+		a.beat()
+		receive(t, a.disturbed, "the node knows that others may have claimed")
+		if got := receive(t, a.reclaimed, "the entry is written again"); got != l {
+			t.Errorf("claimed again: %s", got.Address())
+		}
+		b.wantOwners("alice", a.owner(l))
+	})
+}

@@ -191,8 +191,8 @@ func (r *Registry) Stop(ctx context.Context) error {
 	return r.Bury(ctx, r.opts.NodeID)
 }
 
-// Lapsed says that this node's lease had ended for a while, so that others may
-// have removed its entries. All leases are verified at once.
+// Lapsed says that others took this node for dead for a while, so that they may have
+// removed its entries. All leases are verified at once.
 func (r *Registry) Lapsed() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

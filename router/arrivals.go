@@ -122,6 +122,9 @@ func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, within
 			r.receipt(h.from, id, Outcome(o), client)
 			r.unlock()
 		}
+	case kindPruned:
+		r.holdings.disturbed() // claims did not wait for this node
+		r.reg.Lapsed()
 	case kindProbe:
 		if h.from == r.opts.NodeID {
 			r.heardProbe(body.uvarint())

@@ -257,7 +257,7 @@ func (r *Router) living(address string, owners []registry.Owner) []registry.Owne
 	for _, o := range owners {
 		if _, dead := r.dead[o.NodeID]; dead {
 			r.stale[staleDead].Inc()
-			r.prune(address, o)
+			r.pruneDead(address, o)
 			continue
 		}
 		alive = append(alive, o)
@@ -298,38 +298,4 @@ func (r *Router) proved(ctx context.Context, routes []*route, asked time.Time) {
 func (r *Router) settled(ctx context.Context, address string, asked time.Time) (bool, error) {
 	settled, err := r.reg.Settled(ctx, address)
 	return settled && r.now().Sub(asked) < r.reg.Timing().Heartbeat/2, err
-}
-
-// staleEntry is an entry of the registry that is to go, if it is still the same.
-type staleEntry struct {
-	address string
-	owner   registry.Owner
-}
-
-// maxPrunes bounds the entries that wait to be pruned. Beyond it they stay: the
-// next message that meets one prunes it.
-const maxPrunes = 1 << 10
-
-// prune has an owner's entry removed.
-func (r *Router) prune(address string, owner registry.Owner) {
-	if owner.Token == "" {
-		return
-	}
-	select {
-	case r.prunes <- staleEntry{address, owner}:
-	default:
-	}
-}
-
-func (r *Router) runPruner(ctx context.Context) {
-	for {
-		select {
-		case e := <-r.prunes:
-			if err := r.reg.Prune(ctx, e.address, e.owner); err != nil {
-				r.log.Debug("pruning failed", "error", err)
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
 }

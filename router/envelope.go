@@ -18,6 +18,7 @@ import (
 //	replaced = str(address) str(token) more*
 //	receipt  = origin:8 uvarint(count) outcome:1 str(client) more*
 //	probe    = uvarint(count) more*
+//	pruned   = more*
 //	extension = tag:1 str(value); tag 1: content:8
 //	str      = uvarint(len) bytes
 //
@@ -42,11 +43,12 @@ const (
 	kindReplaced             // the sender has taken the address over
 	kindReceipt              // what became of one message, beside the acknowledgement
 	kindProbe                // a node's proof that it hears itself
+	kindPruned               // the sender took the receiving node for dead and removed entries of it
 
 	kinds = iota
 )
 
-var kindNames = [kinds]string{"void", "message", "claimed", "replaced", "receipt", "probe"}
+var kindNames = [kinds]string{"void", "message", "claimed", "replaced", "receipt", "probe", "pruned"}
 
 // Flags of a message.
 const (
@@ -158,7 +160,8 @@ func appendMessage(b []byte, m *Message, flags, hops byte, accepted int64, belie
 	return b
 }
 
-func appendVoid(b []byte) []byte { return append(b, 1, byte(kindVoid)) }
+// appendBare appends an envelope without a body.
+func appendBare(b []byte, k kind) []byte { return append(b, 1, byte(k)) }
 
 func appendClaimed(b []byte, address string) []byte {
 	b = binary.AppendUvarint(b, uint64(1+strLen(len(address))))

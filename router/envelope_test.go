@@ -20,7 +20,7 @@ func goldenBatch() []byte {
 		from: "node-a", link: 0x1122334455667788, first: 7, base: 5,
 		ack: ack{link: 0x99aabbccddeeff00, upTo: 300, exceptions: []exception{{298, refusedNotHere}, {299, refusedOverloaded}}},
 	})
-	b = appendVoid(b)
+	b = appendBare(b, kindVoid)
 	b = appendMessage(b, &Message{
 		ID: MessageID{Origin: 0xcafe, Count: 513}, From: "alice", To: "bob", Data: []byte(`{"n":1}`),
 		content: 0x0102030405060708,

@@ -102,15 +102,7 @@ func (rt *route) idle(r *Router) {
 func (rt *route) nudge(r *Router) {
 	for _, o := range rt.owners {
 		if l := r.links[o.NodeID]; l != nil && len(l.window) > 0 && l.urgent == 0 {
-			l.push(r, item{cargo: nudge{}})
+			l.push(r, item{cargo: nudge})
 		}
 	}
 }
-
-// nudge is a void number whose acknowledgement is awaited.
-type nudge struct{}
-
-func (nudge) kind() kind                           { return kindVoid }
-func (nudge) encode(b []byte, _ bool) []byte       { return appendVoid(b) }
-func (nudge) awaited() bool                        { return true }
-func (nudge) settle(*Router, registry.Owner, fate) {}

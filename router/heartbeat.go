@@ -55,10 +55,6 @@ func (r *Router) beat(ctx context.Context, patience time.Duration) error {
 	if err := r.refreshLease(ctx); err != nil {
 		return err
 	}
-	if lapsed := r.leaseUntil.Load() != 0 && !r.leaseLives(); lapsed { // meanwhile claims did not wait for this node
-		r.holdings.disturbed()
-		r.reg.Lapsed()
-	}
 	r.leaseUntil.Store(int64(before.Add(r.reg.Timing().NodeTTL()).Sub(r.started)))
 	r.dropIdleLinks()
 	return nil

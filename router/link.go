@@ -263,9 +263,9 @@ func (l *link) pop(r *Router, f fate) {
 	it.cargo.settle(r, it.owner, f)
 }
 
-// buried answers everything on the link to a dead node.
+// buried answers everything on the link to a dead node. What was received stays: if
+// the node was only away, what it has sent meanwhile must not pass what was refused.
 func (l *link) buried(r *Router) {
-	delete(r.links, l.node)
 	for len(l.window) > 0 {
 		f := fateDead
 		if l.base < l.high {
@@ -273,6 +273,8 @@ func (l *link) buried(r *Router) {
 		}
 		l.pop(r, f)
 	}
+	l.restart()
+	l.judged = false
 }
 
 // watch is the sweeper's look at a link: resend what was not acknowledged in

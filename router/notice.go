@@ -43,13 +43,12 @@ func (n *notice) settle(r *Router, owner registry.Owner, f fate) {
 	switch f {
 	case fateDead, fateUnknown:
 		r.stale[staleDead].Inc()
+		r.pruneDead(n.address, owner)
 	case fateNotHere:
 		r.stale[staleMoved].Inc()
+		r.prune(n.address, owner)
 	default:
 		absent = false
-	}
-	if absent {
-		r.prune(n.address, owner)
 	}
 	if n.told != nil {
 		n.told <- told{owner, absent}
@@ -121,3 +120,16 @@ func (r *Router) Reclaimed(l *registry.Lease, others []registry.Owner) {
 
 // Disturbed is called by the registry: Redis may have lost data.
 func (r *Router) Disturbed() { r.holdings.disturbed() }
+
+// bare is cargo that says all by its kind. Its acknowledgement is awaited.
+type bare kind
+
+const (
+	nudge  = bare(kindVoid)   // asks for the acknowledgement of what was sent before
+	pruned = bare(kindPruned) // entries of the receiving node were removed, although it lives
+)
+
+func (b bare) kind() kind                         { return kind(b) }
+func (b bare) encode(to []byte, _ bool) []byte    { return appendBare(to, kind(b)) }
+func (bare) awaited() bool                        { return true }
+func (bare) settle(*Router, registry.Owner, fate) {}

@@ -86,7 +86,7 @@ func (p *pending) lost() bool { return len(p.dropped) > 0 && len(p.dropped) >= p
 
 func (p *pending) encode(b []byte, first bool) []byte {
 	if !p.listed.in {
-		return appendVoid(b)
+		return appendBare(b, kindVoid)
 	}
 	var flags byte
 	if first {
@@ -157,7 +157,7 @@ func (p *pending) settle(r *Router, owner registry.Owner, f fate) {
 	case fateDead:
 		p.again = true
 		r.stale[staleDead].Inc()
-		r.prune(p.To, owner)
+		r.pruneDead(p.To, owner)
 	}
 	if p.again && p.inFlight { // else it was given up, and the route has gone on
 		p.route.mending, p.route.cached = true, lookedUp

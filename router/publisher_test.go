@@ -73,7 +73,7 @@ func (n *testNode) busyWriting() bool {
 func TestImpossibleBatchIsNotAnswered(t *testing.T) {
 	n := newCluster(t, 1, nil).node(0)
 	batch := appendHeader(nil, &header{from: "stranger", link: 7, first: 3, base: 5})
-	newInbox(n.Router).handle(string(appendVoid(batch)))
+	newInbox(n.Router).handle(string(appendBare(batch, kindVoid)))
 	n.mu.Lock()
 	defer n.unlock()
 	if l := n.links["stranger"]; l == nil || l.queued || !l.in.due.IsZero() {

@@ -29,7 +29,7 @@ type route struct {
 	asking   bool // a lookup is queued or under way
 	resting  bool // a lookup will be queued after a rest
 	learning bool // the lookup is for this node as an owner
-	mending  bool // an owner refused one in flight: later ones must not pass it
+	mending  bool // one of those in flight is to be sent again: later ones must not pass it
 	remote   bool // owners are cached, and this node is none of them
 	cutOff   bool // Redis did not answer the last lookup
 
@@ -102,7 +102,7 @@ func (rt *route) ask(r *Router) {
 		if rt.out == 0 {
 			rt.settle(r)
 		}
-	case len(rt.back) > 0 && rt.out > 0:
+	case rt.mending && rt.out > 0:
 		rt.nudge(r)
 	default:
 		rt.asking = true
@@ -152,7 +152,7 @@ func (rt *route) found(r *Router, owners []registry.Owner, all bool) {
 		rt.learn(r, owners)
 	}
 	rt.asking, rt.learning, rt.cutOff = false, false, false
-	if rt.out > 0 && (len(rt.back) > 0 || !slices.Equal(owners, rt.owners)) {
+	if rt.out > 0 && (rt.mending || !slices.Equal(owners, rt.owners)) {
 		rt.covered = 0
 		rt.cached = lookedUp
 		rt.nudge(r)

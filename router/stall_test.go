@@ -20,7 +20,7 @@ func TestStalledLinkHarmsNoOther(t *testing.T) {
 	stalled.judged = true
 	const room = 160
 	for range maxWindow - room { // what takes the room, but not the time, of messages
-		stalled.push(n.Router, item{cargo: nudge{}})
+		stalled.push(n.Router, item{cargo: nudge})
 	}
 	n.mu.Unlock()
 	want := []string{"first"}
@@ -46,4 +46,37 @@ func TestStalledLinkHarmsNoOther(t *testing.T) {
 	}
 	bob.wantGot(want...)
 	eve.await("got 17 messages", func() bool { return len(eve.got) == 17 })
+}
+
+// While one owner keeps a message waiting that another must get again, later messages
+// must not reach that other first, even if it does not know that it missed one: the
+// link to it was buried, and it came back.
+func TestNothingOvertakesWhatABuriedLinkHeld(t *testing.T) {
+	c := newCluster(t, 3, func(o *Options) { o.MessageTimeout = 3 * patience })
+	n := c.node(0)
+	slow, back := c.node(1).connect("bob"), c.node(2).connect("bob")
+	n.wantOutcome("bob", "1", Delivered)
+	slow.wantGot("1")
+	back.wantGot("1")
+
+	c.node(1).mu.Lock() // it does not acknowledge
+	n.mu.Lock()
+	n.linkTo("n2").judged = true
+	n.mu.Unlock()
+	first := n.sendTo("bob", "2")
+	n.mu.Lock()
+	n.linkTo("n2").buried(n.Router)
+	n.unlock()
+	second := n.sendTo("bob", "3")
+	until(t, "the second message has been looked up", func() bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		rt := n.routes["bob"]
+		return len(rt.waiting) > 0 && !rt.asking || rt.out > 1
+	})
+	c.node(1).mu.Unlock()
+	n.want(first, Delivered)
+	n.want(second, Delivered)
+	slow.wantGot("1", "2", "3")
+	back.wantGot("1", "2", "3")
 }

@@ -1,0 +1,104 @@
+package router
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/registry/redistest"
+)
+
+// newRelaxedCluster starts two nodes whose leases are not refreshed while a test runs.
+func newRelaxedCluster(t *testing.T) *cluster {
+	s := redistest.Start(t)
+	return clusterOn(t, time.Minute, s, s.Prefix, func() redis.UniversalClient { return s.Client(t) }, 2, nil)
+}
+
+// entryOf returns the only entry of an address, as one of a dead node.
+func (c *cluster) entryOf(address string) staleEntry {
+	c.t.Helper()
+	owners := c.owners(address)
+	if len(owners) != 1 {
+		c.t.Fatalf("%s is owned by %v, want one", address, owners)
+	}
+	return staleEntry{address, owners[0], true}
+}
+
+func TestEntriesOfALivingNodeStay(t *testing.T) {
+	c := newRelaxedCluster(t)
+	bob := c.node(1).connect("bob")
+	c.node(0).pruneAll(t.Context(), []staleEntry{c.entryOf("bob")})
+	c.node(0).wantOutcome("bob", "1", Delivered)
+	bob.wantGot("1")
+}
+
+func TestEntriesOfADeadNodeGo(t *testing.T) {
+	c := newRelaxedCluster(t)
+	c.node(1).connect("bob")
+	entry := c.entryOf("bob")
+	if err := c.node(0).reg.Bury(t.Context(), "n1"); err != nil {
+		t.Fatal(err)
+	}
+	c.node(0).pruneAll(t.Context(), []staleEntry{entry})
+	if owners := c.owners("bob"); len(owners) != 0 {
+		t.Errorf("bob is owned by %v", owners)
+	}
+}
+
+// refreshes counts the batches of leases that a node has refreshed.
+func (n *testNode) refreshes() uint64 {
+	n.t.Helper()
+	var m dto.Metric
+	if err := n.m.Registry.OperationSeconds.WithLabelValues("refresh").(prometheus.Histogram).Write(&m); err != nil {
+		n.t.Error(err)
+	}
+	return m.GetHistogram().GetSampleCount()
+}
+
+// comesBack writes a node's lease just before an entry is pruned, as a node does that
+// was frozen.
+type comesBack struct {
+	sync.Once
+	beat func()
+}
+
+func (*comesBack) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (*comesBack) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (h *comesBack) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if strings.HasPrefix(strings.ToLower(cmds[0].Name()), "eval") {
+			h.Do(h.beat)
+		}
+		return next(ctx, cmds)
+	}
+}
+
+// A node may verify its leases after it was found dead and before its entries are
+// pruned. Then it is told, and writes them again.
+func TestEntriesPrunedAsTheirNodeCameBackAreWrittenAgain(t *testing.T) {
+	c := newRelaxedCluster(t)
+	n, back := c.node(0), c.node(1)
+	bob := back.connect("bob")
+	entry := c.entryOf("bob")
+	if err := n.reg.Bury(t.Context(), "n1"); err != nil {
+		t.Fatal(err)
+	}
+	n.client.(*redis.Client).AddHook(&comesBack{beat: func() {
+		before := back.refreshes()
+		if err := back.refreshLease(context.Background()); err != nil {
+			t.Error(err)
+		}
+		until(t, "it has verified its leases", func() bool { return back.refreshes() > before })
+	}})
+	n.pruneAll(t.Context(), []staleEntry{entry})
+	until(t, "the entry is there again", func() bool { return len(c.owners("bob")) == 1 })
+	n.wantOutcome("bob", "1", Delivered)
+	bob.wantGot("1")
+}

@@ -44,9 +44,9 @@ type Owner struct {
 //
 // claimed gets the other owners, some of which may be dead; under Replace each must
 // be told, and releases its lease then; under Reject a live other owner makes the
-// claim fail with ErrHeld and the owners (dead ones are pruned and claimed over). While the registry
-// is not settled the claim waits, and is made again, so that no owner is missed. On
-// any error the entry, if it was written, is released.
+// claim fail with ErrHeld, and claimed gets the owners with it (dead ones are pruned and
+// claimed over). While the registry is not settled the claim waits, and is made again,
+// so that no owner is missed. On any error the entry, if it was written, is released.
 //
 // A claim that can't be sent, or must be repeated, before the deadline fails, with
 // ErrUnsettled if that is why; one that is under way then has its answer still, in the

@@ -37,7 +37,7 @@ const (
 
 // Options configures a Registry.
 type Options struct {
-	Redis      redis.UniversalClient // required; see Connect. A Cluster's must not have been used
+	Redis      redis.UniversalClient // required; see Connect. A Cluster's client must be unused
 	NodeID     string                // this process's, unique for each start; required
 	Prefix     string                // of every key and channel; default "beeline"
 	Heartbeat  time.Duration         // see Timing; default 2 s

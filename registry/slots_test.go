@@ -97,3 +97,19 @@ func TestEpochOfTheMasterThatASlotComesFrom(t *testing.T) {
 	m.wantNobodyFooled()
 	m.wantRecovery()
 }
+
+// Whichever server tells who has the slots: where none moves, an address's own master is
+// enough.
+func TestNothingMovesInACalmCluster(t *testing.T) {
+	t.Parallel()
+	a := startNode(t, sharded(redistest.StartCluster(t)), "a", Options{})
+	for range 30 {
+		_, err := a.masters.find(t.Context())
+		must(t, err)
+	}
+	claimMany(a, 100)
+	a.wantSettled("alice", true)
+	if seen := a.slots.noticed(); seen != (shifts{}) || a.slots.owners == "" {
+		t.Errorf("noticed %+v, slots known: %v", seen, a.slots.owners != "")
+	}
+}

@@ -209,7 +209,7 @@ func (c *checker) judge(first, end uint32, stayed connected) findings {
 			f.delivered++
 			f.latencies = append(f.latencies, time.Duration(r.latency.Load()))
 		}
-		if bits&toNobody != 0 && bits&saidOffline != 0 {
+		if bits&saidOffline != 0 && (bits&toNobody != 0 || stayed != nil && !stayed(r.to, r.sent)) {
 			f.offline++
 		}
 	})

@@ -153,7 +153,7 @@ func (x *point) judge(before, after *reading, delivered int64) {
 	if x.killed > 0 {
 		x.recovered()
 	}
-	if x.OfflineShare > 0 {
+	if x.OfflineShare > 0 || x.Workload == report.Kill {
 		f[report.OfflineReceipts] = float64(found.offline)
 	}
 	f[report.DeliveredPerSecond] = float64(found.delivered) / x.lasts.Seconds()

@@ -57,7 +57,7 @@ func (a *app) benchCommand() *cobra.Command {
 	f.DurationVar(&o.Duration, "duration", 0, "measured `time` of each point (default: 3s; with --quick 1s)")
 	f.IntVar(&o.Repeat, "repeat", 0, "how `often` each point is measured (default: 3; with --quick once)")
 	f.StringVar(&o.Distribution, "distribution", bench.Uniform, "how senders and receivers are drawn: uniform or zipf")
-	f.BoolVar(&o.Quick, "quick", false, "little of everything, within two minutes")
+	f.BoolVar(&o.Quick, "quick", false, "little of everything, with smaller defaults than these, within two minutes")
 	f.StringVar(&flags.out, "out", "", "`folder` for the report: HTML, pictures, CSV, JSON lines")
 	f.StringSliceVar(&o.URLs, "url", nil, "`URLs` of the nodes of a cluster that runs")
 	f.StringSliceVar(&o.Admins, "admin", nil, "`URLs` of those nodes' admin listeners, to read their metrics")

@@ -82,9 +82,9 @@ func needsProcesses(w report.Workload) bool {
 // needsTwo tells whether a workload makes no sense on one node.
 func needsTwo(w report.Workload) bool { return w == report.Churn || w == report.Kill }
 
-// someNodes is the number of nodes of a workload that does not grow over it: the first
-// that was asked for and, if there is one, not 1.
-func (o *Options) someNodes() int {
+// severalNodes is how many nodes a workload has that needs two: the first number that
+// was asked for and is not 1, if there is one.
+func (o *Options) severalNodes() int {
 	if len(o.URLs) > 0 {
 		return len(o.URLs)
 	}
@@ -110,7 +110,7 @@ func (o *Options) Check() error {
 func (o *Options) complete() {
 	if len(o.Workloads) == 0 {
 		for _, w := range Workloads() {
-			if (len(o.URLs) == 0 || !needsProcesses(w)) && (!needsTwo(w) || o.someNodes() > 1) {
+			if (len(o.URLs) == 0 || !needsProcesses(w)) && (!needsTwo(w) || o.severalNodes() > 1) {
 				o.Workloads = append(o.Workloads, w)
 			}
 		}

@@ -89,7 +89,7 @@ func (o *Options) plan() []report.Point {
 		case report.Storm:
 			points = append(points, silent(p, first(o.Clients, d.stormClients)))
 		case report.Churn, report.Kill:
-			p.Nodes = o.someNodes()
+			p.Nodes = o.severalNodes()
 			points = append(points, p)
 		default:
 			points = append(points, p)

@@ -29,10 +29,12 @@ type fleet struct {
 	left     []atomic.Int64            // by client: when a session of his ended last, nanoseconds; 0: never
 	numbers  atomic.Uint32
 	reading  sync.WaitGroup
-	receipts bool // messages ask for them
-	moving   bool // a client may have two sessions for a moment
-	looping  atomic.Bool
+	receipts bool      // messages ask for them
+	moving   bool      // a client may have two sessions for a moment
 	scratch  sync.Pool // of *[]byte
+
+	closing sync.RWMutex // held for reading while a closed loop answers
+	looping bool         // guarded by closing
 
 	// Of the goroutine that drains.
 	missing int64  // messages given up, where none has a receipt
@@ -157,16 +159,29 @@ func (f *fleet) receive(s *session, in *incoming) {
 		f.checker.fault("client %d received what no client sent: from %q to %q", s.client, in.from, in.to)
 		return
 	}
-	if f.checker.receive(&s.inbox, got, f.now()) && f.looping.Load() {
+	if f.checker.receive(&s.inbox, got, f.now()) {
 		f.answer(got.from)
 	}
 }
 
 // answer keeps a sender's window full, in a closed loop.
 func (f *fleet) answer(sender uint32) {
+	f.closing.RLock()
+	defer f.closing.RUnlock()
+	if !f.looping {
+		return
+	}
 	if s := f.sessions[sender].Load(); s != nil {
 		f.send(s, f.draw.receiver(s.client, f.nodeOf), f.now())
 	}
+}
+
+// setLooping begins or ends a closed loop. When it returns, nobody answers any more who
+// began to do so before its end.
+func (f *fleet) setLooping(on bool) {
+	f.closing.Lock()
+	defer f.closing.Unlock()
+	f.looping = on
 }
 
 // nodeOf returns the node that a client is on, or began on.
@@ -209,7 +224,6 @@ func (f *fleet) connectedSince(client uint32, from int64) bool {
 
 // close ends all sessions and returns when nobody reads any more.
 func (f *fleet) close() {
-	f.looping.Store(false)
 	f.hangUp()
 	f.reading.Wait()
 }

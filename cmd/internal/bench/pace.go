@@ -51,7 +51,7 @@ const loopTick = 100 * time.Millisecond
 // loop keeps window messages of each client in flight for a while, or until the
 // checker can't keep more.
 func (f *fleet) loop(ctx context.Context, window int, during time.Duration) {
-	f.looping.Store(true)
+	f.setLooping(true)
 	for range window {
 		for i := range f.sessions {
 			f.answer(uint32(i))
@@ -60,7 +60,7 @@ func (f *fleet) loop(ctx context.Context, window int, during time.Duration) {
 	for end := time.Now().Add(during); ctx.Err() == nil && f.checker.count() < maxMessages && time.Now().Before(end); {
 		pause(ctx, min(time.Until(end), loopTick))
 	}
-	f.looping.Store(false)
+	f.setLooping(false)
 }
 
 // acquaint has every node send once to every client on another node, some at a

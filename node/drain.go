@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"sync"
 	"time"
 )
 
@@ -54,11 +53,11 @@ func (n *Node) closeSpread(ctx context.Context, sessions []*session, period time
 	}
 }
 
-// wait waits for group, as long as ctx allows.
-func wait(ctx context.Context, group *sync.WaitGroup) error {
+// wait waits for what runs, as long as ctx allows.
+func wait(ctx context.Context, running interface{ Wait() }) error {
 	done := make(chan struct{})
 	go func() {
-		group.Wait()
+		running.Wait()
 		close(done)
 	}()
 	select {

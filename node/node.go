@@ -57,8 +57,8 @@ type Node struct {
 	handshakes handshakes
 	graces     graces
 	losses     losses
-	leaving    sync.WaitGroup // what the router is told apart: a session leaves, messages were lost
-	queued     atomic.Int64   // bytes in all sessions' queues
+	leaving    group        // what the router is told apart: a session leaves, messages were lost
+	queued     atomic.Int64 // bytes in all sessions' queues
 	draining   atomic.Bool
 	ready      atomic.Bool
 

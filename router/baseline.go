@@ -142,21 +142,22 @@ func (r *Router) overdue(now time.Time) {
 	var late []*pending
 	n := 0
 	for ; n < len(r.awaited) && now.Sub(r.awaited[n].since) >= receiptTime; n++ {
-		if p := r.awaited[n].p; p.listed.in && !p.delivered() {
-			late = append(late, p)
-		}
+		late = append(late, r.awaited[n].p)
 	}
 	if r.awaited = slices.Delete(r.awaited, 0, n); len(r.awaited) > 0 {
 		r.arm(r.awaited[0].since.Add(receiptTime))
 	}
-	if len(late) > 0 {
-		r.lookUpReceivers(late)
-	}
+	r.lookUpReceivers(late)
 }
 
-// lookUpReceivers finds out which of the published messages nobody can have got,
-// and concludes them. It is called with mu held.
+// lookUpReceivers finds out which of the published messages without an answer nobody
+// can have got, and concludes them. What can't be proved now it asks again. It is called
+// with mu held.
 func (r *Router) lookUpReceivers(asked []*pending) {
+	asked = slices.DeleteFunc(asked, func(p *pending) bool { return !p.listed.in || p.delivered() })
+	if len(asked) == 0 {
+		return
+	}
 	began := r.now()
 	r.run(func(ctx context.Context) {
 		pipe := r.opts.Redis.Pipeline()
@@ -165,11 +166,18 @@ func (r *Router) lookUpReceivers(asked []*pending) {
 			lookups[i] = r.reg.QueueLookup(pipe, p.To)
 		}
 		_, _ = pipe.Exec(ctx) // each lookup has an error of its own
+		var unproved []*pending
 		for i, p := range asked {
-			if owners, err := lookups[i].Owners(); err != nil || len(owners) > 0 {
+			owners, err := lookups[i].Owners()
+			if len(owners) > 0 {
 				continue
 			}
-			if settled, err := r.settled(ctx, p.To, began); err != nil || !settled {
+			settled := false
+			if err == nil {
+				settled, err = r.settled(ctx, p.To, began)
+			}
+			if err != nil || !settled {
+				unproved = append(unproved, p)
 				continue
 			}
 			r.mu.Lock()
@@ -178,5 +186,11 @@ func (r *Router) lookUpReceivers(asked []*pending) {
 			}
 			r.unlock()
 		}
+		if len(unproved) == 0 {
+			return
+		}
+		r.mu.Lock()
+		r.after(restUnsettled, func() { r.lookUpReceivers(unproved) })
+		r.unlock()
 	})
 }

@@ -103,6 +103,14 @@ func TestDeliveredToASessionThatEndedIsExcused(t *testing.T) {
 			s.bob.Ended(ByClient, "moved", at(1.2))
 			resumed(at(3))
 		},
+		"its client left just before its node stood still": func(s *story) {
+			s.bob.Ended(ByClient, "moved", at(1.1))
+			s.Outage("n2", Stopped, at(1.2))(at(1.9))
+		},
+		"its client left after its node had stood still": func(s *story) {
+			s.Outage("n2", Stopped, at(2.3))(at(3))
+			s.bob.Ended(ByClient, "moved", at(3.1))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStory(t)

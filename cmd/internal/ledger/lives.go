@@ -59,7 +59,17 @@ func (v *lives) linger(s *Session) time.Time {
 	if end.Equal(never) {
 		return never
 	}
-	return v.awake(s.node, end).Add(v.rules.Notice)
+	return v.noticed(s.node, end)
+}
+
+// noticed is when node has run for long enough since t to notice what happened then.
+func (v *lives) noticed(node string, t time.Time) time.Time {
+	from := v.awake(node, t)
+	end := from.Add(v.rules.Notice)
+	for range 3 { // what a standstill adds may reach into another one
+		end = from.Add(v.rules.Notice + v.standstill(node, from, end))
+	}
+	return end
 }
 
 // awake is t, or if node did not run then, when it ran again.
@@ -156,11 +166,7 @@ func (v *lives) outlived(s *Session, t time.Time) bool {
 	if s.welcomed.IsZero() {
 		return false
 	}
-	enough := v.awake(s.node, t.Add(v.rules.Notice))
-	if enough != t.Add(v.rules.Notice) {
-		enough = enough.Add(v.rules.Notice)
-	}
-	return v.end(s).After(enough)
+	return v.end(s).After(v.noticed(s.node, t))
 }
 
 func earlier(a, b time.Time) time.Time {

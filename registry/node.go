@@ -52,15 +52,20 @@ func (r *Registry) beat(ctx context.Context, info NodeInfo) error {
 	byTag, calls := r.epochCalls(tags)
 	vouched, now := r.vouched(), time.Now()
 	var added *redis.IntCmd
+	around := r.looksAround()
 	var nodes *redis.ZSliceCmd
 	err = r.run(ctx, calls, func(pipe redis.Pipeliner) {
 		added = r.queueNode(ctx, pipe, info, vouched, r.timing.NodeTTL())
-		nodes = pipe.ZRangeWithScores(ctx, r.keys.Nodes(), 0, -1)
+		if around {
+			nodes = pipe.ZRangeWithScores(ctx, r.keys.Nodes(), 0, -1)
+		}
 	})
 	if err != nil {
 		return err
 	}
-	r.sight(nodes.Val())
+	if nodes != nil {
+		r.sight(nodes.Val())
+	}
 	r.beatMu.Lock()
 	lapsed := !r.lastBeat.IsZero() && (added.Val() > 0 || now.Sub(r.lastBeat) >= r.timing.NodeTTL())
 	r.last, r.lastBeat, r.announced = info, now, vouched

@@ -103,6 +103,7 @@ type Registry struct {
 	lastBeat  time.Time
 	announced string              // the epochs that the node lease vouches for
 	sighted   map[string]sighting // all nodes that were listed lately
+	beats     int                 // that were tried
 }
 
 // New checks opts and returns a registry that does nothing in the background

@@ -14,14 +14,36 @@ type sighting struct {
 	at   time.Time // when that was seen first; zero: it was before this node began
 }
 
+// fewNodes is how many nodes there may be for each beat to read the list of them. With
+// more, a beat in as many more does: what all nodes read grows no faster than they.
+const fewNodes = 100
+
+// looksAround tells whether this beat reads the list of nodes.
+func (r *Registry) looksAround() bool {
+	r.beatMu.Lock()
+	defer r.beatMu.Unlock()
+	r.beats++
+	return r.beats%r.sightEvery() == 0
+}
+
+// sightEvery is in how many beats one reads the list. The caller holds beatMu.
+func (r *Registry) sightEvery() int { return max(1, len(r.sighted)/fewNodes) }
+
+// sightLife is how long a node is remembered that was seen to beat: until its lease has
+// ended, of which a later beat may not have been seen. The caller holds beatMu.
+func (r *Registry) sightLife() time.Duration {
+	return r.timing.NodeTTL() + time.Duration(r.sightEvery()-1)*r.timing.Heartbeat
+}
+
 // sight takes the list of nodes, as a beat has found it.
 func (r *Registry) sight(listed []redis.Z) {
 	now := time.Now()
 	r.beatMu.Lock()
 	defer r.beatMu.Unlock()
+	life := r.sightLife()
 	sighted := make(map[string]sighting, len(listed))
 	for id, s := range r.sighted {
-		if now.Sub(s.at) < r.timing.NodeTTL() {
+		if now.Sub(s.at) < life {
 			sighted[id] = s
 		}
 	}
@@ -44,7 +66,7 @@ func (r *Registry) seenLately() (ids []string) {
 	r.beatMu.Lock()
 	defer r.beatMu.Unlock()
 	for id, s := range r.sighted {
-		if time.Since(s.at) < r.timing.NodeTTL() {
+		if time.Since(s.at) < r.sightLife() {
 			ids = append(ids, id)
 		}
 	}

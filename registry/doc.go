@@ -19,7 +19,7 @@
 //     what 128 calls do.
 //  2. The refresher extends each lease once an interval. The leases are spread
 //     over the interval's ticks, so Redis never sees a burst.
-//  3. A refresh that finds its entry missing claims again (Redis restarted, was
+//  3. A refresh that finds its entry missing, or an earlier one of its own, claims again (Redis restarted, was
 //     flushed, failed over); one that finds it taken by another session reports
 //     it, and the session is closed.
 //  4. Release deletes the entry if, and only if, it still holds this lease's

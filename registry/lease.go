@@ -26,7 +26,8 @@ type Lease struct {
 // Address returns what was claimed.
 func (l *Lease) Address() string { return l.address }
 
-// Token returns the claim's token, unique for each claim of the node.
+// Token returns the claim's token, a hexadecimal number: a later claim of the node has
+// a larger one.
 func (l *Lease) Token() string { return strconv.FormatUint(l.number, tokenBase) }
 
 const tokenBase = 16

@@ -129,3 +129,23 @@ func TestPausesOfAVerificationDiffer(t *testing.T) {
 		t.Errorf("only %d different pauses: nodes keep step", len(seen))
 	}
 }
+
+// A failover may lose a release and the claim after it, but not the claim before.
+func TestEntryOfAnEarlierClaimIsNobodyElses(t *testing.T) {
+	onEach(t, func(t *testing.T, s store) {
+		a := startNode(t, s, "a", Options{})
+		for range 20 { // so that tokens have more than one digit
+			a.Release(a.claim("somebody"))
+		}
+		gone := a.claim("alice")
+		earlier := gone.Token()
+		a.Release(gone)
+		l := a.claim("alice")
+		must(t, a.rdb.HSet(t.Context(), a.keys.Address("alice"), "a", earlier).Err())
+		a.Lapsed()
+		if got := receive(t, a.reclaimed, "the claim is made again"); got != l {
+			t.Errorf("claimed again: %s", got.Address())
+		}
+		a.wantOwners("alice", a.owner(l))
+	})
+}

@@ -12,7 +12,7 @@
 --              reject   write nothing if there are any
 -- ARGV[4]    new: overwrite an earlier claim of this node
 --            again: restore an entry that was lost; an entry of this node that
---            holds another token is a newer claim and stays
+--            holds a later claim's token stays
 -- ARGV[4+i]  the claim's token for KEYS[i]
 --
 -- Returns nothing about a key that was written and has no other owner, which is
@@ -25,6 +25,11 @@
 local call = redis.call
 local node, ttl, rule, again = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == 'again'
 
+-- A node's tokens are hexadecimal numbers that grow.
+local function later(token, than)
+  return #token > #than or #token == #than and token > than
+end
+
 local function claim(i, key, token)
   local owners = call('HGETALL', key)
   local others
@@ -33,7 +38,7 @@ local function claim(i, key, token)
       others = others or {i, 1}
       others[#others + 1] = owners[j]
       others[#others + 1] = owners[j + 1]
-    elseif again and owners[j + 1] ~= token then
+    elseif again and later(owners[j + 1], token) then
       return {i, 2}
     end
   end

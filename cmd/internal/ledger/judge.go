@@ -123,10 +123,7 @@ func (j *judge) wrong(m *Message, r receipt, what string) {
 }
 
 func (j *judge) unanswered(m *Message, a *attempt) {
-	due := a.at.Add(j.rules.Deadline + j.rules.Slack)
-	for range 3 { // what the standstills add may reach into another one
-		due = a.at.Add(j.rules.Deadline + j.rules.Slack + j.standstill(a.session.node, a.at, due))
-	}
+	due := j.hasRun(a.session.node, a.at, j.rules.Deadline+j.rules.Slack)
 	if !j.end(a.session).After(due) {
 		j.verdict.Excused[SenderLeft]++
 		return

@@ -333,6 +333,19 @@ func TestSenderThatLeftIsOwedNoAnswer(t *testing.T) {
 	}
 }
 
+// A second stop that begins just before a message's deadline lengthens it by all of its
+// time.
+func TestNodeThatStopsAgainAnswersLater(t *testing.T) {
+	s := newStory(t)
+	s.Outage("n1", Stopped, at(2))(at(4))
+	s.Outage("n1", Stopped, at(8.9))(at(20))
+	s.alice.Send("bob", false, at(2))
+	s.alice.Ended(ByClient, "moved", at(19.5))
+	if v := s.want(); v.Excused[SenderLeft] != 1 {
+		t.Errorf("excused %v", v.Excused)
+	}
+}
+
 func TestStoppedNodeAnswersLater(t *testing.T) {
 	s := newStory(t)
 	resumed := s.Outage("n1", Stopped, at(3))

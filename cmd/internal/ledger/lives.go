@@ -64,22 +64,22 @@ func (v *lives) linger(s *Session) time.Time {
 
 // noticed is when node has run for long enough since t to notice what happened then.
 func (v *lives) noticed(node string, t time.Time) time.Time {
-	from := v.awake(node, t)
-	end := from.Add(v.rules.Notice)
-	for range 3 { // what a standstill adds may reach into another one
-		end = from.Add(v.rules.Notice + v.standstill(node, from, end))
-	}
-	return end
+	return v.hasRun(node, t, v.rules.Notice)
 }
 
-// awake is t, or if node did not run then, when it ran again.
-func (v *lives) awake(node string, t time.Time) time.Time {
-	for _, o := range v.outages[node] {
-		if o.Kind == Stopped && !o.From.After(t) && o.until().After(t) {
-			return o.until()
+// hasRun is when node has run for d since t.
+func (v *lives) hasRun(node string, t time.Time, d time.Duration) time.Time {
+	end := t.Add(d)
+	for _, o := range v.outages[node] { // in the order of their beginning
+		if o.Kind != Stopped || !o.From.Before(end) || !o.until().After(t) {
+			continue
 		}
+		if o.To.IsZero() {
+			return never
+		}
+		end = end.Add(o.To.Sub(later(o.From, t)))
 	}
-	return t
+	return end
 }
 
 // until is the outage's end.

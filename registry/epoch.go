@@ -39,7 +39,7 @@ func (r *Registry) see(master, id string) {
 	}
 	disturbed := known != nil || r.wheel.count > 0
 	e := &epoch{id: id, seen: now, asked: now, renewed: disturbed, untold: disturbed, verified: !disturbed}
-	e.outage = known != nil && now.Sub(known.asked) >= 2*r.timing.Heartbeat
+	e.outage = known != nil && now.Sub(known.asked) >= r.timing.silence()
 	r.epochs[master] = e
 	r.updateSettled()
 	r.mu.Unlock()

@@ -60,15 +60,17 @@ func (r *Registry) beat(ctx context.Context, info NodeInfo) error {
 			nodes = pipe.ZRangeWithScores(ctx, r.keys.Nodes(), 0, -1)
 		}
 	})
+	r.noticeLapse(added)
 	if err != nil {
 		return err
 	}
 	if nodes != nil {
 		r.sight(nodes.Val())
+		r.strikeOff(ctx, nodes.Val())
 	}
 	r.beatMu.Lock()
-	lapsed := !r.lastBeat.IsZero() && (added.Val() > 0 || now.Sub(r.lastBeat) >= r.timing.NodeTTL())
-	r.last, r.lastBeat, r.announced = info, now, vouched
+	lapsed := r.lapsed || !r.lastBeat.IsZero() && now.Sub(r.lastBeat) >= r.timing.NodeTTL()
+	r.last, r.lastBeat, r.announced, r.lapsed = info, now, vouched, false
 	r.beatMu.Unlock()
 	err = r.seeAll(byTag)
 	if lapsed {
@@ -76,6 +78,14 @@ func (r *Registry) beat(ctx context.Context, info NodeInfo) error {
 		r.Lapsed()
 	}
 	return err
+}
+
+// noticeLapse looks whether the node lease was missing when it was written, which the
+// next beat that succeeds acts on.
+func (r *Registry) noticeLapse(added *redis.IntCmd) {
+	r.beatMu.Lock()
+	defer r.beatMu.Unlock()
+	r.lapsed = r.lapsed || !r.lastBeat.IsZero() && added != nil && added.Val() > 0
 }
 
 // queueNode adds the writing of a node lease to pipe. If the lease was there, the

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -59,6 +60,28 @@ func (r *Registry) sight(listed []redis.Z) {
 		sighted[id] = s
 	}
 	r.sighted = sighted
+}
+
+// longGone is how long a node is listed that does not beat any more. It is generous,
+// since the times are the nodes' own.
+const longGone = time.Hour
+
+// strikeOff takes those off the list of nodes that are long gone: who was killed has not
+// done so.
+func (r *Registry) strikeOff(ctx context.Context, listed []redis.Z) {
+	oldest := float64(time.Now().Add(-longGone).UnixMilli())
+	var gone []any
+	for _, z := range listed {
+		if z.Score < oldest {
+			gone = append(gone, z.Member)
+		}
+	}
+	if len(gone) == 0 {
+		return
+	}
+	if err := r.rdb.ZRem(ctx, r.keys.Nodes(), gone...).Err(); err != nil {
+		r.log.Debug("nodes that are gone stay listed", "error", err)
+	}
 }
 
 // seenLately returns the nodes that may have a lease, whatever Redis says.

@@ -2,8 +2,11 @@ package registry
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
@@ -29,4 +32,19 @@ func TestLargeClusterReadsTheListOfNodesSeldom(t *testing.T) {
 			t.Errorf("%d nodes: %d are remembered after a lease's life", nodes, remembered)
 		}
 	}
+}
+
+func TestBeatStrikesOffWhoIsLongGone(t *testing.T) {
+	onEach(t, func(t *testing.T, s store) {
+		a := quietNode(t, s, "a", Options{})
+		now := time.Now()
+		must(t, a.rdb.ZAdd(t.Context(), a.keys.Nodes(), redis.Z{Score: float64(now.Add(-2 * longGone).UnixMilli()), Member: "gone"},
+			redis.Z{Score: float64(now.Add(-longGone / 2).UnixMilli()), Member: "slow"}).Err())
+		a.beat()
+		listed, err := a.rdb.ZRange(t.Context(), a.keys.Nodes(), 0, -1).Result()
+		must(t, err)
+		if want := []string{"slow", "a"}; !slices.Equal(listed, want) {
+			t.Errorf("listed: %q, want %q", listed, want)
+		}
+	})
 }

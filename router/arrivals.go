@@ -125,6 +125,7 @@ func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, within
 	case kindPruned:
 		r.holdings.disturbed() // claims did not wait for this node
 		r.reg.Lapsed()
+		return 0, receiptAck
 	case kindProbe:
 		if h.from == r.opts.NodeID {
 			r.heardProbe(body.uvarint())

@@ -186,11 +186,11 @@ func (r *Router) lookUpReceivers(asked []*pending) {
 			}
 			r.unlock()
 		}
-		if len(unproved) == 0 {
-			return
-		}
 		r.mu.Lock()
-		r.after(restUnsettled, func() { r.lookUpReceivers(unproved) })
+		for _, p := range unproved {
+			r.awaited = append(r.awaited, awaited{p, r.now()})
+		}
+		r.arm(r.now().Add(receiptTime))
 		r.unlock()
 	})
 }

@@ -151,8 +151,10 @@ func (r *Router) deadAmong(lookups []registry.Lookup) (nodes []string) {
 	return nodes
 }
 
-// bury remembers a dead node, removes its lease, and answers what waited for it.
+// bury removes a dead node's lease, remembers it, and answers what waited for it. The
+// lease goes first: while there is one, nothing of the node's is pruned.
 func (r *Router) bury(ctx context.Context, l *link) {
+	r.removeLease(ctx, l.node)
 	r.mu.Lock()
 	if len(r.dead) >= maxDead {
 		clear(r.dead) // they would be found dead again
@@ -162,10 +164,15 @@ func (r *Router) bury(ctx context.Context, l *link) {
 	l.buried(r)
 	r.unlock()
 	r.log.Info("node is dead", "node", l.node)
-	if _, ok, err := r.reg.Node(ctx, l.node); err == nil && !ok {
-		return // its lease has ended; if it comes back, it has another
+}
+
+func (r *Router) removeLease(ctx context.Context, node string) {
+	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
+	defer cancel()
+	if _, ok, err := r.reg.Node(ctx, node); err == nil && !ok {
+		return // it has ended; if the node comes back, it has another
 	}
-	if err := r.reg.Bury(ctx, l.node); err != nil {
-		r.log.Debug("burying failed", "node", l.node, "error", err)
+	if err := r.reg.Bury(ctx, node); err != nil {
+		r.log.Debug("burying failed", "node", node, "error", err)
 	}
 }

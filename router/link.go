@@ -274,7 +274,8 @@ func (l *link) buried(r *Router) {
 		l.pop(r, f)
 	}
 	l.restart()
-	l.judged = false
+	l.judged, l.unheard = false, false
+	r.dirty(l) // an acknowledgement may be due
 }
 
 // watch is the sweeper's look at a link: resend what was not acknowledged in

@@ -41,7 +41,7 @@ func (r *Router) runPruner(ctx context.Context) {
 	for {
 		select {
 		case e := <-r.prunes:
-			r.pruneAll(ctx, append(r.morePrunes(), e))
+			r.pruneAll(ctx, append([]staleEntry{e}, r.morePrunes()...))
 		case <-ctx.Done():
 			return
 		}
@@ -64,7 +64,7 @@ func (r *Router) morePrunes() (entries []staleEntry) {
 // entries stay. If it is back only afterwards, it may have verified its leases before
 // they were removed, so it is told to do so again.
 func (r *Router) pruneAll(ctx context.Context, entries []staleEntry) {
-	gone, alive := make(map[string]bool), make(map[string]bool)
+	gone, alive := make(map[string]struct{}), make(map[string]bool)
 	for _, e := range entries {
 		node := e.owner.NodeID
 		if _, known := alive[node]; e.dead && !known {
@@ -76,14 +76,23 @@ func (r *Router) pruneAll(ctx context.Context, entries []staleEntry) {
 		if err := r.reg.Prune(ctx, e.address, e.owner); err != nil {
 			r.log.Debug("pruning failed", "error", err)
 		}
-		gone[node] = gone[node] || e.dead
+		if e.dead {
+			gone[node] = struct{}{}
+		}
 	}
-	for node, wasDead := range gone {
-		if wasDead && r.mayLive(ctx, node) {
+	for node := range gone {
+		if r.mayLive(ctx, node) {
 			r.mu.Lock()
-			r.linkTo(node).push(r, item{cargo: pruned})
+			r.tellPruned(node)
 			r.unlock()
 		}
+	}
+}
+
+// tellPruned has a node verify its leases. It is called with mu held.
+func (r *Router) tellPruned(node string) {
+	if !r.linkTo(node).push(r, item{cargo: pruned}) {
+		r.after(restUnsettled, func() { r.tellPruned(node) })
 	}
 }
 

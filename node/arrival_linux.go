@@ -28,7 +28,7 @@ type arrival struct {
 	// Guarded by the loop's mu.
 	joining    bool // not the loop's any more
 	answered   bool // nor the router's
-	muted      bool // not watched any more
+	muted      bool // watched only for its end
 	hurried    bool // watched so that the loop refuses it
 	list       *arrivals
 	prev, next *arrival
@@ -40,6 +40,9 @@ func (a *arrival) loop() *loop { return a.engine.loopOf(a.fd) }
 func (a *arrival) ready(events uint32) {
 	switch {
 	case a.isJoining():
+		if events&(ended|failing) != 0 {
+			a.vanish()
+		}
 	case events&wantOut != 0:
 		a.refuseHead(errHeadTimeout)
 	default:
@@ -47,17 +50,26 @@ func (a *arrival) ready(events uint32) {
 	}
 }
 
-// isJoining tells whether the socket is not to be read, and if so, stops
-// watching it: it has something to say, and would say it again and again.
+// isJoining tells whether the socket is not to be read, and if so, watches it only
+// for its end: it has something to say, and would say it again and again.
 func (a *arrival) isJoining() bool {
 	l := a.loop()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if a.joining && !a.muted && l.slot(a.fd).user == a {
 		a.muted = true
-		_ = l.control(syscall.EPOLL_CTL_DEL, a.fd, 0)
+		l.watch(a.fd, ended)
 	}
 	return a.joining
+}
+
+// vanish ends a join whose client has gone: what the router delivers to such a session
+// would be called delivered.
+func (a *arrival) vanish() {
+	if a.endJoin() {
+		a.session.abandon()
+		a.refuseHead(errHeadGone)
+	}
 }
 
 // read takes what there is of the head, together with what follows at most
@@ -192,20 +204,13 @@ func (a *arrival) plug() wire {
 		return w
 	}
 	l.slot(a.fd).user = w
-	switch {
-	case a.muted:
-		if l.control(syscall.EPOLL_CTL_ADD, a.fd, wantIn) != nil { // out of memory
-			l.remove(a.fd)
-			a.engine.running.Done()
-			w.stillborn()
-		}
-	case a.hurried:
+	if a.muted || a.hurried {
 		l.watch(a.fd, wantIn)
 	}
 	return w
 }
 
-// refuseHead refuses a connection whose head can't be read.
+// refuseHead refuses a connection whose head can't be read, or whose client has gone.
 func (a *arrival) refuseHead(err error) {
 	n := a.engine.node
 	if !errors.Is(err, errHeadGone) {
@@ -253,9 +258,7 @@ func (a *arrival) remove() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a.unlist()
-	if !a.muted {
-		_ = l.control(syscall.EPOLL_CTL_DEL, a.fd, 0)
-	}
+	_ = l.control(syscall.EPOLL_CTL_DEL, a.fd, 0)
 	l.remove(a.fd)
 }
 

@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gobwas/ws"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/beeline-ws/beeline/router"
 )
@@ -193,17 +196,55 @@ func TestHeadInPieces(t *testing.T) {
 	c.want(ws.OpText, `{"type":"welcome"`)
 }
 
+// A client that goes while it joins is noticed at once: what the router delivers to
+// such a session would be called delivered, and nobody would get it.
 func TestClientThatVanishes(t *testing.T) {
+	for name, end := range map[string]func(*net.TCPConn){
+		"closes":                func(c *net.TCPConn) { c.Close() },
+		"resets":                func(c *net.TCPConn) { c.SetLinger(0); c.Close() },
+		"ends its output":       func(c *net.TCPConn) { c.CloseWrite() },
+		"has said something":    func(c *net.TCPConn) { c.Write(frame(ws.OpText, "{}")); c.Close() },
+		"has said more, resets": func(c *net.TCPConn) { c.Write(make([]byte, 1<<10)); c.SetLinger(0); c.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			joining, proceed := make(chan struct{}), make(chan struct{})
+			n := start(t, func(_ *Options, x *localExchange) {
+				x.joinError = func(string) error { close(joining); <-proceed; return nil }
+			})
+			conn := dial(t, n.Addr())
+			io.WriteString(conn, upgradeHead("/ws?client=gone"))
+			<-joining
+			end(conn.(*net.TCPConn))
+			eventually(t, "it is noticed", func() bool { return testutil.ToFloat64(n.counts.connects[resultGone]) == 1 })
+			eventually(t, "it has no session", func() bool { return n.table.size() == 0 })
+			close(proceed)
+			eventually(t, "it left", func() bool { return n.x.members("gone") == 0 })
+			eventually(t, "its slot is free", func() bool { return len(n.handshakes.slots) <= 1 })
+			n.wantCount(n.counts.connects, resultWelcomed, 0)
+		})
+	}
+}
+
+// What a client says while it joins, or a pause in it, ends nothing.
+func TestClientThatTalksWhileItJoins(t *testing.T) {
 	joining, proceed := make(chan struct{}), make(chan struct{})
 	n := start(t, func(_ *Options, x *localExchange) {
 		x.joinError = func(string) error { close(joining); <-proceed; return nil }
 	})
 	conn := dial(t, n.Addr())
-	io.WriteString(conn, upgradeHead("/ws?client=gone"))
+	io.WriteString(conn, upgradeHead("/ws?client=eager"))
 	<-joining
-	conn.Close()
+	c := &client{t, conn, bufio.NewReader(conn), "eager"}
+	for i := range 10 {
+		c.send("eager", strconv.Itoa(i), `"`+strconv.Itoa(i)+`"`)
+	}
 	close(proceed)
-	eventually(t, "it left", func() bool { return n.x.members("gone") == 0 && len(n.table.snapshot(nil)) == 0 })
+	c.response()
+	c.want(ws.OpText, `{"type":"welcome"`)
+	for i := range 10 {
+		c.wantMessage("eager", strconv.Itoa(i))
+		c.wantReceipt(`"`+strconv.Itoa(i)+`"`, "delivered")
+	}
 }
 
 func TestPage(t *testing.T) {

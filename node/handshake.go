@@ -9,8 +9,10 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -22,18 +24,61 @@ import (
 // its session. It answers and closes what it does not take. deadline bounds it.
 func (n *Node) welcome(conn net.Conn, h *head, deadline time.Time) {
 	s, response, r := n.open(h)
-	if r == nil {
-		ctx, cancel := context.WithDeadline(n.handshakes.ctx, deadline)
-		defer cancel()
-		r = n.concludeJoin(s, n.router.Join(ctx, s.client, s))
-	}
 	if r != nil {
 		n.refuse(conn, r)
 		return
 	}
+	ctx, cancel := context.WithDeadline(n.handshakes.ctx, deadline)
+	defer cancel()
+	early, err := n.join(ctx, s, conn)
+	if errors.Is(err, errHeadGone) {
+		s.abandon()
+		n.refuseHead(conn, err)
+		return
+	}
+	if r := n.concludeJoin(s, err); r != nil {
+		n.refuse(conn, r)
+		return
+	}
 	conn.SetDeadline(time.Time{})
-	n.read(s, h.rest)
+	n.read(s, slices.Concat(h.rest, early))
 	s.attach(response, func() wire { return n.engine.add(s, conn) })
+}
+
+// maxEarly is what is read of a client while it joins, in bytes.
+const maxEarly = 4 << 10
+
+// join has the router join s. What the client says meanwhile is read, up to maxEarly, to
+// notice whether it goes: what the router delivers to such a session would be called
+// delivered. That ends the join with errHeadGone.
+func (n *Node) join(ctx context.Context, s *session, conn net.Conn) (early []byte, err error) {
+	ctx, gone := context.WithCancelCause(ctx)
+	defer gone(nil)
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		early = make([]byte, 0, maxEarly)
+		for len(early) < maxEarly {
+			k, err := conn.Read(early[len(early):maxEarly])
+			early = early[:len(early)+k]
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				return
+			}
+			if err != nil {
+				gone(errHeadGone)
+				return
+			}
+		}
+	})
+	err = n.router.Join(ctx, s.client, s)
+	conn.SetReadDeadline(time.Unix(1, 0)) // ends the reading
+	reading.Wait()
+	if context.Cause(ctx) == errHeadGone {
+		if err == nil {
+			s.setJoined()
+		}
+		err = errHeadGone
+	}
+	return early, err
 }
 
 // refuse answers a connection that does not become a session, and closes it.

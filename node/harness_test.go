@@ -125,10 +125,17 @@ func (x *localExchange) Health() error {
 	return x.health
 }
 
-func (x *localExchange) Join(_ context.Context, address string, s router.Session) error {
+func (x *localExchange) Join(ctx context.Context, address string, s router.Session) error {
 	if x.joinError != nil {
-		if err := x.joinError(address); err != nil {
-			return err
+		result := make(chan error, 1)
+		go func() { result <- x.joinError(address) }()
+		select {
+		case err := <-result:
+			if err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", router.ErrUnavailable, context.Cause(ctx))
 		}
 	}
 	x.mu.Lock()

@@ -62,6 +62,7 @@ type user interface{ ready(events uint32) }
 const (
 	wantIn  = uint32(syscall.EPOLLIN)
 	wantOut = uint32(syscall.EPOLLOUT)
+	ended   = uint32(syscall.EPOLLRDHUP)
 	failing = uint32(syscall.EPOLLERR | syscall.EPOLLHUP)
 )
 

@@ -51,16 +51,16 @@ func (r *Registry) beat(ctx context.Context, info NodeInfo) error {
 	r.keepMasters(tags)
 	byTag, calls := r.epochCalls(tags)
 	vouched, now := r.vouched(), time.Now()
-	var added *redis.IntCmd
+	lease := r.nodeCall(info, vouched, r.timing.NodeTTL())
 	around := r.looksAround()
 	var nodes *redis.ZSliceCmd
-	err = r.run(ctx, calls, func(pipe redis.Pipeliner) {
-		added = r.queueNode(ctx, pipe, info, vouched, r.timing.NodeTTL())
+	err = r.run(ctx, append(calls, lease), func(pipe redis.Pipeliner) {
+		r.list(ctx, pipe)
 		if around {
 			nodes = pipe.ZRangeWithScores(ctx, r.keys.Nodes(), 0, -1)
 		}
 	})
-	r.noticeLapse(added)
+	r.noticeLapse(lease)
 	if err != nil {
 		return err
 	}
@@ -82,30 +82,31 @@ func (r *Registry) beat(ctx context.Context, info NodeInfo) error {
 
 // noticeLapse looks whether the node lease was missing when it was written, which the
 // next beat that succeeds acts on.
-func (r *Registry) noticeLapse(added *redis.IntCmd) {
+func (r *Registry) noticeLapse(lease *call) {
+	added, err := lease.cmd.Int()
 	r.beatMu.Lock()
 	defer r.beatMu.Unlock()
-	r.lapsed = r.lapsed || !r.lastBeat.IsZero() && added != nil && added.Val() > 0
+	r.lapsed = r.lapsed || !r.lastBeat.IsZero() && err == nil && added > 0
 }
 
-// queueNode adds the writing of a node lease to pipe. If the lease was there, the
-// result is 0.
-func (r *Registry) queueNode(ctx context.Context, pipe redis.Pipeliner, info NodeInfo, vouched string, ttl time.Duration) (added *redis.IntCmd) {
-	key := r.keys.Node(info.ID)
-	added = pipe.HSet(ctx, key,
+// nodeCall writes a node lease that lives for ttl at least.
+func (r *Registry) nodeCall(info NodeInfo, vouched string, ttl time.Duration) *call {
+	return newCall(nodeScript, []string{r.keys.Node(info.ID)}, ttl.Milliseconds(),
 		"url", info.URL,
 		"version", info.Version,
 		"started", info.Started.UnixMilli(),
 		"sessions", info.Sessions,
 		"draining", info.Draining,
 		"epoch", vouched)
-	pipe.PExpire(ctx, key, ttl)
-	pipe.ZAdd(ctx, r.keys.Nodes(), redis.Z{Score: float64(time.Now().UnixMilli()), Member: info.ID})
-	return added
+}
+
+// list has this node among those that others look for.
+func (r *Registry) list(ctx context.Context, pipe redis.Pipeliner) {
+	pipe.ZAdd(ctx, r.keys.Nodes(), redis.Z{Score: float64(time.Now().UnixMilli()), Member: r.opts.NodeID})
 }
 
 // announce writes the node lease again if this node vouches for other epochs
-// than its lease says. The lease may have been lost with the epoch before; it
+// than its lease says. The lease may have been lost with the epoch before; then it
 // gets the time that was left of it and no more, because only Beat proves that
 // this node hears.
 func (r *Registry) announce(ctx context.Context) error {
@@ -117,7 +118,7 @@ func (r *Registry) announce(ctx context.Context) error {
 		return nil
 	}
 	err := r.timed("beat", func() error {
-		return r.run(ctx, nil, func(pipe redis.Pipeliner) { r.queueNode(ctx, pipe, info, vouched, left) })
+		return r.run(ctx, []*call{r.nodeCall(info, vouched, left)}, func(pipe redis.Pipeliner) { r.list(ctx, pipe) })
 	})
 	if err != nil {
 		return err

@@ -29,6 +29,20 @@ func TestBeatTellsAboutTheNode(t *testing.T) {
 	})
 }
 
+// What a node vouches for is written with what is left of its lease. Where that is held
+// up, it may come behind the next beat, and the node relies on what that has written.
+func TestNodeLeaseIsNeverShortened(t *testing.T) {
+	onEach(t, func(t *testing.T, s store) {
+		a := startNode(t, s, "a", Options{Heartbeat: 20 * time.Second})
+		a.beat()
+		before := a.rdb.PTTL(t.Context(), a.keys.Node("a")).Val()
+		must(t, a.run(t.Context(), []*call{a.nodeCall(NodeInfo{ID: "a"}, a.vouched(), time.Second)}, nil))
+		if after := a.rdb.PTTL(t.Context(), a.keys.Node("a")).Val(); after < before-10*time.Second {
+			t.Errorf("the lease lives for %v, and did for %v", after, before)
+		}
+	})
+}
+
 func TestNodesListsTheLivingAndStrikesOffTheGone(t *testing.T) {
 	onEach(t, func(t *testing.T, s store) {
 		a := quietNode(t, s, "a", Options{Heartbeat: 2 * time.Second})

@@ -17,11 +17,14 @@ var (
 	releaseSource string
 	//go:embed scripts/epoch.lua
 	epochSource string
+	//go:embed scripts/node.lua
+	nodeSource string
 
 	claimScript   = newScript(claimSource)
 	refreshScript = newScript(refreshSource)
 	releaseScript = newScript(releaseSource)
 	epochScript   = newScript(epochSource)
+	nodeScript    = newScript(nodeSource)
 )
 
 type script struct {

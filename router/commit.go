@@ -180,13 +180,13 @@ func (r *Router) roundTrip(ctx context.Context, c *commit) {
 		r.log.Debug("round trip failed", "error", err)
 	}
 
-	r.revive(ctx, lookups)
+	dead := r.revive(ctx, lookups)
 	r.mu.Lock()
 	for i := range c.posts {
 		n, err := replies[i].Result()
 		c.posts[i].replied(r, n, err)
 	}
-	empty := r.take(c.routes, lookups)
+	empty := r.take(c.routes, lookups, dead)
 	r.unlock()
 	if len(empty) > 0 {
 		r.prove(ctx, empty, began)
@@ -218,13 +218,13 @@ func (r *Router) publish(ctx context.Context, to redis.Cmdable, p *post) *redis.
 }
 
 // take hands the lookups' answers to their routes and returns the routes whose
-// address nobody seems to own.
-func (r *Router) take(routes []*route, lookups []registry.Lookup) (empty []*route) {
+// address nobody seems to own. Nodes that are dead own nothing.
+func (r *Router) take(routes []*route, lookups []registry.Lookup, dead []string) (empty []*route) {
 	for i, rt := range routes {
 		found, err := lookups[i].Owners()
 		owners := found
 		if err == nil {
-			owners = r.withSelf(rt.address, r.living(rt.address, found))
+			owners = r.withSelf(rt.address, r.living(rt.address, found, dead))
 		}
 		switch {
 		case err != nil:
@@ -248,14 +248,14 @@ func (r *Router) withSelf(address string, owners []registry.Owner) []registry.Ow
 	return append(slices.Clip(owners), registry.Owner{NodeID: r.opts.NodeID})
 }
 
-// living removes the owners that are known to be dead, here and in the registry.
-func (r *Router) living(address string, owners []registry.Owner) []registry.Owner {
-	if len(r.dead) == 0 {
+// living removes the owners that are dead, here and in the registry.
+func (r *Router) living(address string, owners []registry.Owner, dead []string) []registry.Owner {
+	if len(dead) == 0 {
 		return owners
 	}
 	alive := owners[:0:0]
 	for _, o := range owners {
-		if _, dead := r.dead[o.NodeID]; dead {
+		if slices.Contains(dead, o.NodeID) {
 			r.stale[staleDead].Inc()
 			r.pruneDead(address, o)
 			continue

@@ -169,8 +169,13 @@ func (r *Router) undoClaim(h *holding, address string, j *joining, err error) {
 	r.joined(h, address, j, nil, fmt.Errorf("%w: %w", ErrUnavailable, err))
 }
 
-// joined ends a claim and lets those go on that waited for it.
+// joined ends a claim and lets those go on that waited for it. If this node's lease has
+// ended meanwhile, others may take it for dead, and nobody is welcomed.
 func (r *Router) joined(h *holding, address string, j *joining, others []registry.Owner, err error) {
+	if err == nil && !r.leaseLives() {
+		r.undoClaim(h, address, j, errAway)
+		return
+	}
 	if err == nil {
 		err = r.holdings.welcome(r, address, h, j, others)
 	} else {

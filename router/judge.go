@@ -37,8 +37,8 @@ func (r *Router) judge(l *link) {
 // decide returns when the peer is dead and buried, or when it may be tried again.
 func (r *Router) decide(ctx context.Context, l *link) {
 	for wait := firstTry; ; wait = min(2*wait, lastTry) {
-		if r.isDead(ctx, l.node) {
-			r.bury(ctx, l)
+		if found := r.examine(ctx, l.node); found != deaf {
+			r.bury(ctx, l, found)
 			return
 		}
 		if r.heard(ctx, l.node) {
@@ -87,23 +87,32 @@ func (r *Router) heard(ctx context.Context, node string) bool {
 	return err == nil && n > 0
 }
 
-// isDead tells whether a node that did not hear is dead for sure: its lease has
-// ended in a registry that lost nothing, or nobody or somebody else is at its
-// address. A node that is draining has closed its listener; that proves nothing.
-func (r *Router) isDead(ctx context.Context, node string) bool {
+// condition is what a judge finds out about a node that did not hear.
+type condition uint8
+
+const (
+	deaf   condition = iota // for all that is known
+	lapsed                  // dead: its lease has ended in a registry that lost nothing
+	gone                    // dead: nobody, or somebody else, is at its address
+)
+
+// examine finds out whether a node that did not hear is dead for sure. A node that is
+// draining has closed its listener; that proves nothing.
+func (r *Router) examine(ctx context.Context, node string) condition {
 	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
 	defer cancel()
-	info, ok, err := r.reg.Node(ctx, node)
+	info, leased, err := r.reg.Node(ctx, node)
 	switch {
 	case err != nil:
-		return false
-	case !ok:
-		dead, err := r.reg.Dead(ctx, node)
-		return err == nil && dead
-	case info.Draining:
-		return false
+		return deaf
+	case !leased:
+		if dead, err := r.reg.Dead(ctx, node); err == nil && dead {
+			return lapsed
+		}
+	case !info.Draining && r.goneFrom(ctx, info.URL, node):
+		return gone
 	}
-	return r.goneFrom(ctx, info.URL, node)
+	return deaf
 }
 
 // goneFrom tells whether the node is not at url any more.
@@ -122,16 +131,20 @@ func (r *Router) goneFrom(ctx context.Context, url, node string) bool {
 	return err == nil && who.Node != "" && who.Node != node
 }
 
-// revive forgets the deaths of nodes that lookups have met and that have a lease
-// again: they were deaf or frozen for longer than their lease, and came back.
-func (r *Router) revive(ctx context.Context, lookups []registry.Lookup) {
+// revive looks again at the nodes among the owners that lookups found which are taken
+// for dead. It returns those that have no lease now either, and forgets the deaths of the
+// others: they were deaf or frozen for longer than their lease, and came back.
+func (r *Router) revive(ctx context.Context, lookups []registry.Lookup) (dead []string) {
 	for _, node := range r.deadAmong(lookups) {
-		if _, ok, err := r.reg.Node(ctx, node); ok || err != nil {
-			r.mu.Lock()
-			delete(r.dead, node)
-			r.unlock()
+		if _, ok, err := r.reg.Node(ctx, node); !ok && err == nil {
+			dead = append(dead, node)
+			continue
 		}
+		r.mu.Lock()
+		delete(r.dead, node)
+		r.unlock()
 	}
+	return dead
 }
 
 func (r *Router) deadAmong(lookups []registry.Lookup) (nodes []string) {
@@ -151,10 +164,14 @@ func (r *Router) deadAmong(lookups []registry.Lookup) (nodes []string) {
 	return nodes
 }
 
-// bury removes a dead node's lease, remembers it, and answers what waited for it. The
-// lease goes first: while there is one, nothing of the node's is pruned.
-func (r *Router) bury(ctx context.Context, l *link) {
-	r.removeLease(ctx, l.node)
+// bury remembers that a node is dead and answers what waited for it. The lease of one
+// that is gone is removed first: while there is one, nothing of the node's is pruned. One
+// that has lapsed has no lease, or has come back and has another, which must stay: the
+// node relies on it, and welcomes clients.
+func (r *Router) bury(ctx context.Context, l *link, why condition) {
+	if why == gone {
+		r.removeLease(ctx, l.node)
+	}
 	r.mu.Lock()
 	if len(r.dead) >= maxDead {
 		clear(r.dead) // they would be found dead again
@@ -163,15 +180,12 @@ func (r *Router) bury(ctx context.Context, l *link) {
 	maps.DeleteFunc(r.origins, func(_ uint64, node string) bool { return node == l.node })
 	l.buried(r)
 	r.unlock()
-	r.log.Info("node is dead", "node", l.node)
+	r.log.Info("node is dead", "node", l.node, "gone", why == gone)
 }
 
 func (r *Router) removeLease(ctx context.Context, node string) {
 	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
 	defer cancel()
-	if _, ok, err := r.reg.Node(ctx, node); err == nil && !ok {
-		return // it has ended; if the node comes back, it has another
-	}
 	if err := r.reg.Bury(ctx, node); err != nil {
 		r.log.Debug("burying failed", "node", node, "error", err)
 	}

@@ -102,3 +102,68 @@ func TestEntriesPrunedAsTheirNodeCameBackAreWrittenAgain(t *testing.T) {
 	n.wantOutcome("bob", "1", Delivered)
 	bob.wantGot("1")
 }
+
+// A node whose lease had ended may write it again after it was found dead. It relies on
+// that one and welcomes clients, so it must stay.
+func TestLeaseOfANodeThatCameBackStays(t *testing.T) {
+	c := newRelaxedCluster(t)
+	n, back := c.node(0), c.node(1)
+	bob := back.connect("bob")
+	if err := n.reg.Bury(t.Context(), "n1"); err != nil { // as if it had ended
+		t.Fatal(err)
+	}
+	found := deaf
+	until(t, "it is found dead", func() bool { found = n.examine(t.Context(), "n1"); return found != deaf })
+	if err := back.refreshLease(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	n.mu.Lock()
+	l := n.linkTo("n1")
+	n.unlock()
+	n.bury(t.Context(), l, found)
+	if _, ok, err := n.reg.Node(t.Context(), "n1"); !ok || err != nil {
+		t.Errorf("the node has a lease: %v, %v", ok, err)
+	}
+	n.wantOutcome("bob", "1", Delivered)
+	bob.wantGot("1")
+}
+
+// onNode calls found when the lease of a node is read.
+type onNode struct {
+	key   string
+	found func()
+}
+
+func (*onNode) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (*onNode) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (h *onNode) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if args := cmd.Args(); len(args) > 1 && args[0] == "hgetall" && args[1] == h.key {
+			h.found()
+		}
+		return next(ctx, cmd)
+	}
+}
+
+// Who is taken for dead while the answer to a lookup is looked at was not when it was
+// asked for, and may be back.
+func TestOwnerThatIsBuriedMeanwhileIsNoAbsentOne(t *testing.T) {
+	c := newRelaxedCluster(t)
+	n := c.node(0)
+	bob := c.node(1).connect("bob")
+	if err := n.client.HSet(t.Context(), n.keys.Address("bob"), "n9", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	dead := func(node string) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.dead[node] = struct{}{}
+	}
+	dead("n9")
+	n.client.(*redis.Client).AddHook(&onNode{key: n.keys.Node("n9"), found: func() { dead("n1") }})
+	n.wantOutcome("bob", "1", Delivered)
+	bob.wantGot("1")
+}

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -194,4 +195,27 @@ func TestRefusalIsRememberedFromTheLastMessage(t *testing.T) {
 	if len(bob.got) > 0 {
 		t.Errorf("bob got %q", bob.got)
 	}
+}
+
+// While a claim is under way its node's lease may end, as when the network stalls. Then
+// others take the node for dead, and would call a client that it welcomed offline.
+func TestNobodyIsWelcomedByANodeWithoutALease(t *testing.T) {
+	c := newRelaxedCluster(t)
+	first, second := c.node(0), c.node(1)
+	first.connect("bob")
+	first.mu.Lock() // it does not acknowledge that it is told of the claim
+	hear := sync.OnceFunc(first.mu.Unlock)
+	defer hear()
+	result := make(chan error, 1)
+	go func() {
+		_, err := second.tryConnect("bob")
+		result <- err
+	}()
+	until(t, "the claim is written", func() bool { return len(c.owners("bob")) == 2 })
+	second.leaseUntil.Store(0)
+	hear()
+	if err := <-result; !errors.Is(err, ErrUnavailable) {
+		t.Errorf("the join ends with %v, want %v", err, ErrUnavailable)
+	}
+	until(t, "the claim is undone", func() bool { return len(c.owners("bob")) == 1 })
 }

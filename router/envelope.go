@@ -22,9 +22,9 @@ import (
 //	extension = tag:1 str(value); tag 1: content:8
 //	str      = uvarint(len) bytes
 //
-// Fixed-size numbers are little-endian. link is the sender's random name for
-// this life of the link, 0 for envelopes that are not numbered (probes, and the
-// baselines' channels). first is the sequence of the batch's first envelope, base
+// Fixed-size numbers are little-endian. link is the sender's number for this life
+// of the link, larger than those of its former lives, 0 for envelopes that are not
+// numbered (probes, and the baselines' channels). first is the sequence of the batch's first envelope, base
 // the lowest that the sender has no acknowledgement for. accepted is in Unix
 // microseconds. believed is the set of owners that the sender's node has cached,
 // 0 after a lookup (owners.go). What a reader does not know it skips: bytes behind the known

@@ -7,7 +7,7 @@ import (
 // inlink is the receiving side of a link. Router.mu guards it, but for what was
 // refused, which is the inbox's goroutine's alone.
 type inlink struct {
-	link       uint64 // the peer's name for its side
+	link       uint64 // the peer's number for this life of its side
 	expected   uint64 // the next number to take
 	exceptions []exception
 	due        time.Time // when an acknowledgement is sent at the latest; zero: none is owed
@@ -44,10 +44,15 @@ func (l *link) owe(r *Router, n, size int, d time.Duration) {
 }
 
 // takes decides which of a batch's n envelopes are new: all but the first skip.
-// A gap means that an earlier batch was lost; the sender will come back to it.
+// A gap means that an earlier batch was lost; the sender will come back to it. What was
+// sent in a former life of the link, and was held up on its way, comes too late: it was
+// answered for, and its numbers are not those of now.
 func (in *inlink) takes(h *header, n int) (skip int, ok bool) {
 	if h.base > h.first || h.first-h.base+uint64(n) > maxWindow+1 {
 		return 0, false // no link of ours has such a window
+	}
+	if h.link < in.link {
+		return 0, false
 	}
 	if in.link != h.link {
 		*in = inlink{link: h.link, expected: h.base, due: in.due, heard: in.heard}

@@ -73,7 +73,7 @@ func (r *Router) waitsForNobody(l *link) bool {
 			return false
 		}
 	}
-	l.restart() // only void numbers are left
+	l.restart(r) // only void numbers are left
 	return true
 }
 
@@ -180,13 +180,13 @@ func (r *Router) bury(ctx context.Context, l *link, why condition) {
 	maps.DeleteFunc(r.origins, func(_ uint64, node string) bool { return node == l.node })
 	l.buried(r)
 	r.unlock()
-	r.log.Info("node is dead", "node", l.node, "gone", why == gone)
+	r.log.Info("node is dead", "peer", l.node, "gone", why == gone)
 }
 
 func (r *Router) removeLease(ctx context.Context, node string) {
 	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
 	defer cancel()
 	if err := r.reg.Bury(ctx, node); err != nil {
-		r.log.Debug("burying failed", "node", node, "error", err)
+		r.log.Debug("burying failed", "peer", node, "error", err)
 	}
 }

@@ -1,7 +1,6 @@
 package router
 
 import (
-	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -115,7 +114,7 @@ func (r *Router) linkTo(node string) *link {
 	if l == nil {
 		node = strings.Clone(node) // it may be a part of what was received
 		l = &link{node: node, channel: r.keys.Channel(node)}
-		l.restart()
+		l.restart(r)
 		r.links[node] = l
 	}
 	l.used = r.now()
@@ -155,10 +154,11 @@ func (r *Router) dirty(l *link) {
 	r.post()
 }
 
-// restart forgets what was sent. The peer sees a new link and takes its numbers
-// from the start; what was received stays.
-func (l *link) restart() {
-	l.id, l.base, l.next, l.high = rand.Uint64()|1, 1, 1, 1
+// restart forgets what was sent. The peer sees a new life of the link and takes its
+// numbers from the start; what was received stays.
+func (l *link) restart(r *Router) {
+	r.lives++
+	l.id, l.base, l.next, l.high = r.lives, 1, 1, 1
 	l.window, l.room, l.urgent, l.progress, l.resend = nil, nil, 0, time.Time{}, firstResend
 }
 
@@ -273,7 +273,7 @@ func (l *link) buried(r *Router) {
 		}
 		l.pop(r, f)
 	}
-	l.restart()
+	l.restart(r)
 	l.judged, l.unheard = false, false
 	r.dirty(l) // an acknowledgement may be due
 }

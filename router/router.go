@@ -104,6 +104,7 @@ type Router struct {
 	routes   map[string]*route
 	quiet    quiet
 	links    map[string]*link
+	lives    uint64 // of links, of which each has a number
 	dead     map[string]struct{}
 	pending  deadlines
 	receipts map[MessageID]*pending // messages whose receipts are envelopes

@@ -48,15 +48,14 @@ func (v *lives) prolong(s *span, o *Outage) {
 // relation is that of a node to a client to whom its own clients send.
 type relation struct{ node, to string }
 
-// findDelivered finds when nodes learned that a client was where they believed it to
-// be.
-func findDelivered(messages []*Message) map[relation][]time.Time {
+// findDelivered finds until when a client was where nodes had learned that it was.
+func findDelivered(messages []*Message, rules Rules) map[relation][]time.Time {
 	delivered := make(map[relation][]time.Time)
 	for _, m := range messages {
 		for _, a := range m.attempts {
 			if len(a.receipts) > 0 && isDelivered(a.receipts[0].outcome) {
 				r := relation{a.session.node, m.to}
-				delivered[r] = append(delivered[r], a.receipts[0].at)
+				delivered[r] = append(delivered[r], m.foundUntil(a.receipts[0].at, rules))
 			}
 		}
 	}
@@ -66,10 +65,25 @@ func findDelivered(messages []*Message) map[relation][]time.Time {
 	return delivered
 }
 
+// foundUntil is until when m's receiver was where it got m, at the latest when m's receipt
+// said so: it may have left since. Who did not get what was delivered had left before.
+func (m *Message) foundUntil(receipt time.Time, rules Rules) time.Time {
+	if len(m.receptions) == 0 {
+		return receipt.Add(-rules.Notice)
+	}
+	until := receipt
+	for _, r := range m.receptions {
+		if !r.session.ended.IsZero() {
+			until = earlier(until, r.session.ended)
+		}
+	}
+	return until
+}
+
 func isDelivered(outcome string) bool { return outcome == "delivered" || outcome == "confirmed" }
 
-// believed is when a node last learned, before a moment, where a client was: at a
-// delivery, or when the node began and knew of nobody.
+// believed is until when a client was, before a moment, where a node believes it to be:
+// where something was delivered to it last; or when the node began, which knew of nobody.
 func (v *lives) believed(r relation, at time.Time) (since time.Time) {
 	times := v.delivered[r]
 	if i, _ := slices.BinarySearchFunc(times, at, time.Time.Compare); i > 0 {

@@ -36,6 +36,21 @@ func TestFailureNeedsAFault(t *testing.T) {
 			s.connect("bob", "n3", 16.2)
 			s.Outage("n2", Severed, at(17))(at(19))
 		}, nil},
+		"it left it as it got something": {func(s *story) {
+			m := s.alice.Send("bob", false, at(14.8))
+			s.receive(m, s.bob, 14.9)
+			s.bob.Ended(ByClient, "moved", at(15))
+			s.alice.Receipt(m.ID(), "delivered", "", at(15.1))
+			s.connect("bob", "n3", 15.2)
+			s.Outage("n2", Severed, at(17))(at(19))
+		}, nil},
+		"it left it before it got something": {func(s *story) {
+			m := s.alice.Send("bob", false, at(14.8))
+			s.bob.Ended(ByClient, "moved", at(14.9))
+			s.alice.Receipt(m.ID(), "delivered", "", at(15))
+			s.connect("bob", "n3", 15.2)
+			s.Outage("n2", Severed, at(17))(at(19))
+		}, nil},
 		"it has, and the sender's node is a new one": {func(s *story) {
 			s.deliver(s.alice, s.bob, 10)
 			s.bob.Ended(ByClient, "moved", at(11))

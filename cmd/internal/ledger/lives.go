@@ -23,7 +23,7 @@ type lives struct {
 func newLives(rules Rules, l *Ledger) *lives {
 	v := &lives{
 		rules: rules, outages: l.outages, byOwner: l.sessions, lingers: make(map[*Session]time.Time),
-		delivered: findDelivered(l.messages),
+		delivered: findDelivered(l.messages, rules),
 	}
 	for _, list := range v.outages {
 		slices.SortStableFunc(list, func(a, b *Outage) int { return a.From.Compare(b.From) })

@@ -3,6 +3,8 @@ package router
 import (
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // A client moves from one node to another while a message to it is under way: it had
@@ -76,4 +78,21 @@ func TestRepeatOfOneDeliveredElsewhere(t *testing.T) {
 	n.want(n.repeat("alice", "1", "once"), Delivered)
 	n.wantOutcome("bob", "next", Delivered)
 	bob.wantGot("once", "next")
+}
+
+// A claim may wait for Redis for as long as messages live. Who sends to its address asks
+// more and more seldom whether it is ready.
+func TestOwnerThatIsNotReadyIsAskedSeldom(t *testing.T) {
+	c := newCluster(t, 2, func(o *Options) { o.MessageTimeout = 2 * time.Second })
+	n, owner := c.node(0), c.node(1)
+	owner.holdings.mu.Lock()
+	owner.holdings.of["bob"] = &holding{joining: &joining{}}
+	owner.holdings.mu.Unlock()
+	if err := n.client.HSet(t.Context(), n.keys.Address("bob"), "n1", "a claim's token").Err(); err != nil {
+		t.Fatal(err)
+	}
+	n.wantOutcome("bob", "1", Timeout)
+	if asked := testutil.ToFloat64(n.m.Router.Lookups); asked > 25 {
+		t.Errorf("the owner was looked up %v times within 2 s", asked)
+	}
 }

@@ -18,6 +18,7 @@ type pending struct {
 
 	believed ownerSet // whom it was last sent to without a lookup; see ownerSet
 	hops     byte
+	unready  byte     // how often its owner was found and not ready, up to maxDoublings
 	out      int      // owners that have not answered
 	reached  []string // nodes that need not get it again
 	queued   int      // nodes that have put it into the queue of a session

@@ -9,9 +9,11 @@ import (
 
 const (
 	// restUnsettled and restMoving are the waits before a route looks up again what
-	// was not settled, or just moving.
+	// was not settled, or just moving. Where an owner is found again and again and is
+	// not ready, as when its claim waits for Redis, restMoving doubles so many times.
 	restUnsettled = 50 * time.Millisecond
 	restMoving    = 5 * time.Millisecond
+	maxDoublings  = 5
 	// restStale is how long a route looks up every message after a cached answer
 	// was refused: the owners may not know each other for sure.
 	restStale = time.Second

@@ -181,6 +181,9 @@ func (r *Router) joined(h *holding, address string, j *joining, others []registr
 	} else {
 		r.holdings.drop(address, h)
 	}
+	if err == nil {
+		r.outdate(address)
+	}
 	j.joined(err)
 	for _, next := range j.behind { // nobody adds any more
 		next()

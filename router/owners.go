@@ -33,6 +33,16 @@ func (s ownerSet) with(owners []registry.Owner) ownerSet {
 	return s
 }
 
+// outdate has the next message to address not go to the cached owners: this node has
+// become one, and they may be none any more, nor answer.
+func (r *Router) outdate(address string) {
+	r.mu.Lock()
+	defer r.release()
+	if rt := r.routes[address]; rt != nil {
+		rt.cached, rt.remote = lookedUp, false
+	}
+}
+
 // quiet is the list of the cached routes that nothing waits for, by when they were
 // used. What is more than the limit is forgotten.
 type quiet struct {

@@ -219,3 +219,19 @@ func TestNobodyIsWelcomedByANodeWithoutALease(t *testing.T) {
 	}
 	until(t, "the claim is undone", func() bool { return len(c.owners("bob")) == 1 })
 }
+
+// A node that has become a receiver's owner need not ask who was before, and may not
+// answer.
+func TestCachedOwnersDoNotKeepANodeFromItsOwnClients(t *testing.T) {
+	c := newRelaxedCluster(t)
+	n, before := c.node(0), c.node(1)
+	first := before.connect("bob")
+	n.wantOutcome("bob", "1", Delivered)
+	first.leave()
+	until(t, "he is released", func() bool { return len(c.owners("bob")) == 0 })
+	before.mu.Lock() // it does not answer any more
+	defer before.mu.Unlock()
+	second := n.connect("bob")
+	n.wantOutcome("bob", "2", Delivered)
+	second.wantGot("2")
+}

@@ -31,6 +31,7 @@ func (r *Router) judge(l *link) {
 		return
 	}
 	l.judged = true
+	r.judging++
 	r.run(func(ctx context.Context) { r.decide(ctx, l) })
 }
 
@@ -54,6 +55,7 @@ func (r *Router) decide(ctx context.Context, l *link) {
 		}
 	}
 	r.mu.Lock()
+	r.judging--
 	l.judged, l.next, l.progress = false, l.base, time.Time{} // it may have missed what was published before, too
 	if r.pub != nil && l.unheard {
 		r.pub.reset(r.now())
@@ -64,10 +66,14 @@ func (r *Router) decide(ctx context.Context, l *link) {
 	r.unlock()
 }
 
-// waitsForNobody tells whether all that waits on the link met its deadline.
+// waitsForNobody tells whether nothing waits on the link, or all that does met its
+// deadline.
 func (r *Router) waitsForNobody(l *link) bool {
 	r.mu.Lock()
 	defer r.unlock()
+	if len(l.window) == 0 {
+		return true
+	}
 	for _, it := range l.window {
 		if p, ok := it.cargo.(*pending); !ok || p.listed.in {
 			return false

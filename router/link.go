@@ -274,6 +274,7 @@ func (l *link) buried(r *Router) {
 		l.pop(r, f)
 	}
 	l.restart(r)
+	r.judging--
 	l.judged, l.unheard = false, false
 	r.dirty(l) // an acknowledgement may be due
 }

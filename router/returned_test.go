@@ -235,3 +235,31 @@ func TestCachedOwnersDoNotKeepANodeFromItsOwnClients(t *testing.T) {
 	n.wantOutcome("bob", "2", Delivered)
 	second.wantGot("2")
 }
+
+// A cached owner may be deaf for long without being dead for sure. Its clients are looked
+// for meanwhile: they may be on another node.
+func TestClientsOfADeafNodeAreLookedFor(t *testing.T) {
+	c := newRelaxedCluster(t)
+	n, before := c.node(0), c.node(1)
+	next := startNode(t, "n2", c.redis.Client(t), c.prefix, time.Minute, nil)
+	first := before.connect("bob")
+	n.wantOutcome("bob", "1", Delivered)
+	first.leave()
+	until(t, "he is released", func() bool { return len(c.owners("bob")) == 0 })
+	before.deafen()
+	late := n.sendTo("bob", "2")
+	until(t, "the node is judged", func() bool {
+		n.mu.Lock()
+		defer n.release()
+		return n.links["n1"].judged
+	})
+	second := next.connect("bob")
+	out := n.sendTo("bob", "3")
+	n.mu.Lock() // the deadline of the first one comes: what is behind it need not wait any more
+	n.Router.pending.oldest.deadline = n.now()
+	n.arm(n.now())
+	n.unlock()
+	n.want(late, Timeout)
+	n.want(out, Delivered)
+	second.wantGot("3")
+}

@@ -79,14 +79,16 @@ func (rt *route) send(r *Router, p *pending) {
 }
 
 // knows tells whether a message may go to the cached owners now: nothing is to be
-// sent before it, and none of them is known to be dead.
+// sent before it, and none of them is known to be dead, or did not hear lately: its
+// clients may be elsewhere by now.
 func (rt *route) knows(r *Router) bool {
 	if rt.cached == lookedUp || rt.mending || rt.asking || len(rt.waiting)+len(rt.back) > 0 {
 		return false
 	}
-	return len(r.dead) == 0 || !slices.ContainsFunc(rt.owners, func(o registry.Owner) bool {
+	return len(r.dead)+r.judging == 0 || !slices.ContainsFunc(rt.owners, func(o registry.Owner) bool {
 		_, dead := r.dead[o.NodeID]
-		return dead
+		l := r.links[o.NodeID]
+		return dead || l != nil && l.judged
 	})
 }
 

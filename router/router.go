@@ -105,6 +105,7 @@ type Router struct {
 	quiet    quiet
 	links    map[string]*link
 	lives    uint64 // of links, of which each has a number
+	judging  int    // links that are judged
 	dead     map[string]struct{}
 	pending  deadlines
 	receipts map[MessageID]*pending // messages whose receipts are envelopes

@@ -59,7 +59,7 @@ func (p *person) live(ctx context.Context) {
 		p.visit = nil
 		p.mu.Unlock()
 		<-v.ended
-		pending = v.pending
+		pending = v.unanswered()
 	}
 }
 
@@ -140,7 +140,10 @@ func (p *person) burst(v *visit) {
 	}
 }
 
+// send sends a new message. Others may send as the same person, to probe or to call.
 func (p *person) send(v *visit, to string, confirm bool) *ledger.Message {
+	v.sending.Lock()
+	defer v.sending.Unlock()
 	m := v.session.Send(to, confirm, time.Now())
 	v.mu.Lock()
 	v.pending[m.ID()] = m

@@ -4,10 +4,13 @@ package chaos
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -165,5 +168,46 @@ func TestKillsWithoutAMeasurementAreCounted(t *testing.T) {
 	r.Write(&out)
 	if !strings.Contains(out.String(), "3 kills,    1 measured; none within 10s after 1 kills") {
 		t.Error(out.String())
+	}
+}
+
+// recorder is a connection that remembers what is sent, and takes its time.
+type recorder struct {
+	wire
+	mu  sync.Mutex
+	ids []string
+}
+
+func (r *recorder) Send(_, id string, _ json.RawMessage) error {
+	runtime.Gosched()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ids = append(r.ids, id)
+	return nil
+}
+
+// A probe sends as a person who sends as well: what the ledger calls later must be sent
+// later.
+func TestPlacesAreInTheOrderOfSending(t *testing.T) {
+	const senders, each = 4, 500
+	s := newSite(Mix{Name: "site", Nodes: 2}, options(t))
+	p, to, r := s.people[0], s.people[1].name, new(recorder)
+	v := &visit{wire: r, session: s.ledger.Dial(p.name, "n1", time.Now()), pending: make(map[string]*ledger.Message)}
+	var sending sync.WaitGroup
+	for range senders {
+		sending.Go(func() {
+			for range each {
+				p.send(v, to, false)
+			}
+		})
+	}
+	sending.Wait()
+	if len(r.ids) != senders*each {
+		t.Fatalf("%d messages were sent", len(r.ids))
+	}
+	for i, id := range r.ids {
+		if want := fmt.Sprintf("m%d", i); id != want {
+			t.Fatalf("sent as number %d: %s", i, id)
+		}
 	}
 }

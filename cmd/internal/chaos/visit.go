@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,6 +22,7 @@ type visit struct {
 	session *ledger.Session
 	node    int
 	ended   chan struct{} // closed when the reader has ended
+	sending sync.Mutex    // lets new messages leave in the order of their places
 
 	mu      sync.Mutex
 	pending map[string]*ledger.Message // without a receipt
@@ -46,6 +48,13 @@ func (v *visit) leave(cut bool, how string) {
 		v.wire.Close()
 	}
 	<-v.ended
+}
+
+// unanswered returns the messages that wait for a receipt.
+func (v *visit) unanswered() map[string]*ledger.Message {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return maps.Clone(v.pending)
 }
 
 // outstanding counts the messages that wait for a receipt.

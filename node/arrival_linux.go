@@ -13,7 +13,8 @@ import (
 
 // arrival is a socket on its way to a session: the loop reads its head, the
 // router answers its join. Until the join it belongs to the loop's goroutine,
-// then to whoever is the first to answer: the router, or who stops the node.
+// then to whoever is the first to answer: the router, who stops the node, or the
+// loop again, which watches whether the client goes.
 type arrival struct {
 	engine   *epoll
 	fd       int32
@@ -26,8 +27,9 @@ type arrival struct {
 	rest     []byte // what came behind the head
 
 	// Guarded by the loop's mu.
-	joining    bool // not the loop's any more
-	answered   bool // nor the router's
+	joining    bool // it waits for an answer
+	answered   bool // and has it
+	vanished   bool // its client has gone, which was the answer
 	muted      bool // watched only for its end
 	hurried    bool // watched so that the loop refuses it
 	list       *arrivals
@@ -64,12 +66,20 @@ func (a *arrival) isJoining() bool {
 }
 
 // vanish ends a join whose client has gone: what the router delivers to such a session
-// would be called delivered.
+// would be called delivered. Its slot is free only when the router has answered, or who
+// comes and goes could have any number of claims under way. If there was an answer
+// already, the loop hears of the end until the socket is plugged, or removed, which is
+// soon.
 func (a *arrival) vanish() {
-	if a.endJoin() {
-		a.session.abandon()
-		a.refuseHead(errHeadGone)
+	if !a.endJoin(true) {
+		return
 	}
+	n := a.engine.node
+	a.session.abandon()
+	n.counts.connects[resultGone].Inc()
+	a.remove()
+	closeSocket(a.fd)
+	n.handshakes.leave()
 }
 
 // read takes what there is of the head, together with what follows at most
@@ -82,7 +92,7 @@ func (a *arrival) read() {
 	case n > 0:
 		a.take(buf[:n])
 	case errno != syscall.EAGAIN:
-		a.refuseHead(errHeadGone)
+		a.refuseHead(errGone)
 	}
 }
 
@@ -133,7 +143,7 @@ func (a *arrival) decide(h *head) {
 	a.session, a.response, a.rest = s, response, bytes.Clone(h.rest)
 	a.release()
 	a.engine.joining.Add(1)
-	a.startJoin() // from here on a is not the loop's
+	a.startJoin() // from here on a is whose answer is the first
 	n.router.JoinAsync(a.deadline, s.client, s, a.hearRouter)
 }
 
@@ -147,29 +157,35 @@ func (a *arrival) startJoin() {
 	l.joins.add(a)
 }
 
-// endJoin tells whether nobody has answered before.
-func (a *arrival) endJoin() (first bool) {
+// endJoin tells whether nobody has answered before. vanished says that the answer is
+// that the client has gone.
+func (a *arrival) endJoin(vanished bool) (first bool) {
 	l := a.loop()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a.unlist()
 	first = !a.answered
-	a.answered = true
+	a.answered, a.vanished = true, a.vanished || first && vanished
 	return first
 }
 
 // hearRouter takes the router's answer. If it comes too late the session, which
 // was abandoned, leaves again.
 func (a *arrival) hearRouter(err error) {
-	if !a.answer(err) && err == nil {
-		a.session.setJoined()
+	if !a.answer(err) {
+		if err == nil {
+			a.session.leaveLate()
+		}
+		if a.vanished {
+			a.engine.node.handshakes.free()
+		}
 	}
 	a.engine.joining.Done()
 }
 
 // answer welcomes or refuses, once.
 func (a *arrival) answer(err error) (first bool) {
-	if !a.endJoin() {
+	if !a.endJoin(false) {
 		return false
 	}
 	n := a.engine.node
@@ -210,10 +226,10 @@ func (a *arrival) plug() wire {
 	return w
 }
 
-// refuseHead refuses a connection whose head can't be read, or whose client has gone.
+// refuseHead refuses a connection whose head can't be read.
 func (a *arrival) refuseHead(err error) {
 	n := a.engine.node
-	if !errors.Is(err, errHeadGone) {
+	if !errors.Is(err, errGone) {
 		a.refuse(n.headRefusal(err))
 		return
 	}

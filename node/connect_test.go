@@ -210,6 +210,7 @@ func TestClientThatVanishes(t *testing.T) {
 			joining, proceed := make(chan struct{}), make(chan struct{})
 			n := start(t, func(_ *Options, x *localExchange) {
 				x.joinError = func(string) error { close(joining); <-proceed; return nil }
+				x.after = make(chan int, 1)
 			})
 			conn := dial(t, n.Addr())
 			io.WriteString(conn, upgradeHead("/ws?client=gone"))
@@ -217,8 +218,15 @@ func TestClientThatVanishes(t *testing.T) {
 			end(conn.(*net.TCPConn))
 			eventually(t, "it is noticed", func() bool { return testutil.ToFloat64(n.counts.connects[resultGone]) == 1 })
 			eventually(t, "it has no session", func() bool { return n.table.size() == 0 })
+			if async := n.x.async.Load(); async && len(n.handshakes.slots) != 2 {
+				t.Error("its slot is free while its claim is under way")
+			}
 			close(proceed)
-			eventually(t, "it left", func() bool { return n.x.members("gone") == 0 })
+			if n.x.async.Load() { // else its join has ended
+				if left := <-n.x.after; left != 0 {
+					t.Errorf("%d sessions are there for who comes next", left)
+				}
+			}
 			eventually(t, "its slot is free", func() bool { return len(n.handshakes.slots) <= 1 })
 			n.wantCount(n.counts.connects, resultWelcomed, 0)
 		})
@@ -232,10 +240,11 @@ func TestClientThatTalksWhileItJoins(t *testing.T) {
 		x.joinError = func(string) error { close(joining); <-proceed; return nil }
 	})
 	conn := dial(t, n.Addr())
-	io.WriteString(conn, upgradeHead("/ws?client=eager"))
+	first := frame(ws.OpText, `{"type":"send","to":"eager","data":0,"id":"0"}`)
+	io.WriteString(conn, upgradeHead("/ws?client=eager")+string(first))
 	<-joining
 	c := &client{t, conn, bufio.NewReader(conn), "eager"}
-	for i := range 10 {
+	for i := 1; i < 10; i++ {
 		c.send("eager", strconv.Itoa(i), `"`+strconv.Itoa(i)+`"`)
 	}
 	close(proceed)

@@ -10,7 +10,7 @@
 //     place in the table (handshake.go, gate.go). Every refusal is an HTTP answer
 //     with one line that says what was wrong and what is allowed (refusal.go).
 //  3. The session joins the router: from then on it can be reached from every
-//     node. Only now the connection is upgraded and given to the engine
+//     node. A client that goes meanwhile is noticed and gets no session. Only now the connection is upgraded and given to the engine
 //     (engine.go): the response and the welcome go out before what the router has
 //     delivered already. A duplicate is upgraded too and closed at once with a
 //     code, because a browser does not see the HTTP answer.
@@ -47,8 +47,8 @@
 //
 // # Goroutines
 //
-// One accepts. Each loop has one; the other engine has one for each handshake
-// and for each session. One sweeps all sessions for silence, in small steps, and
+// One accepts. Each loop has one; the other engine has one for each handshake, a
+// second one while it joins, and one for each session. One sweeps all sessions for silence, in small steps, and
 // watches all deadlines (liveness.go). The two HTTP servers have theirs. Leaving
 // the router happens in a short goroutine of its own, because the router may hold
 // a lock while it calls a session. All are awaited in Stop, which undoes in

@@ -188,6 +188,15 @@ func (s *session) setJoined() {
 	}
 }
 
+// leaveLate takes a session out of the router that was abandoned before it joined, at
+// once: who comes next must not find it there. The router must not hold a lock.
+func (s *session) leaveLate() {
+	s.mu.Lock()
+	s.member, s.left = true, true
+	s.mu.Unlock()
+	s.node.router.Leave(s.client, s)
+}
+
 // leave takes the session out of the router, once. The router may be calling
 // this session right now and hold a lock, so that happens elsewhere.
 func (s *session) leave() {

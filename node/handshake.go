@@ -31,8 +31,7 @@ func (n *Node) welcome(conn net.Conn, h *head, deadline time.Time) {
 	ctx, cancel := context.WithDeadline(n.handshakes.ctx, deadline)
 	defer cancel()
 	early, err := n.join(ctx, s, conn)
-	if errors.Is(err, errHeadGone) {
-		s.abandon()
+	if errors.Is(err, errGone) {
 		n.refuseHead(conn, err)
 		return
 	}
@@ -50,10 +49,10 @@ const maxEarly = 4 << 10
 
 // join has the router join s. What the client says meanwhile is read, up to maxEarly, to
 // notice whether it goes: what the router delivers to such a session would be called
-// delivered. That ends the join with errHeadGone.
+// delivered. Then s is abandoned, and the error is errGone.
 func (n *Node) join(ctx context.Context, s *session, conn net.Conn) (early []byte, err error) {
-	ctx, gone := context.WithCancelCause(ctx)
-	defer gone(nil)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		early = make([]byte, 0, maxEarly)
@@ -64,7 +63,8 @@ func (n *Node) join(ctx context.Context, s *session, conn net.Conn) (early []byt
 				return
 			}
 			if err != nil {
-				gone(errHeadGone)
+				s.abandon()
+				cancel(errGone)
 				return
 			}
 		}
@@ -72,13 +72,13 @@ func (n *Node) join(ctx context.Context, s *session, conn net.Conn) (early []byt
 	err = n.router.Join(ctx, s.client, s)
 	conn.SetReadDeadline(time.Unix(1, 0)) // ends the reading
 	reading.Wait()
-	if context.Cause(ctx) == errHeadGone {
-		if err == nil {
-			s.setJoined()
-		}
-		err = errHeadGone
+	if !errors.Is(context.Cause(ctx), errGone) {
+		return early, err
 	}
-	return early, err
+	if err == nil {
+		s.leaveLate()
+	}
+	return nil, errGone
 }
 
 // refuse answers a connection that does not become a session, and closes it.

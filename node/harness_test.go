@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -91,6 +92,8 @@ type localExchange struct {
 	joinError func(address string) error // nil: join
 	hold      func(m router.Message) bool
 	sink      chan struct{} // told of each message, if there is one
+	async     atomic.Bool   // JoinAsync was called
+	after     chan int      // told how many sessions an address has when a join was answered, if there is one
 
 	mu       sync.Mutex
 	sessions map[string][]router.Session
@@ -160,7 +163,11 @@ func (x *localExchange) JoinAsync(deadline time.Time, address string, s router.S
 	go func() {
 		ctx, cancel := context.WithDeadline(context.Background(), deadline)
 		defer cancel()
+		x.async.Store(true)
 		joined(x.Join(ctx, address, s))
+		if x.after != nil {
+			x.after <- x.members(address)
+		}
 	}()
 }
 

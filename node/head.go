@@ -25,11 +25,11 @@ type head struct {
 	offered             []byte // subprotocols, the first line of them
 }
 
-// Why a head can't be read.
+// Why a head can't be read, or what follows has no sense any more.
 var (
 	errHeadTooLarge = errors.New("head is too large")
 	errHeadTimeout  = errors.New("head took too long")
-	errHeadGone     = errors.New("connection ended within the head")
+	errGone         = errors.New("the connection ended")
 	errNotHTTP      = errors.New("not HTTP")
 )
 
@@ -54,7 +54,7 @@ func readHead(r io.Reader, buf []byte) (head, error) {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return head{}, errHeadTimeout
 		case err != nil:
-			return head{}, errHeadGone
+			return head{}, errGone
 		}
 	}
 }

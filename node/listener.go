@@ -109,9 +109,9 @@ func (n *Node) serve(conn net.Conn, plain *handoff) {
 // isPage tells whether h is for the HTTP server.
 func (n *Node) isPage(h *head) bool { return n.paths[string(h.path)] == nil && !h.upgrade }
 
-// refuseHead answers a connection whose head can't be read.
+// refuseHead answers a connection whose head can't be read, or that has ended since.
 func (n *Node) refuseHead(conn net.Conn, err error) {
-	if errors.Is(err, errHeadGone) {
+	if errors.Is(err, errGone) {
 		n.counts.connects[resultGone].Inc()
 		conn.Close()
 		return

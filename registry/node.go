@@ -51,11 +51,11 @@ func (r *Registry) beat(ctx context.Context, info NodeInfo) error {
 	r.keepMasters(tags)
 	byTag, calls := r.epochCalls(tags)
 	vouched, now := r.vouched(), time.Now()
-	lease := r.nodeCall(info, vouched, r.timing.NodeTTL())
+	lease := r.nodeCall("beat", info, vouched, r.timing.NodeTTL())
 	around := r.looksAround()
 	var nodes *redis.ZSliceCmd
 	err = r.run(ctx, append(calls, lease), func(pipe redis.Pipeliner) {
-		r.list(ctx, pipe)
+		r.enlist(ctx, pipe)
 		if around {
 			nodes = pipe.ZRangeWithScores(ctx, r.keys.Nodes(), 0, -1)
 		}
@@ -89,24 +89,23 @@ func (r *Registry) noticeLapse(lease *call) {
 	r.lapsed = r.lapsed || !r.lastBeat.IsZero() && err == nil && added > 0
 }
 
-// nodeCall writes a node lease that lives for ttl at least.
-func (r *Registry) nodeCall(info NodeInfo, vouched string, ttl time.Duration) *call {
-	return newCall(nodeScript, []string{r.keys.Node(info.ID)}, ttl.Milliseconds(),
+// nodeCall writes a node lease that lives for ttl at least; what is "beat" or "epochs".
+func (r *Registry) nodeCall(what string, info NodeInfo, vouched string, ttl time.Duration) *call {
+	return newCall(nodeScript, []string{r.keys.Node(info.ID)}, ttl.Milliseconds(), vouched, what,
 		"url", info.URL,
 		"version", info.Version,
 		"started", info.Started.UnixMilli(),
 		"sessions", info.Sessions,
-		"draining", info.Draining,
-		"epoch", vouched)
+		"draining", info.Draining)
 }
 
-// list has this node among those that others look for.
-func (r *Registry) list(ctx context.Context, pipe redis.Pipeliner) {
+// enlist has this node among those that others look for.
+func (r *Registry) enlist(ctx context.Context, pipe redis.Pipeliner) {
 	pipe.ZAdd(ctx, r.keys.Nodes(), redis.Z{Score: float64(time.Now().UnixMilli()), Member: r.opts.NodeID})
 }
 
-// announce writes the node lease again if this node vouches for other epochs
-// than its lease says. The lease may have been lost with the epoch before; then it
+// announce has the node lease say which epochs this node vouches for, if they are others
+// than it says. The lease may have been lost with the epoch before; then it
 // gets the time that was left of it and no more, because only Beat proves that
 // this node hears.
 func (r *Registry) announce(ctx context.Context) error {
@@ -118,7 +117,7 @@ func (r *Registry) announce(ctx context.Context) error {
 		return nil
 	}
 	err := r.timed("beat", func() error {
-		return r.run(ctx, []*call{r.nodeCall(info, vouched, left)}, func(pipe redis.Pipeliner) { r.list(ctx, pipe) })
+		return r.run(ctx, []*call{r.nodeCall("epochs", info, vouched, left)}, func(pipe redis.Pipeliner) { r.enlist(ctx, pipe) })
 	})
 	if err != nil {
 		return err

@@ -36,7 +36,14 @@ func TestNodeLeaseIsNeverShortened(t *testing.T) {
 		a := startNode(t, s, "a", Options{Heartbeat: 20 * time.Second})
 		a.beat()
 		before := a.rdb.PTTL(t.Context(), a.keys.Node("a")).Val()
-		must(t, a.run(t.Context(), []*call{a.nodeCall(NodeInfo{ID: "a"}, a.vouched(), time.Second)}, nil))
+		late := NodeInfo{ID: "a", URL: "http://of-before"}
+		must(t, a.run(t.Context(), []*call{a.nodeCall("epochs", late, "n=1", time.Second)}, nil))
+		if info, _, err := a.Node(t.Context(), "a"); err != nil || info.URL == late.URL {
+			t.Errorf("%+v, %v: what a beat has written is overwritten", info, err)
+		}
+		if got := a.rdb.HGet(t.Context(), a.keys.Node("a"), "epoch").Val(); got != "n=1" {
+			t.Errorf("it vouches for %q", got)
+		}
 		if after := a.rdb.PTTL(t.Context(), a.keys.Node("a")).Val(); after < before-10*time.Second {
 			t.Errorf("the lease lives for %v, and did for %v", after, before)
 		}

@@ -60,6 +60,7 @@ func newCall(s *script, keys []string, args ...any) *call {
 // are loaded and the calls are sent again, in their order, because an epoch must
 // be read after the claims it vouches for, and a release follow its claim. Claims that
 // were answered are not: of two that replace each other, each would then be the newer.
+// Nor is the writing of a node lease, which tells whether there was one.
 func (r *Registry) run(ctx context.Context, calls []*call, queue func(redis.Pipeliner)) error {
 	err := r.send(ctx, calls, queue)
 	unknown := make(map[*script]bool)
@@ -76,7 +77,8 @@ func (r *Registry) run(ctx context.Context, calls []*call, queue func(redis.Pipe
 	}
 	var again []*call
 	for _, c := range calls {
-		if c.script != claimScript || c.cmd.Err() != nil {
+		once := c.script == claimScript || c.script == nodeScript
+		if !once || c.cmd.Err() != nil {
 			again = append(again, c)
 		}
 	}

@@ -24,13 +24,14 @@ import (
 //
 // Fixed-size numbers are little-endian. link is the sender's number for this life
 // of the link, larger than those of its former lives, 0 for envelopes that are not
-// numbered (probes, and the baselines' channels). first is the sequence of the batch's first envelope, base
-// the lowest that the sender has no acknowledgement for. accepted is in Unix
-// microseconds. believed is the set of owners that the sender's node has cached,
-// 0 after a lookup (owners.go). What a reader does not know it skips: bytes behind the known
-// fields of a header or body, extensions, envelopes of an unknown kind. Another
-// version is not read at all. A payload that begins with '{' is JSON instead
-// (foreign.go).
+// numbered (probes, and the baselines' channels). first is the sequence of the
+// batch's first envelope, base the lowest that the sender has no acknowledgement
+// for. accepted is in Unix microseconds. believed is the set of owners that the
+// sender's node has cached, 0 after a lookup (owners.go). What a reader does not
+// know it skips: bytes behind the known fields of a header or body, extensions,
+// envelopes of an unknown kind. Another version is not read at all. A payload that
+// begins with '{' is JSON instead (foreign.go). Who may publish to a private channel
+// is trusted: he could claim to be any node.
 const batchVersion = 1
 
 // kind tells what an envelope carries.

@@ -28,6 +28,8 @@ func (p *pending) send(r *Router, owners []registry.Owner, believed ownerSet) {
 	if p.joining && p.believed == lookedUp { // the owner was found: it only was not ready
 		p.hops--
 		p.unready = min(p.unready+1, maxDoublings)
+	} else {
+		p.unready = 0
 	}
 	p.again, p.joining, p.believed = false, false, believed
 	if p.hops == maxHops {
@@ -92,7 +94,7 @@ func (rt *route) landed(r *Router) {
 func (rt *route) idle(r *Router) {
 	rt.mending = false
 	if len(rt.back) > 0 && rt.back[0].believed == lookedUp && (rt.back[0].joining || rt.back[0].hops > 1) {
-		rt.rest(r, restMoving*time.Duration(rt.back[0].hops)<<rt.back[0].unready)
+		rt.rest(r, (restMoving*time.Duration(rt.back[0].hops))<<rt.back[0].unready)
 		return
 	}
 	rt.ask(r)

@@ -3,6 +3,8 @@ package router
 import (
 	"strconv"
 	"testing"
+
+	"github.com/beeline-ws/beeline/registry"
 )
 
 // postman hands a node batches as they come from another one.
@@ -38,4 +40,29 @@ func TestBatchOfAFormerLifeOfALinkIsTooLate(t *testing.T) {
 	p.hand(2, 1, 1, "bob", 2)    // again, because nobody acknowledged it
 	p.hand(2, 2, 2, "bob", 3, 4, 5)
 	bob.wantGot("1", "2", "3", "4", "5")
+}
+
+// parcel is cargo that tells what became of it.
+type parcel struct{ fates []fate }
+
+func (*parcel) kind() kind                                   { return kindVoid }
+func (*parcel) encode(to []byte, _ bool) []byte              { return appendBare(to, kindVoid) }
+func (*parcel) awaited() bool                                { return true }
+func (p *parcel) settle(_ *Router, _ registry.Owner, f fate) { p.fates = append(p.fates, f) }
+
+// PUBLISH on the new master counts nobody while the peer still hears by way of the former
+// one. What the peer acknowledges it has.
+func TestAcknowledgementCountsMoreThanPublish(t *testing.T) {
+	n := newCluster(t, 1, nil).node(0)
+	n.mu.Lock()
+	defer n.release()
+	l, p, payload := n.linkTo("n9"), new(parcel), []byte(nil)
+	l.queued = true // so that nobody else publishes
+	l.push(n.Router, item{cargo: p})
+	b := l.batch(n.Router, &payload)
+	l.published(n.Router, &b, 0, nil)
+	l.acknowledged(n.Router, ack{link: l.id, upTo: 1})
+	if len(p.fates) != 1 || p.fates[0] != fateDelivered {
+		t.Errorf("fates %v, want one delivered", p.fates)
+	}
 }

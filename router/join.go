@@ -69,6 +69,9 @@ func (r *Router) JoinAsync(deadline time.Time, address string, s Session, joined
 	case !r.leaseLives():
 		joined(fmt.Errorf("%w: %w", ErrUnavailable, errAway))
 		return
+	case !r.now().Before(deadline): // it waited behind another one
+		joined(fmt.Errorf("%w: %w", ErrUnavailable, context.DeadlineExceeded))
+		return
 	}
 	j := &joining{session: s, deadline: deadline, joined: joined}
 	h, evict, err := r.holdings.join(r, address, j)

@@ -30,9 +30,19 @@ func (r *Router) judge(l *link) {
 	if l.judged {
 		return
 	}
-	l.judged = true
-	r.judging++
+	l.setJudged(r, true)
 	r.run(func(ctx context.Context) { r.decide(ctx, l) })
+}
+
+// setJudged notes whether a judge holds the link.
+func (l *link) setJudged(r *Router, judged bool) {
+	switch {
+	case judged && !l.judged:
+		r.judging++
+	case l.judged && !judged:
+		r.judging--
+	}
+	l.judged = judged
 }
 
 // decide returns when the peer is dead and buried, or when it may be tried again.
@@ -55,8 +65,8 @@ func (r *Router) decide(ctx context.Context, l *link) {
 		}
 	}
 	r.mu.Lock()
-	r.judging--
-	l.judged, l.next, l.progress = false, l.base, time.Time{} // it may have missed what was published before, too
+	l.setJudged(r, false)
+	l.next, l.progress = l.base, time.Time{} // it may have missed what was published before, too
 	if r.pub != nil && l.unheard {
 		r.pub.reset(r.now())
 	}
@@ -75,11 +85,11 @@ func (r *Router) waitsForNobody(l *link) bool {
 		return true
 	}
 	for _, it := range l.window {
-		if p, ok := it.cargo.(*pending); !ok || p.listed.in {
+		if p, ok := it.cargo.(*pending); it.cargo != nudge && (!ok || p.listed.in) {
 			return false
 		}
 	}
-	l.restart(r) // only void numbers are left
+	l.restart(r) // only void numbers are left, and who asked for their answers
 	return true
 }
 
@@ -101,6 +111,10 @@ const (
 	lapsed                  // dead: its lease has ended in a registry that lost nothing
 	gone                    // dead: nobody, or somebody else, is at its address
 )
+
+func (c condition) String() string {
+	return [...]string{"deaf", "its lease has ended", "it is not at its address"}[c]
+}
 
 // examine finds out whether a node that did not hear is dead for sure. A node that is
 // draining has closed its listener; that proves nothing.
@@ -186,7 +200,7 @@ func (r *Router) bury(ctx context.Context, l *link, why condition) {
 	maps.DeleteFunc(r.origins, func(_ uint64, node string) bool { return node == l.node })
 	l.buried(r)
 	r.unlock()
-	r.log.Info("node is dead", "peer", l.node, "gone", why == gone)
+	r.log.Info("node is dead", "peer", l.node, "why", why.String())
 }
 
 func (r *Router) removeLease(ctx context.Context, node string) {

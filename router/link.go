@@ -89,11 +89,14 @@ type link struct {
 	used    time.Time
 
 	// What goes out: window[i] has the number base+i; those below next are
-	// published, those below high may have been received.
+	// published, those below high may have been received, by what PUBLISH says, and
+	// those below sent by what it doesn't know: after a failover the peer may still
+	// hear by way of the former master, which is a replica now.
 	id     uint64
 	base   uint64
 	next   uint64
 	high   uint64
+	sent   uint64
 	window []item
 	room   []item // what window is a part of, from its start
 	queued bool   // it is among what is to be published
@@ -158,7 +161,7 @@ func (r *Router) dirty(l *link) {
 // numbers from the start; what was received stays.
 func (l *link) restart(r *Router) {
 	r.lives++
-	l.id, l.base, l.next, l.high = r.lives, 1, 1, 1
+	l.id, l.base, l.next, l.high, l.sent = r.lives, 1, 1, 1, 1
 	l.window, l.room, l.urgent, l.progress, l.resend = nil, nil, 0, time.Time{}, firstResend
 }
 
@@ -192,6 +195,7 @@ func (l *link) batch(r *Router, payload *[]byte) batch {
 		out.count++
 	}
 	l.high = max(l.high, l.next) // the answer may come before PUBLISH's reply
+	l.sent = max(l.sent, l.high)
 	if out.count > 0 && l.progress.IsZero() {
 		l.progress = r.now()
 		r.arm(l.progress.Add(l.patience(r)))
@@ -230,7 +234,8 @@ func (l *link) acknowledged(r *Router, a ack) {
 	if a.link != l.id || a.upTo < l.base {
 		return
 	}
-	upTo := min(a.upTo, l.high-1)
+	upTo := min(a.upTo, l.sent-1)
+	l.high = max(l.high, upTo+1)
 	exceptions := a.exceptions
 	for len(l.window) > 0 && l.base <= upTo {
 		f := fateDelivered
@@ -266,16 +271,20 @@ func (l *link) pop(r *Router, f fate) {
 // buried answers everything on the link to a dead node. What was received stays: if
 // the node was only away, what it has sent meanwhile must not pass what was refused.
 func (l *link) buried(r *Router) {
+	known := l.high
+	if !r.reg.Undisturbed() {
+		known = l.sent
+	}
 	for len(l.window) > 0 {
 		f := fateDead
-		if l.base < l.high {
+		if l.base < known {
 			f = fateUnknown
 		}
 		l.pop(r, f)
 	}
 	l.restart(r)
-	r.judging--
-	l.judged, l.unheard = false, false
+	l.setJudged(r, false)
+	l.unheard = false
 	r.dirty(l) // an acknowledgement may be due
 }
 

@@ -118,8 +118,15 @@ func (r *Router) Reclaimed(l *registry.Lease, others []registry.Owner) {
 	r.unlock()
 }
 
-// Disturbed is called by the registry: Redis may have lost data.
-func (r *Router) Disturbed() { r.holdings.disturbed() }
+// Disturbed is called by the registry: Redis may have lost data, or this node was away
+// from it for long. What it knows of owners is old, and theirs of each other: they would
+// refuse what was not looked up.
+func (r *Router) Disturbed() {
+	r.holdings.disturbed()
+	r.mu.Lock()
+	defer r.release()
+	r.era++
+}
 
 // bare is cargo that says all by its kind. Its acknowledgement is awaited.
 type bare kind

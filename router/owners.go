@@ -12,7 +12,8 @@ import (
 // earlier owners before its client is welcomed. A message that was not looked up
 // says whom its sender takes for all owners, and an owner that knows better, or
 // does not know for sure, refuses it as stale. Then the sender's node looks up
-// and goes on in order, as it does when an owner has gone.
+// and goes on in order, as it does when an owner has gone. While an owner does not
+// hear, it can't refuse, and messages are looked up.
 
 // ownerSet stands for a set of nodes: the sum of their names' hashes.
 type ownerSet uint64
@@ -38,8 +39,13 @@ func (s ownerSet) with(owners []registry.Owner) ownerSet {
 func (r *Router) outdate(address string) {
 	r.mu.Lock()
 	defer r.release()
-	if rt := r.routes[address]; rt != nil {
-		rt.cached, rt.remote = lookedUp, false
+	rt := r.routes[address]
+	if rt == nil {
+		return
+	}
+	rt.cached, rt.remote = lookedUp, false
+	if r.quiet.remove(rt) {
+		rt.settle(r)
 	}
 }
 

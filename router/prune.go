@@ -64,7 +64,7 @@ func (r *Router) morePrunes() (entries []staleEntry) {
 // entries stay. If it is back only afterwards, it may have verified its leases before
 // they were removed, so it is told to do so again.
 func (r *Router) pruneAll(ctx context.Context, entries []staleEntry) {
-	gone, alive := make(map[string]struct{}), make(map[string]bool)
+	removed, alive := make(map[string]struct{}), make(map[string]bool)
 	for _, e := range entries {
 		node := e.owner.NodeID
 		if _, known := alive[node]; e.dead && !known {
@@ -77,10 +77,10 @@ func (r *Router) pruneAll(ctx context.Context, entries []staleEntry) {
 			r.log.Debug("pruning failed", "error", err)
 		}
 		if e.dead {
-			gone[node] = struct{}{}
+			removed[node] = struct{}{}
 		}
 	}
-	for node := range gone {
+	for node := range removed {
 		if r.mayLive(ctx, node) {
 			r.mu.Lock()
 			r.tellPruned(node)

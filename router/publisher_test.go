@@ -114,3 +114,23 @@ func TestDisturbedOwnerVouchesForNothing(t *testing.T) {
 	}
 	bob.wantGot("looked up", "cached", "cached before")
 }
+
+// Who was away from Redis for long has old knowledge of owners, and looks up.
+func TestDisturbedSenderLooksUp(t *testing.T) {
+	c := newCluster(t, 2, nil)
+	bob := c.node(1).connect("bob")
+	n := c.node(0)
+	n.wantOutcome("bob", "looked up", Delivered)
+	lookups := func() float64 { return testutil.ToFloat64(n.m.Router.Lookups) }
+	before := lookups()
+	n.wantOutcome("bob", "cached", Delivered)
+	if lookups() != before {
+		t.Error("a cached owner is looked up")
+	}
+	n.Disturbed()
+	n.wantOutcome("bob", "looked up again", Delivered)
+	if lookups() == before {
+		t.Error("a disturbed node trusts its cache")
+	}
+	bob.wantGot("looked up", "cached", "looked up again")
+}

@@ -41,6 +41,7 @@ type route struct {
 	out     int              // messages that owners have not answered
 	owners  []registry.Owner // whom the last messages went to
 	cached  ownerSet         // owners, if messages may go there without a lookup; else 0
+	era     uint64           // in which they were looked up
 	fresh   time.Time        // nothing is cached before
 	before  seen             // what this node had heard when the lookup was sent
 
@@ -79,13 +80,13 @@ func (rt *route) send(r *Router, p *pending) {
 }
 
 // knows tells whether a message may go to the cached owners now: nothing is to be
-// sent before it, and none of them is known to be dead, or did not hear lately: its
-// clients may be elsewhere by now.
+// sent before it, and all of them heard what was sent last. The clients of one that is
+// dead or deaf may be elsewhere by now.
 func (rt *route) knows(r *Router) bool {
-	if rt.cached == lookedUp || rt.mending || rt.asking || len(rt.waiting)+len(rt.back) > 0 {
+	if rt.cached == lookedUp || rt.era != r.era || rt.mending || rt.asking || len(rt.waiting)+len(rt.back) > 0 {
 		return false
 	}
-	return len(r.dead)+r.judging == 0 || !slices.ContainsFunc(rt.owners, func(o registry.Owner) bool {
+	return len(r.dead) == 0 && r.judging == 0 || !slices.ContainsFunc(rt.owners, func(o registry.Owner) bool {
 		_, dead := r.dead[o.NodeID]
 		l := r.links[o.NodeID]
 		return dead || l != nil && l.judged
@@ -164,7 +165,7 @@ func (rt *route) found(r *Router, owners []registry.Owner, all bool) {
 	}
 	rt.owners, rt.cached = owners, lookedUp
 	if all && r.quiet.limit > 0 && r.now().After(rt.fresh) {
-		rt.cached = lookedUp.with(owners)
+		rt.cached, rt.era = lookedUp.with(owners), r.era
 	}
 	rt.remote = rt.cached != lookedUp && !r.holdings.holds(rt.address)
 	rt.dispatch(r, lookedUp, rt.take()...)

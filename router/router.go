@@ -106,6 +106,7 @@ type Router struct {
 	links    map[string]*link
 	lives    uint64 // of links, of which each has a number
 	judging  int    // links that are judged
+	era      uint64 // grows when what is cached of owners no longer counts
 	dead     map[string]struct{}
 	pending  deadlines
 	receipts map[MessageID]*pending // messages whose receipts are envelopes

@@ -17,7 +17,7 @@ func TestStalledLinkHarmsNoOther(t *testing.T) {
 
 	n.mu.Lock()
 	stalled := n.linkTo("n1")
-	stalled.judged = true
+	stalled.setJudged(n.Router, true)
 	const room = 160
 	for range maxWindow - room { // what takes the room, but not the time, of messages
 		stalled.push(n.Router, item{cargo: nudge})
@@ -38,7 +38,7 @@ func TestStalledLinkHarmsNoOther(t *testing.T) {
 		t.Errorf("message %d has the outcome %v while its owner is judged", i, <-outcomes[i])
 	}
 	n.mu.Lock()
-	stalled.judged = false
+	stalled.setJudged(n.Router, false)
 	n.dirty(stalled)
 	n.unlock()
 	for _, o := range outcomes {
@@ -61,7 +61,7 @@ func TestNothingOvertakesWhatABuriedLinkHeld(t *testing.T) {
 
 	c.node(1).mu.Lock() // it does not acknowledge
 	n.mu.Lock()
-	n.linkTo("n2").judged = true
+	n.linkTo("n2").setJudged(n.Router, true)
 	n.mu.Unlock()
 	first := n.sendTo("bob", "2")
 	n.mu.Lock()

@@ -183,7 +183,8 @@ func (r *Result) writeRecovery(out io.Writer) {
 		}
 		fmt.Fprintf(out, "  %-10s %-17s %4d kills, %4d measured", s.Mix.Name, redis+":", s.Injected[KillNode], len(times)+unknown)
 		if len(times) > 0 {
-			fmt.Fprintf(out, ": p50 %s, p99 %s, max %s", millis(quantile(times, 0.5)), millis(quantile(times, 0.99)), millis(times[len(times)-1]))
+			fmt.Fprintf(out, ": p50 %s, p90 %s, p99 %s, max %s", millis(quantile(times, 0.5)), millis(quantile(times, 0.9)),
+				millis(quantile(times, 0.99)), millis(times[len(times)-1]))
 		}
 		if unknown > 0 {
 			fmt.Fprintf(out, "; none within %v after %d kills", probeTime, unknown)

@@ -164,8 +164,9 @@ func (a *arrival) endJoin(vanished bool) (first bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a.unlist()
-	first = !a.answered
-	a.answered, a.vanished = true, a.vanished || first && vanished
+	if first = !a.answered; first {
+		a.answered, a.vanished = true, vanished
+	}
 	return first
 }
 

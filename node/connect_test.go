@@ -2,6 +2,8 @@ package node
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -218,8 +220,8 @@ func TestClientThatVanishes(t *testing.T) {
 			end(conn.(*net.TCPConn))
 			eventually(t, "it is noticed", func() bool { return testutil.ToFloat64(n.counts.connects[resultGone]) == 1 })
 			eventually(t, "it has no session", func() bool { return n.table.size() == 0 })
-			if async := n.x.async.Load(); async && len(n.handshakes.slots) != 2 {
-				t.Error("its slot is free while its claim is under way")
+			if n.x.async.Load() { // the other slot is for who comes next
+				eventually(t, "its slot is taken while its claim is under way", func() bool { return len(n.handshakes.slots) == 2 })
 			}
 			close(proceed)
 			if n.x.async.Load() { // else its join has ended
@@ -231,6 +233,38 @@ func TestClientThatVanishes(t *testing.T) {
 			n.wantCount(n.counts.connects, resultWelcomed, 0)
 		})
 	}
+}
+
+// lateEnd is a connection whose end is noticed only when nobody waits for more.
+type lateEnd struct {
+	net.Conn
+	over chan struct{}
+}
+
+func (c lateEnd) Read([]byte) (int, error)        { <-c.over; return 0, io.EOF }
+func (c lateEnd) SetReadDeadline(time.Time) error { close(c.over); return nil }
+
+// The node may stop just when a client goes that joins. Its session ends once.
+func TestClientThatVanishesAsTheNodeStops(t *testing.T) {
+	proceed := make(chan struct{})
+	n := start(t, func(_ *Options, x *localExchange) {
+		x.joinError = func(string) error { <-proceed; return nil }
+	})
+	defer close(proceed)
+	stays := newSession(n.Node, plain{}, "stays")
+	goes := newSession(n.Node, plain{}, "goes")
+	n.table.add(goes)
+	n.table.add(stays)
+	stopping, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err := n.join(stopping, goes, lateEnd{over: make(chan struct{})}); !errors.Is(err, errGone) {
+		t.Errorf("the join ends with %v, want %v", err, errGone)
+	}
+	goes.abandon() // once more
+	if all := n.table.snapshot(nil); len(all) != 1 || all[0] != stays {
+		t.Errorf("%d sessions are left", len(all))
+	}
+	stays.abandon()
 }
 
 // What a client says while it joins, or a pause in it, ends nothing.

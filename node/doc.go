@@ -10,10 +10,11 @@
 //     place in the table (handshake.go, gate.go). Every refusal is an HTTP answer
 //     with one line that says what was wrong and what is allowed (refusal.go).
 //  3. The session joins the router: from then on it can be reached from every
-//     node. A client that goes meanwhile is noticed and gets no session. Only now the connection is upgraded and given to the engine
-//     (engine.go): the response and the welcome go out before what the router has
-//     delivered already. A duplicate is upgraded too and closed at once with a
-//     code, because a browser does not see the HTTP answer.
+//     node. A client that goes meanwhile is noticed and gets no session. Only now
+//     the connection is upgraded and given to the engine (engine.go): the response
+//     and the welcome go out before what the router has delivered already. A
+//     duplicate is upgraded too and closed at once with a code, because a browser
+//     does not see the HTTP answer.
 //  4. The engine feeds the session with bytes. Frames and messages are cut out of
 //     them (frame.go, assembly.go) and acted on (plain.go, request.go, json.go).
 //     A send goes to the router and is counted until it has its outcome
@@ -48,11 +49,13 @@
 // # Goroutines
 //
 // One accepts. Each loop has one; the other engine has one for each handshake, a
-// second one while it joins, and one for each session. One sweeps all sessions for silence, in small steps, and
-// watches all deadlines (liveness.go). The two HTTP servers have theirs. Leaving
-// the router happens in a short goroutine of its own, because the router may hold
-// a lock while it calls a session. All are awaited in Stop, which undoes in
-// reverse what Start did (cleanup.go, drain.go).
+// second one while it joins, and one for each session. (There a client that goes
+// while it joins frees its slot at once, though its claim lives until it is
+// answered.) One sweeps all sessions for silence, in small steps, and watches all
+// deadlines (liveness.go). The two HTTP servers have theirs. Leaving the router
+// happens in a short goroutine of its own, because the router may hold a lock while
+// it calls a session. All are awaited in Stop, which undoes in reverse what Start
+// did (cleanup.go, drain.go).
 //
 // Locks: a session's mu is taken before a loop's or the gathering's, which are taken
 // last; with a session's held only the engine's wire is called, and never the router.

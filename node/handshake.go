@@ -51,9 +51,10 @@ const maxEarly = 4 << 10
 // notice whether it goes: what the router delivers to such a session would be called
 // delivered. Then s is abandoned, and the error is errGone.
 func (n *Node) join(ctx context.Context, s *session, conn net.Conn) (early []byte, err error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var reading sync.WaitGroup
+	gone := false
 	reading.Go(func() {
 		early = make([]byte, 0, maxEarly)
 		for len(early) < maxEarly {
@@ -63,8 +64,9 @@ func (n *Node) join(ctx context.Context, s *session, conn net.Conn) (early []byt
 				return
 			}
 			if err != nil {
+				gone = true
 				s.abandon()
-				cancel(errGone)
+				cancel()
 				return
 			}
 		}
@@ -72,7 +74,7 @@ func (n *Node) join(ctx context.Context, s *session, conn net.Conn) (early []byt
 	err = n.router.Join(ctx, s.client, s)
 	conn.SetReadDeadline(time.Unix(1, 0)) // ends the reading
 	reading.Wait()
-	if !errors.Is(context.Cause(ctx), errGone) {
+	if !gone {
 		return early, err
 	}
 	if err == nil {

@@ -26,10 +26,14 @@ func (t *table) add(s *session) bool {
 	return true
 }
 
+// remove takes s out, unless it is out already.
 func (t *table) remove(s *session) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	last := len(t.list) - 1
+	if int(s.index) > last || t.list[s.index] != s {
+		return
+	}
 	t.list[s.index] = t.list[last]
 	t.list[s.index].index = s.index
 	t.list[last] = nil

@@ -117,7 +117,8 @@ func (r *Registry) announce(ctx context.Context) error {
 		return nil
 	}
 	err := r.timed("beat", func() error {
-		return r.run(ctx, []*call{r.nodeCall("epochs", info, vouched, left)}, func(pipe redis.Pipeliner) { r.enlist(ctx, pipe) })
+		lease := r.nodeCall("epochs", info, vouched, left)
+		return r.run(ctx, []*call{lease}, func(pipe redis.Pipeliner) { r.enlist(ctx, pipe) })
 	})
 	if err != nil {
 		return err

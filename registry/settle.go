@@ -148,8 +148,7 @@ func (r *Registry) allVerified(ctx context.Context, master string, e *epoch) (bo
 	return r.peersVerified(ctx, master, e)
 }
 
-// uptime returns how long the master is up, in whole seconds; known is false if
-// it doesn't say.
+// uptime returns how long the master is up at least; known is false if it doesn't say.
 func (r *Registry) uptime(ctx context.Context, master string) (up time.Duration, known bool, err error) {
 	client, err := r.masters.holding(ctx, r.keys.Epoch(master))
 	if err != nil {
@@ -162,13 +161,27 @@ func (r *Registry) uptime(ctx context.Context, master string) (up time.Duration,
 	if err != nil {
 		return 0, false, err
 	}
+	up, known = leastUptime(info)
+	return up, known, nil
+}
+
+// leastUptime reads from INFO how long a master is up for certain. Redis takes the
+// difference of two times in whole seconds, now and of its start: one that started at the
+// end of a second says soon afterwards that it is up for one.
+func leastUptime(info string) (up time.Duration, known bool) {
+	var fraction time.Duration // of the second that it is now; Redis before 6.2 does not say
 	for line := range strings.Lines(info) {
-		if value, ok := strings.CutPrefix(line, "uptime_in_seconds:"); ok {
-			seconds, err := strconv.Atoi(strings.TrimSpace(value))
-			return time.Duration(seconds) * time.Second, err == nil, nil
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		n, err := strconv.ParseInt(value, 10, 64)
+		switch {
+		case err != nil:
+		case name == "uptime_in_seconds":
+			up, known = time.Duration(n)*time.Second, true
+		case name == "server_time_usec":
+			fraction = time.Duration(n%1e6) * time.Microsecond
 		}
 	}
-	return 0, false, nil
+	return max(0, up+fraction-time.Second), known
 }
 
 // peersVerified tells whether every other node says in its lease that it has

@@ -43,9 +43,8 @@
 // not say that it is draining), or if another process answers there: then its
 // entries are pruned and its messages looked up again. Otherwise it is deaf, and
 // what waits is tried again until it hears or the deadline passes, and what comes
-// later for its clients is looked up, since they may have moved. A message
-// that was published to a node that then died has the outcome timeout: it may
-// have arrived.
+// later for its clients is looked up, since they may have moved. A message that was
+// published to a node that then died has the outcome timeout: it may have arrived.
 //
 // # Without Redis
 //
@@ -62,12 +61,13 @@
 //
 // # Welcome only what can be reached
 //
-// The first session of an address claims it. The claim names the earlier
-// owners; each of them is told over its link and has acknowledged before Join
-// returns, and this node's lease lives then, or others would take it for dead. If the claim replaces them, they have closed their sessions then, and release
-// their entries. So an owner that knows of no other may deliver locally without asking
-// Redis, as long as its node lease lives and the registry is settled. A claim that is
-// refused has the owners asked whether they hold the address, because Redis may have been
+// The first session of an address claims it. The claim names the earlier owners;
+// each of them is told over its link and has acknowledged before Join returns, and
+// this node's lease lives then, or others would take it for dead. If the claim
+// replaces them, they have closed their sessions then, and release their entries. So
+// an owner that knows of no other may deliver locally without asking Redis, as long
+// as its node lease lives and the registry is settled. A claim that is refused has
+// the owners asked whether they hold the address, because Redis may have been
 // started from a snapshot.
 //
 // # Goroutines and locks

@@ -131,7 +131,8 @@ func (t *holdings) learn(address, token string, owners ownerSet, asked seen) {
 // seen is what was known about other owners of an address when it was looked up.
 type seen struct {
 	notices, calm uint64
-	sure          bool // the registry was settled
+	sure          bool   // the registry was settled
+	era           uint64 // the router's
 }
 
 func (t *holdings) seen(address string) seen {

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"slices"
 	"strconv"
 	"testing"
 
@@ -62,7 +63,11 @@ func TestAcknowledgementCountsMoreThanPublish(t *testing.T) {
 	b := l.batch(n.Router, &payload)
 	l.published(n.Router, &b, 0, nil)
 	l.acknowledged(n.Router, ack{link: l.id, upTo: 1})
-	if len(p.fates) != 1 || p.fates[0] != fateDelivered {
-		t.Errorf("fates %v, want one delivered", p.fates)
+	l.push(n.Router, item{cargo: p})
+	b = l.batch(n.Router, &payload)
+	l.published(n.Router, &b, 0, nil) // now that says nothing
+	l.buried(n.Router)
+	if want := []fate{fateDelivered, fateUnknown}; !slices.Equal(p.fates, want) {
+		t.Errorf("fates %v, want %v", p.fates, want)
 	}
 }

@@ -92,15 +92,16 @@ type link struct {
 	// published, those below high may have been received, by what PUBLISH says, and
 	// those below sent by what it doesn't know: after a failover the peer may still
 	// hear by way of the former master, which is a replica now.
-	id     uint64
-	base   uint64
-	next   uint64
-	high   uint64
-	sent   uint64
-	window []item
-	room   []item // what window is a part of, from its start
-	queued bool   // it is among what is to be published
-	urgent int    // items of the window whose acknowledgements are awaited
+	id      uint64
+	base    uint64
+	next    uint64
+	high    uint64
+	sent    uint64
+	relayed bool // the peer has acknowledged what PUBLISH had counted for nobody
+	window  []item
+	room    []item // what window is a part of, from its start
+	queued  bool   // it is among what is to be published
+	urgent  int    // items of the window whose acknowledgements are awaited
 
 	// What waits for the peer: an acknowledgement, or that it hears again.
 	progress time.Time // of the acknowledgements, while some are awaited
@@ -162,7 +163,7 @@ func (r *Router) dirty(l *link) {
 func (l *link) restart(r *Router) {
 	r.lives++
 	l.id, l.base, l.next, l.high, l.sent = r.lives, 1, 1, 1, 1
-	l.window, l.room, l.urgent, l.progress, l.resend = nil, nil, 0, time.Time{}, firstResend
+	l.window, l.room, l.urgent, l.progress, l.resend, l.relayed = nil, nil, 0, time.Time{}, firstResend, false
 }
 
 // batch is one PUBLISH of a link.
@@ -235,7 +236,9 @@ func (l *link) acknowledged(r *Router, a ack) {
 		return
 	}
 	upTo := min(a.upTo, l.sent-1)
-	l.high = max(l.high, upTo+1)
+	if upTo >= l.high {
+		l.high, l.relayed = upTo+1, true
+	}
 	exceptions := a.exceptions
 	for len(l.window) > 0 && l.base <= upTo {
 		f := fateDelivered
@@ -272,7 +275,7 @@ func (l *link) pop(r *Router, f fate) {
 // the node was only away, what it has sent meanwhile must not pass what was refused.
 func (l *link) buried(r *Router) {
 	known := l.high
-	if !r.reg.Undisturbed() {
+	if l.relayed || !r.reg.Undisturbed() {
 		known = l.sent
 	}
 	for len(l.window) > 0 {

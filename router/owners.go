@@ -44,6 +44,7 @@ func (r *Router) outdate(address string) {
 		return
 	}
 	rt.cached, rt.remote = lookedUp, false
+	rt.before.era-- // nor does what a lookup under way finds count for later messages
 	if r.quiet.remove(rt) {
 		rt.settle(r)
 	}

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/beeline-ws/beeline/registry"
 )
 
 // Several PUBLISHes of a link are under way at a time, and all of them reach
@@ -133,4 +135,28 @@ func TestDisturbedSenderLooksUp(t *testing.T) {
 		t.Error("a disturbed node trusts its cache")
 	}
 	bob.wantGot("looked up", "cached", "looked up again")
+}
+
+// What a lookup under way finds is as old as what it is to replace.
+func TestLookupThatIsOvertakenIsNotCached(t *testing.T) {
+	c := newCluster(t, 2, nil)
+	c.node(1).connect("bob")
+	n := c.node(0)
+	n.wantOutcome("bob", "looked up", Delivered)
+	for what, overtake := range map[string]func(){
+		"the node was away":      n.Disturbed,
+		"it has become an owner": func() { n.outdate("bob") },
+	} {
+		n.mu.Lock()
+		rt := n.routeTo("bob")
+		rt.asked(n.Router)
+		n.release()
+		overtake()
+		n.mu.Lock()
+		rt.found(n.Router, []registry.Owner{{NodeID: "n1"}}, true)
+		if rt.knows(n.Router) {
+			t.Errorf("%s, and the owner is cached", what)
+		}
+		n.unlock()
+	}
 }

@@ -146,6 +146,7 @@ func (rt *route) asked(r *Router) {
 	rt.covered = len(rt.waiting)
 	rt.before = r.holdings.seen(rt.address)
 	rt.before.sure = r.reg.Undisturbed()
+	rt.before.era = r.era
 	r.m.Lookups.Inc()
 }
 
@@ -165,7 +166,7 @@ func (rt *route) found(r *Router, owners []registry.Owner, all bool) {
 	}
 	rt.owners, rt.cached = owners, lookedUp
 	if all && r.quiet.limit > 0 && r.now().After(rt.fresh) {
-		rt.cached, rt.era = lookedUp.with(owners), r.era
+		rt.cached, rt.era = lookedUp.with(owners), rt.before.era
 	}
 	rt.remote = rt.cached != lookedUp && !r.holdings.holds(rt.address)
 	rt.dispatch(r, lookedUp, rt.take()...)

@@ -25,7 +25,8 @@ const maxGathered = 64 << 10
 
 func (g *gathering) begin() { g.feeding.Add(1) }
 
-// take puts w off, unless nobody feeds. It is called with the session's lock held.
+// take puts w off, unless nobody feeds. It is called with the session's lock held. w is
+// marked before anybody can find it here: who does looks at the mark first.
 func (g *gathering) take(w *pollWire) bool {
 	if g.feeding.Load() == 0 {
 		return false
@@ -35,6 +36,7 @@ func (g *gathering) take(w *pollWire) bool {
 	if g.feeding.Load() == 0 {
 		return false
 	}
+	w.flags.Or(wireGathered)
 	g.wires = append(g.wires, w)
 	return true
 }

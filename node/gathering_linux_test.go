@@ -166,3 +166,19 @@ func TestPromptReaderOfManyAnswers(t *testing.T) {
 		c.wantReceipt("1", "offline")
 	}
 }
+
+// Whoever ends a feeding may find a session the moment that it is put off, and does not
+// write to one without the mark: all that came for it later would wait for ever.
+func TestSessionThatGathersIsMarkedAtOnce(t *testing.T) {
+	n, e := startEpoll(t, nil)
+	connect(t, n.Addr(), "a")
+	a := n.session("a")
+	e.gathering.begin()
+	a.mu.Lock()
+	w := a.wire.(*pollWire)
+	if !e.gathering.take(w) || w.flags.Load()&wireGathered == 0 {
+		t.Error("a session is put off without the mark")
+	}
+	a.mu.Unlock()
+	endFeeding(e)
+}

@@ -20,7 +20,7 @@ type pollWire struct {
 
 // Flags of a wire.
 const (
-	wireGathered uint32 = 1 << iota // whoever ends a feeding writes; guarded by the session's lock
+	wireGathered uint32 = 1 << iota // whoever ends a feeding writes; set and cleared with the session's lock held
 	wireDoomed                      // the loop is to close it
 )
 
@@ -137,7 +137,6 @@ func (w *pollWire) flush(now bool) {
 		w.write()
 	case w.flags.Load()&wireGathered != 0:
 	case g.take(w):
-		w.flags.Or(wireGathered)
 	default:
 		w.write()
 	}

@@ -74,8 +74,13 @@ func (a *arrival) vanish() {
 	if !a.endJoin(true) {
 		return
 	}
-	n := a.engine.node
 	a.session.abandon()
+	a.drop()
+}
+
+// drop closes the socket of a client that has gone.
+func (a *arrival) drop() {
+	n := a.engine.node
 	n.counts.connects[resultGone].Inc()
 	a.remove()
 	closeSocket(a.fd)
@@ -234,11 +239,8 @@ func (a *arrival) refuseHead(err error) {
 		a.refuse(n.headRefusal(err))
 		return
 	}
-	n.counts.connects[resultGone].Inc()
-	a.remove()
-	closeSocket(a.fd)
 	n.handshakes.free()
-	n.handshakes.leave()
+	a.drop()
 }
 
 // refuse answers in a goroutine, for that may take a while.

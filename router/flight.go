@@ -94,7 +94,12 @@ func (rt *route) landed(r *Router) {
 func (rt *route) idle(r *Router) {
 	rt.mending = false
 	if len(rt.back) > 0 && rt.back[0].believed == lookedUp && (rt.back[0].joining || rt.back[0].hops > 1) {
-		rt.rest(r, (restMoving*time.Duration(rt.back[0].hops))<<rt.back[0].unready)
+		first := rt.back[0]
+		d := restMoving * time.Duration(first.hops)
+		if first.joining {
+			d <<= first.unready
+		}
+		rt.rest(r, d)
 		return
 	}
 	rt.ask(r)

@@ -112,6 +112,7 @@ func (s *site) run(ctx context.Context, start time.Time) SiteResult {
 		s.work.Go(func() { p.live(living) })
 	}
 	s.inject(ctx, start)
+	s.sabotage(ctx)
 	close(s.quiet)
 	absent := s.rollCall(ctx)
 	s.drain(ctx)
@@ -128,6 +129,17 @@ func (s *site) run(ctx context.Context, start time.Time) SiteResult {
 	return SiteResult{
 		Mix: s.mix, Verdict: verdict, Injected: s.injected, Planned: planned, Troubles: s.troubles,
 		Recoveries: s.recoveries,
+	}
+}
+
+// sabotage lets people talk on until the saboteur, if there is one, has planted
+// enough to be found out.
+func (s *site) sabotage(ctx context.Context) {
+	if s.saboteur == nil {
+		return
+	}
+	if !s.await(ctx, sabotageTime, func() bool { return len(s.saboteur.wanting()) == 0 }) {
+		s.trouble(fmt.Errorf("too few of %v were planted", s.saboteur.wanting()))
 	}
 }
 

@@ -8,13 +8,21 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/beeline-ws/beeline/cmd/internal/client"
 	"github.com/beeline-ws/beeline/cmd/internal/ledger"
 )
 
-// sabotageRate is how many frames there are for one that is tampered with.
-const sabotageRate = 40
+const (
+	// sabotageRate is how many frames there are for one that is tampered with.
+	sabotageRate = 40
+	// enoughDeeds is how often each promise is broken at least: some deeds harm
+	// nobody, for instance if the session ended just then.
+	enoughDeeds = 10
+	// sabotageTime is what a saboteur gets for that after the last fault.
+	sabotageTime = time.Minute
+)
 
 // saboteur breaks promises on purpose, between the nodes and the people of a site.
 type saboteur struct {
@@ -23,13 +31,26 @@ type saboteur struct {
 
 	mu     sync.Mutex
 	random *rand.Rand
-	stolen []client.Frame // for somebody else
+	deeds  map[ledger.Kind]int // done so far
+	stolen []client.Frame      // for somebody else
 }
 
 // newSaboteur returns one that breaks the promises that kinds name until quiet is
 // closed: the roll call after that would only take longer.
 func newSaboteur(kinds []ledger.Kind, random *rand.Rand, quiet <-chan struct{}) *saboteur {
-	return &saboteur{kinds: kinds, random: random, quiet: quiet}
+	return &saboteur{kinds: kinds, random: random, quiet: quiet, deeds: make(map[ledger.Kind]int)}
+}
+
+// wanting lists the kinds of which there are not enough deeds yet.
+func (s *saboteur) wanting() (kinds []ledger.Kind) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, kind := range s.kinds {
+		if s.deeds[kind] < enoughDeeds {
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds
 }
 
 // Plantable lists the kinds of violations that a saboteur knows how to commit.
@@ -89,15 +110,17 @@ func (t *tapped) message(f client.Frame) {
 	if n := len(s.stolen); n > 0 && s.stolen[n-1].To != f.To {
 		t.next = append(t.next, s.stolen[n-1])
 		s.stolen = s.stolen[:n-1]
+		s.deeds[ledger.Misrouted]++
 	}
 	if t.held != nil && t.held.From == f.From {
 		t.next = append(t.next, f, *t.held)
 		t.held = nil
+		s.deeds[ledger.Reordered]++
 		return
 	}
 	switch {
-	case s.chance(ledger.Lost):
-	case s.chance(ledger.Duplicated):
+	case s.does(ledger.Lost):
+	case s.does(ledger.Duplicated):
 		t.next = append(t.next, f, f)
 	case s.chance(ledger.Misrouted):
 		s.stolen = append(s.stolen, f)
@@ -111,7 +134,7 @@ func (t *tapped) message(f client.Frame) {
 func (t *tapped) expelled() bool {
 	t.saboteur.mu.Lock()
 	defer t.saboteur.mu.Unlock()
-	return t.saboteur.chance(ledger.Expelled)
+	return t.saboteur.does(ledger.Expelled)
 }
 
 func (t *tapped) receipt(f client.Frame) {
@@ -119,14 +142,24 @@ func (t *tapped) receipt(f client.Frame) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.chance(ledger.Unanswered):
+	case s.does(ledger.Unanswered):
 		return
-	case f.Outcome == "delivered" && s.chance(ledger.WronglyReceipted):
+	case f.Outcome == "delivered" && s.does(ledger.WronglyReceipted):
 		f.Outcome = "offline"
-	case f.Outcome == "delivered" && s.chance(ledger.Groundless):
+	case f.Outcome == "delivered" && s.does(ledger.Groundless):
 		f.Outcome = "timeout"
 	}
 	t.next = append(t.next, f)
+}
+
+// does tells whether it is time to break a promise, and counts that as done. The
+// caller holds mu.
+func (s *saboteur) does(kind ledger.Kind) bool {
+	if !s.chance(kind) {
+		return false
+	}
+	s.deeds[kind]++
+	return true
 }
 
 // chance tells whether it is time to break a promise. The caller holds mu.

@@ -17,12 +17,13 @@ import (
 
 // site is a cluster with its people and its faults.
 type site struct {
-	mix    Mix
-	opts   Options
-	faults []Fault
-	ledger *ledger.Ledger
-	keys   registry.Keys
-	dial   dialer
+	mix      Mix
+	opts     Options
+	faults   []Fault
+	ledger   *ledger.Ledger
+	keys     registry.Keys
+	dial     dialer
+	saboteur *saboteur // nil: nobody breaks promises on purpose
 	// returnTime is what everybody has to be connected again after the last fault.
 	returnTime time.Duration
 
@@ -49,7 +50,8 @@ func newSite(mix Mix, opts Options) *site {
 		injected: make(map[Kind]int), quiet: make(chan struct{}), dial: dial, returnTime: returnTime,
 	}
 	if len(opts.Plant) > 0 {
-		s.dial = newSaboteur(opts.Plant, random(opts.Seed, "saboteur of "+mix.Name), s.quiet).dial
+		s.saboteur = newSaboteur(opts.Plant, random(opts.Seed, "saboteur of "+mix.Name), s.quiet)
+		s.dial = s.saboteur.dial
 	}
 	for i := range people {
 		name, home := fmt.Sprintf("%s-p%d", mix.Name, i+1-mix.Nodes), -1

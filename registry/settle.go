@@ -25,15 +25,7 @@ const (
 // It is one command on address's Redis master while all is well; calls at the
 // same time share it.
 func (r *Registry) Settled(ctx context.Context, address string) (bool, error) {
-	master, err := r.masters.tag(ctx, r.keys.Address(address))
-	if err != nil {
-		return false, err
-	}
-	id, err := r.ask(ctx, master)
-	if err == nil && !r.slotsRest(r.timing.Heartbeat/2) { // the lookup may have been redirected
-		master = everyMaster
-		id, err = r.ask(ctx, master)
-	}
+	master, id, err := r.vouching(ctx, r.keys.Address(address))
 	if err != nil {
 		return false, err
 	}
@@ -44,6 +36,33 @@ func (r *Registry) Settled(ctx context.Context, address string) (bool, error) {
 		return false, err
 	}
 	return r.proves(master, id), nil
+}
+
+// CountsAll tells whether PUBLISH on the node's private channel, sent not more than half a
+// heartbeat before, has counted all that it reached. After a failover that is not settled
+// yet a subscriber may hear by way of the former master, which is a replica now.
+func (r *Registry) CountsAll(ctx context.Context, node string) (bool, error) {
+	master, id, err := r.vouching(ctx, r.keys.Channel(node))
+	if err != nil {
+		return false, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.settledIn(master, id), nil
+}
+
+// vouching returns who vouches for what Redis has answered about key in the last half of a
+// heartbeat, and the epoch it is in.
+func (r *Registry) vouching(ctx context.Context, key string) (master, epoch string, err error) {
+	if master, err = r.masters.tag(ctx, key); err != nil {
+		return "", "", err
+	}
+	epoch, err = r.ask(ctx, master)
+	if err == nil && !r.slotsRest(r.timing.Heartbeat/2) { // the answer may have been redirected
+		master = everyMaster
+		epoch, err = r.ask(ctx, master)
+	}
+	return master, epoch, err
 }
 
 // proves tells whether the epoch is settled, and, if data was lost before it,

@@ -66,7 +66,7 @@ func TestAcknowledgementCountsMoreThanPublish(t *testing.T) {
 	l.push(n.Router, item{cargo: p})
 	b = l.batch(n.Router, &payload)
 	l.published(n.Router, &b, 0, nil) // now that says nothing
-	l.buried(n.Router)
+	l.buried(n.Router, true)
 	if want := []fate{fateDelivered, fateUnknown}; !slices.Equal(p.fates, want) {
 		t.Errorf("fates %v, want %v", p.fates, want)
 	}

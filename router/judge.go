@@ -192,15 +192,24 @@ func (r *Router) bury(ctx context.Context, l *link, why condition) {
 	if why == gone {
 		r.removeLease(ctx, l.node)
 	}
+	counted := r.countsAll(ctx, l.node)
 	r.mu.Lock()
 	if len(r.dead) >= maxDead {
 		clear(r.dead) // they would be found dead again
 	}
 	r.dead[l.node] = struct{}{}
 	maps.DeleteFunc(r.origins, func(_ uint64, node string) bool { return node == l.node })
-	l.buried(r)
+	l.buried(r, counted)
 	r.unlock()
 	r.log.Info("node is dead", "peer", l.node, "why", why.String())
+}
+
+// countsAll tells whether the node has heard nothing that PUBLISH counted for nobody.
+func (r *Router) countsAll(ctx context.Context, node string) bool {
+	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
+	defer cancel()
+	counts, err := r.reg.CountsAll(ctx, node)
+	return err == nil && counts
 }
 
 func (r *Router) removeLease(ctx context.Context, node string) {

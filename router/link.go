@@ -273,9 +273,10 @@ func (l *link) pop(r *Router, f fate) {
 
 // buried answers everything on the link to a dead node. What was received stays: if
 // the node was only away, what it has sent meanwhile must not pass what was refused.
-func (l *link) buried(r *Router) {
+// counted tells whether PUBLISH has counted all that it reached.
+func (l *link) buried(r *Router, counted bool) {
 	known := l.high
-	if l.relayed || !r.reg.Undisturbed() {
+	if l.relayed || !counted {
 		known = l.sent
 	}
 	for len(l.window) > 0 {

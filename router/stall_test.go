@@ -65,7 +65,7 @@ func TestNothingOvertakesWhatABuriedLinkHeld(t *testing.T) {
 	n.mu.Unlock()
 	first := n.sendTo("bob", "2")
 	n.mu.Lock()
-	n.linkTo("n2").buried(n.Router)
+	n.linkTo("n2").buried(n.Router, true)
 	n.unlock()
 	second := n.sendTo("bob", "3")
 	until(t, "the second message has been looked up", func() bool {

@@ -247,14 +247,20 @@ func TestClusterTagsNameEachMaster(t *testing.T) {
 	eventually(t, a.Undisturbed, func() string { return "the master that left still counts" })
 }
 
-func TestSentinelFailover(t *testing.T) {
-	t.Parallel()
+// onSentinel returns the store that a Sentinel names.
+func onSentinel(t *testing.T) (*redistest.Sentinel, store) {
+	t.Helper()
 	s := redistest.StartSentinel(t)
 	client, err := Connect(s.URL())
 	must(t, err)
 	t.Cleanup(func() { _ = client.Close() })
-	a := startNode(t, store{s.Prefix, func(testing.TB) redis.UniversalClient { return client }}, "a",
-		Options{Heartbeat: 500 * time.Millisecond})
+	return s, store{s.Prefix, func(testing.TB) redis.UniversalClient { return client }}
+}
+
+func TestSentinelFailover(t *testing.T) {
+	t.Parallel()
+	s, st := onSentinel(t)
+	a := startNode(t, st, "a", Options{Heartbeat: 500 * time.Millisecond})
 	l := a.claim("alice")
 	a.keepBeating()
 	s.Failover()
@@ -303,5 +309,55 @@ func TestFlushForgetsNoNodeThatIsSubscribingAgain(t *testing.T) {
 		b.keepBeating()
 		a.eventuallySettled("alice")
 		a.wantOwners("alice", b.owner(atB))
+	})
+}
+
+// wantPublishCounts says whether what PUBLISH has counted for nobody since then had not
+// been heard by b.
+func (n *testNode) wantPublishCounts(want bool, since time.Time) {
+	n.t.Helper()
+	if got, err := n.PublishCounts(n.t.Context(), "b", since); got != want || err != nil {
+		n.t.Errorf("counts %v, %v, want %v", got, err, want)
+	}
+}
+
+// Who hears by way of a master that has become a replica finds out within a node lease's
+// life; until then its death does not prove that it heard nothing.
+func TestPublishCountsForSureOnlyLongAfterAFailover(t *testing.T) {
+	t.Parallel()
+	s, st := onSentinel(t)
+	opts := Options{Heartbeat: 500 * time.Millisecond}
+	a, b := startNode(t, st, "a", opts), startNode(t, st, "b", opts)
+	a.eventuallySettled("alice")
+	eventually(t, a.Undisturbed, func() string { return "not undisturbed" })
+	before := time.Now()
+	a.wantPublishCounts(true, before)
+
+	s.Failover()
+	a.wantPublishCounts(false, before)
+	a.keepBeating()
+	b.keepBeating()
+	eventually(t, a.Undisturbed, func() string { return "not undisturbed again" })
+	eventually(t, func() bool {
+		replicas, err := a.mayHaveReplicas(t.Context(), a.keys.Channel("b"))
+		return err == nil && replicas
+	}, func() string { return "the former master is no replica" })
+	a.wantPublishCounts(false, before)
+	a.wantPublishCounts(true, time.Now().Add(a.timing.NodeTTL()))
+}
+
+// Without replicas nobody hears but by way of the master, once all have verified.
+func TestPublishCountsWithoutReplicas(t *testing.T) {
+	onEachOwn(t, func(t *testing.T, s store) {
+		opts := Options{Heartbeat: 500 * time.Millisecond}
+		a, b := startNode(t, s, "a", opts), startNode(t, s, "b", opts)
+		a.eventuallySettled("alice")
+		before := time.Now()
+		s.flush(t)
+		a.wantPublishCounts(false, before)
+		a.keepBeating()
+		b.keepBeating()
+		eventually(t, a.Undisturbed, func() string { return "not undisturbed again" })
+		a.wantPublishCounts(true, before)
 	})
 }

@@ -38,17 +38,40 @@ func (r *Registry) Settled(ctx context.Context, address string) (bool, error) {
 	return r.proves(master, id), nil
 }
 
-// CountsAll tells whether PUBLISH on the node's private channel, sent not more than half a
-// heartbeat before, has counted all that it reached. After a failover that is not settled
-// yet a subscriber may hear by way of the former master, which is a replica now.
-func (r *Registry) CountsAll(ctx context.Context, node string) (bool, error) {
+// PublishCounts tells whether a node had not heard what PUBLISH on its private channel,
+// since then, has counted for nobody. After a failover it may have: by way of the former
+// master, if that is a replica now. It finds that out by its beats within a node lease's
+// life, or has no lease any more.
+func (r *Registry) PublishCounts(ctx context.Context, node string, since time.Time) (bool, error) {
 	master, id, err := r.vouching(ctx, r.keys.Channel(node))
 	if err != nil {
 		return false, err
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.settledIn(master, id), nil
+	settled, young := r.settledIn(master, id), r.renewedAfter(master, since.Add(-r.timing.NodeTTL()))
+	r.mu.Unlock()
+	if !settled || !young {
+		return settled, nil
+	}
+	replicas, err := r.mayHaveReplicas(ctx, r.keys.Channel(node))
+	return err == nil && !replicas, err
+}
+
+// mayHaveReplicas tells whether the master that holds key has replicas, or doesn't say.
+func (r *Registry) mayHaveReplicas(ctx context.Context, key string) (bool, error) {
+	info, known, err := r.info(ctx, key, "replication")
+	return !known || !strings.Contains(info, "connected_slaves:0\r"), err
+}
+
+// renewedAfter tells whether one of the epochs that master stands for was seen first after
+// then, and was not the first of all. The caller holds mu.
+func (r *Registry) renewedAfter(master string, then time.Time) bool {
+	for m, e := range r.epochs {
+		if (m == master || master == everyMaster) && e.renewed && e.seen.After(then) {
+			return true
+		}
+	}
+	return false
 }
 
 // vouching returns who vouches for what Redis has answered about key in the last half of a
@@ -169,19 +192,26 @@ func (r *Registry) allVerified(ctx context.Context, master string, e *epoch) (bo
 
 // uptime returns how long the master is up at least; known is false if it doesn't say.
 func (r *Registry) uptime(ctx context.Context, master string) (up time.Duration, known bool, err error) {
-	client, err := r.masters.holding(ctx, r.keys.Epoch(master))
-	if err != nil {
-		return 0, false, err
-	}
-	info, err := client.Info(ctx, "server").Result()
-	if refused := redis.Error(nil); errors.As(err, &refused) {
-		return 0, false, nil
-	}
-	if err != nil {
+	info, known, err := r.info(ctx, r.keys.Epoch(master), "server")
+	if err != nil || !known {
 		return 0, false, err
 	}
 	up, known = leastUptime(info)
 	return up, known, nil
+}
+
+// info returns a section of what the master that holds key says about itself; known is
+// false if it is not allowed to.
+func (r *Registry) info(ctx context.Context, key, section string) (text string, known bool, err error) {
+	client, err := r.masters.holding(ctx, key)
+	if err != nil {
+		return "", false, err
+	}
+	text, err = client.Info(ctx, section).Result()
+	if refused := redis.Error(nil); errors.As(err, &refused) {
+		return "", false, nil
+	}
+	return text, err == nil, err
 }
 
 // leastUptime reads from INFO how long a master is up for certain. Redis takes the

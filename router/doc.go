@@ -44,7 +44,9 @@
 // entries are pruned and its messages looked up again. Otherwise it is deaf, and
 // what waits is tried again until it hears or the deadline passes, and what comes
 // later for its clients is looked up, since they may have moved. A message that was
-// published to a node that then died has the outcome timeout: it may have arrived.
+// published to a node that then died has the outcome timeout: it may have arrived. So has one
+// that PUBLISH counted for nobody soon after a failover: the node may have heard by way of
+// the former master, which is a replica now.
 //
 // # Without Redis
 //

@@ -245,3 +245,17 @@ func TestSlotMigrationUnderLoad(t *testing.T) {
 	}
 	l.recovers()
 }
+
+// After a failover that this node has not noticed yet, PUBLISH counts nobody although
+// the peer may have heard: if the peer dies, nobody knows whether it had the message.
+func TestDeathAfterAnUnnoticedFailoverProvesNothing(t *testing.T) {
+	c := newOwnCluster(t, 2, func(o *Options) { o.MessageTimeout = 3 * patience })
+	c.node(1).connect("bob")
+	c.node(0).wantOutcome("bob", "1", Delivered)
+	until(t, "Redis is undisturbed", c.node(0).reg.Undisturbed)
+	c.node(1).die()
+	if err := c.client.HSet(t.Context(), c.node(0).keys.Epoch("0"), "replid", "of the former master").Err(); err != nil {
+		t.Fatal(err)
+	}
+	c.node(0).wantOutcome("bob", "2", Timeout)
+}

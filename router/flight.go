@@ -3,7 +3,6 @@ package router
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"github.com/beeline-ws/beeline/registry"
 )
@@ -94,12 +93,7 @@ func (rt *route) landed(r *Router) {
 func (rt *route) idle(r *Router) {
 	rt.mending = false
 	if len(rt.back) > 0 && rt.back[0].believed == lookedUp && (rt.back[0].joining || rt.back[0].hops > 1) {
-		first := rt.back[0]
-		d := restMoving * time.Duration(first.hops)
-		if first.joining {
-			d <<= first.unready
-		}
-		rt.rest(r, d)
+		rt.rest(r, rt.back[0].pause())
 		return
 	}
 	rt.ask(r)

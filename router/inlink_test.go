@@ -71,3 +71,32 @@ func TestAcknowledgementCountsMoreThanPublish(t *testing.T) {
 		t.Errorf("fates %v, want %v", p.fates, want)
 	}
 }
+
+// Whether what PUBLISH counted for nobody was heard depends on when it was published
+// first, and is of interest as long as it is not acknowledged.
+func TestLinkKnowsSinceWhenPublishCountsNobody(t *testing.T) {
+	n := newCluster(t, 1, nil).node(0)
+	n.mu.Lock()
+	defer n.release()
+	l, p, payload := n.linkTo("n9"), new(parcel), []byte(nil)
+	l.queued = true // so that nobody else publishes
+	publish := func(receivers int64) {
+		b := l.batch(n.Router, &payload)
+		l.published(n.Router, &b, receivers, nil)
+	}
+	l.push(n.Router, item{cargo: p})
+	publish(0)
+	since := l.uncounted
+	if since.IsZero() {
+		t.Fatal("it counts as heard")
+	}
+	publish(0)
+	publish(1)
+	if l.uncounted != since {
+		t.Error("the first PUBLISH is forgotten")
+	}
+	l.acknowledged(n.Router, ack{link: l.id, upTo: 1})
+	if !l.uncounted.IsZero() || l.relayed {
+		t.Error("what was acknowledged still counts")
+	}
+}

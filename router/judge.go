@@ -48,8 +48,7 @@ func (l *link) setJudged(r *Router, judged bool) {
 // decide returns when the peer is dead and buried, or when it may be tried again.
 func (r *Router) decide(ctx context.Context, l *link) {
 	for wait := firstTry; ; wait = min(2*wait, lastTry) {
-		if found := r.examine(ctx, l.node); found != deaf {
-			r.bury(ctx, l, found)
+		if found := r.examine(ctx, l.node); found != deaf && r.bury(ctx, l, found) {
 			return
 		}
 		if r.heard(ctx, l.node) {
@@ -187,12 +186,15 @@ func (r *Router) deadAmong(lookups []registry.Lookup) (nodes []string) {
 // bury remembers that a node is dead and answers what waited for it. The lease of one
 // that is gone is removed first: while there is one, nothing of the node's is pruned. One
 // that has lapsed has no lease, or has come back and has another, which must stay: the
-// node relies on it, and welcomes clients.
-func (r *Router) bury(ctx context.Context, l *link, why condition) {
+// node relies on it, and welcomes clients. It fails if Redis doesn't answer.
+func (r *Router) bury(ctx context.Context, l *link, why condition) bool {
+	counted, err := r.publishCounts(ctx, l) // now: a failover after the death is of no matter
+	if err != nil {
+		return false
+	}
 	if why == gone {
 		r.removeLease(ctx, l.node)
 	}
-	counted := r.countsAll(ctx, l.node)
 	r.mu.Lock()
 	if len(r.dead) >= maxDead {
 		clear(r.dead) // they would be found dead again
@@ -202,14 +204,20 @@ func (r *Router) bury(ctx context.Context, l *link, why condition) {
 	l.buried(r, counted)
 	r.unlock()
 	r.log.Info("node is dead", "peer", l.node, "why", why.String())
+	return true
 }
 
-// countsAll tells whether the node has heard nothing that PUBLISH counted for nobody.
-func (r *Router) countsAll(ctx context.Context, node string) bool {
+// publishCounts tells whether a dead peer had not heard what PUBLISH counted for nobody.
+func (r *Router) publishCounts(ctx context.Context, l *link) (bool, error) {
+	r.mu.Lock()
+	since, refuted := l.uncounted, l.relayed
+	r.unlock()
+	if since.IsZero() || refuted {
+		return false, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
 	defer cancel()
-	counts, err := r.reg.CountsAll(ctx, node)
-	return err == nil && counts
+	return r.reg.PublishCounts(ctx, l.node, since)
 }
 
 func (r *Router) removeLease(ctx context.Context, node string) {

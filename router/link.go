@@ -98,10 +98,13 @@ type link struct {
 	high    uint64
 	sent    uint64
 	relayed bool // the peer has acknowledged what PUBLISH had counted for nobody
-	window  []item
-	room    []item // what window is a part of, from its start
-	queued  bool   // it is among what is to be published
-	urgent  int    // items of the window whose acknowledgements are awaited
+	// uncounted is since when the window may have what PUBLISH has counted for nobody:
+	// published no longer than commitTimeout before its reply, or the connection would be gone.
+	uncounted time.Time
+	window    []item
+	room      []item // what window is a part of, from its start
+	queued    bool   // it is among what is to be published
+	urgent    int    // items of the window whose acknowledgements are awaited
 
 	// What waits for the peer: an acknowledgement, or that it hears again.
 	progress time.Time // of the acknowledgements, while some are awaited
@@ -163,7 +166,9 @@ func (r *Router) dirty(l *link) {
 func (l *link) restart(r *Router) {
 	r.lives++
 	l.id, l.base, l.next, l.high, l.sent = r.lives, 1, 1, 1, 1
-	l.window, l.room, l.urgent, l.progress, l.resend, l.relayed = nil, nil, 0, time.Time{}, firstResend, false
+	l.window, l.room, l.urgent = nil, nil, 0
+	l.progress, l.resend = time.Time{}, firstResend
+	l.relayed, l.uncounted = false, time.Time{}
 }
 
 // batch is one PUBLISH of a link.
@@ -220,6 +225,9 @@ func (l *link) published(r *Router, b *batch, receivers int64, err error) {
 		l.next = max(l.base, min(l.next, b.first))
 		if len(l.window) > 0 {
 			l.unheard = true
+			if l.uncounted.IsZero() {
+				l.uncounted = r.now().Add(-commitTimeout)
+			}
 			r.judge(l)
 		}
 	default:
@@ -251,7 +259,7 @@ func (l *link) acknowledged(r *Router, a ack) {
 		l.pop(r, f)
 	}
 	if len(l.window) == 0 {
-		l.window = l.room[:0]
+		l.window, l.uncounted = l.room[:0], time.Time{}
 	}
 	l.next = max(l.next, l.base)
 	l.resend, l.progress = firstResend, time.Time{}
@@ -273,11 +281,11 @@ func (l *link) pop(r *Router, f fate) {
 
 // buried answers everything on the link to a dead node. What was received stays: if
 // the node was only away, what it has sent meanwhile must not pass what was refused.
-// counted tells whether PUBLISH has counted all that it reached.
+// counted tells whether it had not heard what PUBLISH counted for nobody.
 func (l *link) buried(r *Router, counted bool) {
-	known := l.high
-	if l.relayed || !counted {
-		known = l.sent
+	known := l.sent
+	if counted && !l.relayed {
+		known = l.high
 	}
 	for len(l.window) > 0 {
 		f := fateDead

@@ -96,3 +96,19 @@ func TestOwnerThatIsNotReadyIsAskedSeldom(t *testing.T) {
 		t.Errorf("the owner was looked up %v times within 2 s", asked)
 	}
 }
+
+// Only an owner that is not ready is waited for longer each time.
+func TestPauseBeforeTheNextLookup(t *testing.T) {
+	for _, test := range []struct {
+		p    pending
+		want time.Duration
+	}{
+		{pending{hops: 2}, 2 * restMoving},
+		{pending{hops: 1, joining: true, unready: 3}, 8 * restMoving},
+		{pending{hops: 2, unready: 5}, 2 * restMoving}, // it was not ready, and now it has moved
+	} {
+		if got := test.p.pause(); got != test.want {
+			t.Errorf("hops %d, joining %v, unready %d: %v, want %v", test.p.hops, test.p.joining, test.p.unready, got, test.want)
+		}
+	}
+}

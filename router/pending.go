@@ -45,6 +45,15 @@ const (
 
 func (p *pending) place() *place[*pending] { return &p.listed }
 
+// pause is the wait before p is looked up again.
+func (p *pending) pause() time.Duration {
+	d := restMoving * time.Duration(p.hops)
+	if p.joining {
+		d <<= p.unready
+	}
+	return d
+}
+
 // newPending returns m with its ID and the time. Its data is not copied yet.
 func (r *Router) newPending(m Message, done func(MessageID, Outcome)) *pending {
 	var p *pending

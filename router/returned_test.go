@@ -106,18 +106,6 @@ func TestFlushWhileDeafKillsNobody(t *testing.T) {
 	}
 }
 
-// After a failover that this node has not noticed yet, PUBLISH counts nobody although
-// the peer may have heard: if that dies, nobody knows whether it had the message.
-func TestDeathAfterAnUnnoticedFailoverProvesNothing(t *testing.T) {
-	c := newOwnCluster(t, 2, func(o *Options) { o.MessageTimeout = patience })
-	c.node(1).connect("bob")
-	c.node(0).wantOutcome("bob", "1", Delivered)
-	until(t, "Redis is undisturbed", c.node(0).reg.Undisturbed)
-	c.node(1).die()
-	c.client.HSet(t.Context(), c.node(0).keys.Epoch("0"), "replid", "of the former master")
-	c.node(0).wantOutcome("bob", "2", Timeout)
-}
-
 // What has met its deadline leaves its number on the link, and no payload.
 func TestExpiredMessagesKeepNoMemory(t *testing.T) {
 	const messages = 50

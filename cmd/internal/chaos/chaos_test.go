@@ -99,7 +99,7 @@ func TestSaboteurIsFound(t *testing.T) {
 	r := run(t, opts)
 	for _, kind := range Plantable() {
 		if r.Sites[0].Verdict.Count(kind) == 0 {
-			t.Errorf("%s was planted and not found", kind)
+			t.Errorf("%s was not found; troubles: %q", kind, r.Sites[0].Troubles)
 		}
 	}
 	stories, err := os.ReadFile(r.Sites[0].Stories)

@@ -18,7 +18,8 @@
 //     (rollcall.go). When nothing is on its way any more, the ledgers are judged.
 //
 // A saboteur may sit between people and nodes (saboteur.go): a run with one must
-// find what he does, or it would prove nothing without one.
+// find what he does, or it would prove nothing without one. People talk on after the
+// faults until he has done enough.
 //
 // # Goroutines
 //

@@ -28,6 +28,9 @@ func pulse(ctx context.Context, sites []*site) (still time.Duration) {
 				for _, p := range s.nodes {
 					s.ledger.Outage(p.name, ledger.Stopped, last)(now)
 				}
+				if s.saboteur != nil {
+					s.saboteur.excuse(now.Add(s.opts.Rules.Return))
+				}
 				s.event(now, "the machine stood still for %v", late.Round(time.Millisecond))
 			}
 		}

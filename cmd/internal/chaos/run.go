@@ -112,7 +112,7 @@ func (s *site) run(ctx context.Context, start time.Time) SiteResult {
 		s.work.Go(func() { p.live(living) })
 	}
 	s.inject(ctx, start)
-	s.sabotage(ctx)
+	s.awaitSabotage(ctx)
 	close(s.quiet)
 	absent := s.rollCall(ctx)
 	s.drain(ctx)
@@ -132,14 +132,19 @@ func (s *site) run(ctx context.Context, start time.Time) SiteResult {
 	}
 }
 
-// sabotage lets people talk on until the saboteur, if there is one, has planted
+// awaitSabotage lets people talk on until the saboteur, if there is one, has planted
 // enough to be found out.
-func (s *site) sabotage(ctx context.Context) {
+func (s *site) awaitSabotage(ctx context.Context) {
 	if s.saboteur == nil {
 		return
 	}
-	if !s.await(ctx, sabotageTime, func() bool { return len(s.saboteur.wanting()) == 0 }) {
-		s.trouble(fmt.Errorf("too few of %v were planted", s.saboteur.wanting()))
+	var wanting []ledger.Kind
+	done := s.await(ctx, sabotageTime, func() bool {
+		wanting = s.saboteur.wanting()
+		return len(wanting) == 0
+	})
+	if !done && ctx.Err() == nil {
+		s.trouble(fmt.Errorf("the saboteur had no time to plant enough of %v", wanting))
 	}
 }
 

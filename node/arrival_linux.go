@@ -78,7 +78,8 @@ func (a *arrival) vanish() {
 	a.drop()
 }
 
-// drop closes the socket of a client that has gone.
+// drop closes the socket of a client that has gone, and counts it. Its slot is the
+// caller's to free: the router may still have to answer.
 func (a *arrival) drop() {
 	n := a.engine.node
 	n.counts.connects[resultGone].Inc()
@@ -239,8 +240,8 @@ func (a *arrival) refuseHead(err error) {
 		a.refuse(n.headRefusal(err))
 		return
 	}
-	n.handshakes.free()
 	a.drop()
+	n.handshakes.free()
 }
 
 // refuse answers in a goroutine, for that may take a while.

@@ -130,13 +130,27 @@ func TestFloodingClientThatNeverReads(t *testing.T) {
 	n := start(t, nil)
 	by := n.bystanders()
 	flood := open(t, n.Addr(), "flood")
-	ping := frame(ws.OpPing, strings.Repeat("x", 125))
-	for {
-		if _, err := flood.conn.Write(ping); err != nil {
-			break
-		}
-	}
+	defer flood.repeat(frame(ws.OpPing, strings.Repeat("x", 125)))()
 	by.wantUndisturbed()
+	eventually(t, "it is gone", func() bool { return n.table.size() == 2 && n.queued.Load() == 0 })
+}
+
+// repeat has c write b again and again until the result is called. Its kernel may not
+// notice that the node has hung up, if its buffers are full.
+func (c *client) repeat(b []byte) (stop func()) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			if _, err := c.conn.Write(b); err != nil {
+				return
+			}
+		}
+	}()
+	return func() {
+		c.conn.Close()
+		<-ended
+	}
 }
 
 func TestHalfOpenConnection(t *testing.T) {

@@ -199,13 +199,8 @@ func TestMissedForOtherReasons(t *testing.T) {
 func TestAnswersThatFindNoRoom(t *testing.T) {
 	n := start(t, dropping(64<<10))
 	by := n.bystanders()
-	flood := openNarrow(t, n, "flood")
-	pings := bytes.Repeat(frame(ws.OpPing, strings.Repeat("x", 125)), 100)
-	for {
-		if _, err := flood.conn.Write(pings); err != nil {
-			break
-		}
-	}
+	flood := open(t, n.Addr(), "flood")
+	defer flood.repeat(bytes.Repeat(frame(ws.OpPing, strings.Repeat("x", 125)), 100))()
 	by.wantUndisturbed()
 	eventually(t, "it is gone", func() bool { return n.table.size() == 2 && n.queued.Load() == 0 })
 }

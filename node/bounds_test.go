@@ -133,6 +133,7 @@ func TestFloodingClientThatNeverReads(t *testing.T) {
 	defer flood.repeat(frame(ws.OpPing, strings.Repeat("x", 125)))()
 	by.wantUndisturbed()
 	eventually(t, "it is gone", func() bool { return n.table.size() == 2 && n.queued.Load() == 0 })
+	by.wantUndisturbed()
 }
 
 // repeat has c write b again and again until the result is called. Its kernel may not

@@ -203,6 +203,10 @@ func TestAnswersThatFindNoRoom(t *testing.T) {
 	defer flood.repeat(bytes.Repeat(frame(ws.OpPing, strings.Repeat("x", 125)), 100))()
 	by.wantUndisturbed()
 	eventually(t, "it is gone", func() bool { return n.table.size() == 2 && n.queued.Load() == 0 })
+	by.wantUndisturbed()
+	if got := testutil.ToFloat64(n.counts.closes[closedSlow]); got != 1 {
+		t.Errorf("%v closed as slow consumers, want 1", got)
+	}
 }
 
 // Without the rule, a message that may be dropped is like any other.

@@ -48,7 +48,8 @@ func (r *Registry) PublishCounts(ctx context.Context, node string, since time.Ti
 		return false, err
 	}
 	r.mu.Lock()
-	settled, young := r.settledIn(master, id), r.renewedAfter(master, since.Add(-r.timing.NodeTTL()))
+	settled := r.settledIn(master, id)
+	young := r.anyRenewed(master, func(e *epoch) bool { return since.Sub(e.seen) < r.timing.NodeTTL() })
 	r.mu.Unlock()
 	if !settled || !young {
 		return settled, nil
@@ -63,11 +64,11 @@ func (r *Registry) mayHaveReplicas(ctx context.Context, key string) (bool, error
 	return !known || !strings.Contains(info, "connected_slaves:0\r"), err
 }
 
-// renewedAfter tells whether one of the epochs that master stands for was seen first after
-// then, and was not the first of all. The caller holds mu.
-func (r *Registry) renewedAfter(master string, then time.Time) bool {
+// anyRenewed tells whether one of the epochs that master stands for came after an earlier
+// one and is such. The caller holds mu.
+func (r *Registry) anyRenewed(master string, such func(*epoch) bool) bool {
 	for m, e := range r.epochs {
-		if (m == master || master == everyMaster) && e.renewed && e.seen.After(then) {
+		if (m == master || master == everyMaster) && e.renewed && such(e) {
 			return true
 		}
 	}
@@ -93,15 +94,9 @@ func (r *Registry) vouching(ctx context.Context, key string) (master, epoch stri
 func (r *Registry) proves(master, id string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.settledIn(master, id) {
-		return false
-	}
-	for m, e := range r.epochs {
-		if (m == master || master == everyMaster) && e.renewed && time.Since(e.settled) < r.timing.Heartbeat/2 {
-			return false
-		}
-	}
-	return true
+	return r.settledIn(master, id) && !r.anyRenewed(master, func(e *epoch) bool {
+		return time.Since(e.settled) < r.timing.Heartbeat/2
+	})
 }
 
 // Undisturbed tells without asking Redis whether the epoch that was last seen is

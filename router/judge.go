@@ -188,7 +188,7 @@ func (r *Router) deadAmong(lookups []registry.Lookup) (nodes []string) {
 // that has lapsed has no lease, or has come back and has another, which must stay: the
 // node relies on it, and welcomes clients. It fails if Redis doesn't answer.
 func (r *Router) bury(ctx context.Context, l *link, why condition) bool {
-	counted, err := r.publishCounts(ctx, l) // now: a failover after the death is of no matter
+	counted, err := r.publishCounts(ctx, l) // after the death: no failover before it is missed
 	if err != nil {
 		return false
 	}
@@ -210,10 +210,10 @@ func (r *Router) bury(ctx context.Context, l *link, why condition) bool {
 // publishCounts tells whether a dead peer had not heard what PUBLISH counted for nobody.
 func (r *Router) publishCounts(ctx context.Context, l *link) (bool, error) {
 	r.mu.Lock()
-	since, refuted := l.uncounted, l.relayed
+	since := l.uncounted
 	r.unlock()
-	if since.IsZero() || refuted {
-		return false, nil
+	if since.IsZero() {
+		return false, nil // there is nothing of that kind
 	}
 	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
 	defer cancel()

@@ -94,7 +94,6 @@ func needRedis(t *testing.T, err error) {
 
 func TestSaboteurIsFound(t *testing.T) {
 	opts := options(t, "nodes")
-	opts.Length = time.Millisecond // the saboteur takes the time that he needs
 	opts.Plant = Plantable()
 	r := run(t, opts)
 	for _, kind := range Plantable() {

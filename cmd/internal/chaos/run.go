@@ -133,11 +133,12 @@ func (s *site) run(ctx context.Context, start time.Time) SiteResult {
 }
 
 // awaitSabotage lets people talk on until the saboteur, if there is one, has planted
-// enough to be found out.
+// enough to be found out. What he did among the faults may be excused by them.
 func (s *site) awaitSabotage(ctx context.Context) {
 	if s.saboteur == nil {
 		return
 	}
+	s.saboteur.excuse(time.Now().Add(s.opts.Rules.Return))
 	var wanting []ledger.Kind
 	done := s.await(ctx, sabotageTime, func() bool {
 		wanting = s.saboteur.wanting()

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/beeline-ws/beeline/cmd/internal/client"
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
@@ -103,19 +102,9 @@ func TestDemoStays(t *testing.T) {
 	if strings.Contains(page, string(pageMark)) {
 		t.Error("the page was not filled in")
 	}
-	ann, err := client.Dial(t.Context(), urls[1], "ann")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ann.Close()
-	receipt, err := ann.SendAndWait(t.Context(), "C3", []byte(`"hi"`))
-	if err != nil || receipt.Outcome != "delivered" {
-		t.Fatalf("receipt %+v, %v", receipt, err)
-	}
-	f, err := ann.Next()
-	if err != nil || f.From != "C3" || string(f.Data) != `{"text":"C3 on n3 got your message"}` {
-		t.Errorf("answer %+v, %v", f, err)
-	}
+	ann := connect(t, urls[1], "ann")
+	ann.say("C3", `"hi"`)
+	ann.wantBoth("C3", `{"text":"C3 on n3 got your message"}`)
 	demo.await(demo.output, `C3 on n3 receives from ann: "hi"`)
 	if code := demo.end(); code != int(exitOK) {
 		t.Errorf("exit code %d", code)

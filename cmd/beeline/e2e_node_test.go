@@ -47,6 +47,11 @@ func startNode(t *testing.T, server *redistest.Server, name string, settings ...
 	return n
 }
 
+func (n *nodeProcess) connect(name string) *person {
+	n.t.Helper()
+	return connect(n.t, n.url, name)
+}
+
 // freePorts returns addresses that nobody listens on now.
 func freePorts(t *testing.T, n int) (addrs []string) {
 	t.Helper()

@@ -19,25 +19,26 @@ type person struct {
 	said   int // messages, each of which has an id of its own
 }
 
-func (n *nodeProcess) connect(name string) *person {
-	n.t.Helper()
-	p, err := n.tryConnect(name)
+// connect connects a person to the node at a URL until the test's end.
+func connect(t *testing.T, url, name string) *person {
+	t.Helper()
+	p, err := tryConnect(t, url, name)
 	if err != nil {
-		n.t.Fatalf("connecting %s: %v", name, err)
+		t.Fatalf("connecting %s: %v", name, err)
 	}
 	return p
 }
 
-func (n *nodeProcess) tryConnect(name string) (*person, error) {
-	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
+func tryConnect(t *testing.T, url, name string) (*person, error) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	c, err := client.Dial(ctx, n.url, name)
+	c, err := client.Dial(ctx, url, name)
 	if err != nil {
 		return nil, err
 	}
-	p := &person{Client: c, t: n.t, frames: make(chan client.Frame, 1000), ended: make(chan error, 1)}
+	p := &person{Client: c, t: t, frames: make(chan client.Frame, 1000), ended: make(chan error, 1)}
 	go p.read()
-	n.t.Cleanup(func() { p.Close(); <-p.ended })
+	t.Cleanup(func() { p.Close(); <-p.ended })
 	return p, nil
 }
 
@@ -70,8 +71,8 @@ func (p *person) want(kind string) client.Frame {
 
 func (p *person) wantMessage(from, data string) {
 	p.t.Helper()
-	if f := p.want("message"); f.From != from || string(f.Data) != data {
-		p.t.Errorf("%s got %s from %s, want %s from %s", p.Name, f.Data, f.From, data, from)
+	if f := p.want("message"); f.From != from || f.To != p.Name || string(f.Data) != data {
+		p.t.Errorf("%s got %+v, want %s from %s", p.Name, f, data, from)
 	}
 }
 
@@ -91,7 +92,8 @@ func (p *person) wantOutcome(to, data, outcome string) {
 	}
 }
 
-// wantBoth takes a message to oneself and its receipt, in either order.
+// wantBoth takes a receipt and the message of somebody who answered at once, or of
+// oneself: they come in either order.
 func (p *person) wantBoth(from, data string) {
 	p.t.Helper()
 	types := make(map[string]client.Frame)

@@ -36,7 +36,7 @@ func checkSickRedis(t *testing.T, begin, end []any) {
 	alice := n1.connect("alice")
 	c := server.Client(t)
 	do(t, c, begin)
-	if _, err := n1.tryConnect("bob"); err == nil || !strings.Contains(err.Error(), "503") {
+	if _, err := tryConnect(t, n1.url, "bob"); err == nil || !strings.Contains(err.Error(), "503") {
 		t.Errorf("connecting: %v, want HTTP status 503", err)
 	}
 	alice.say("C4", `"anybody?"`)
@@ -54,7 +54,7 @@ func checkSickRedis(t *testing.T, begin, end []any) {
 	n1.await("it is ready again", func() bool { return n1.status("/readyz") == http.StatusOK })
 	var bob *person
 	n1.await("bob is let in", func() (ok bool) {
-		p, err := n1.tryConnect("bob")
+		p, err := tryConnect(t, n1.url, "bob")
 		bob = p
 		return err == nil
 	})

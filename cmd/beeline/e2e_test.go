@@ -30,7 +30,7 @@ func TestStoryConnect(t *testing.T) {
 		t.Errorf("alice's entry lives %v", ttl)
 	}
 	server.Kill()
-	if _, err := n.tryConnect("bob"); err == nil || !strings.Contains(err.Error(), "503") {
+	if _, err := tryConnect(t, n.url, "bob"); err == nil || !strings.Contains(err.Error(), "503") {
 		t.Errorf("connecting without Redis: %v, want HTTP status 503", err)
 	}
 	if n.status("/healthz") != http.StatusOK {

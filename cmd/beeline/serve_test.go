@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/beeline-ws/beeline/cmd/internal/client"
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
@@ -48,6 +47,11 @@ func servedAt(t *testing.T, log string) (clients, admin string) {
 	}
 	t.Fatalf("no addresses in:\n%s", log)
 	return "", ""
+}
+
+func (s *serving) connect(name string) *person {
+	s.t.Helper()
+	return connect(s.t, "ws://"+s.clients, name)
 }
 
 func TestServeUntilSignal(t *testing.T) {
@@ -109,11 +113,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	t.Cleanup(func() { _ = cmd.Process.Kill(); <-b.ended })
 	address, admin := servedAt(t, b.await(errors, "node serves"))
 	for _, name := range []string{"ann", "bob", "cid"} { // their closing is spread over a day
-		c, err := client.Dial(t.Context(), "ws://"+address, name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
+		connect(t, "ws://"+address, name)
 	}
 	b.signal(cmd)
 	awaitStatus(t, "http://"+admin+"/readyz", 503)

@@ -5,25 +5,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/beeline-ws/beeline/cmd/internal/client"
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
-
-// connectTo connects a client until the test's end.
-func connectTo(t *testing.T, s *serving, name string) *client.Client {
-	t.Helper()
-	c, err := client.Dial(t.Context(), "ws://"+s.clients, name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
-	return c
-}
 
 func TestSend(t *testing.T) {
 	server := redistest.Start(t)
 	n1, n2 := serve(t, server, "n1"), serve(t, server, "n2")
-	bob := connectTo(t, n2, "bob")
+	bob := n2.connect("bob")
 	for _, test := range []struct{ typed, stdin, data string }{
 		{`{"n": 1}`, "", `{"n": 1}`},
 		{"hello bob", "", `"hello bob"`},
@@ -34,13 +22,7 @@ func TestSend(t *testing.T) {
 		if !strings.HasPrefix(r.out, "delivered (to bob, after ") {
 			t.Errorf("output %q", r.out)
 		}
-		f, err := bob.Next()
-		if err != nil || f.Type != "message" || f.From != "ann" || f.To != "bob" {
-			t.Fatalf("bob got %+v, %v", f, err)
-		}
-		if string(f.Data) != test.data {
-			t.Errorf("bob got %s, want %s", f.Data, test.data)
-		}
+		bob.wantMessage("ann", test.data)
 	}
 }
 
@@ -58,7 +40,7 @@ func TestSendTellsWhatWasNotDelivered(t *testing.T) {
 
 func TestSendIsRefusedAsADuplicate(t *testing.T) {
 	n := serve(t, redistest.Start(t), "n1", "BEELINE_DUPLICATES=reject")
-	connectTo(t, n, "ann")
+	n.connect("ann")
 	r := beeline(nil, "send", "--url", "ws://"+n.clients, "--from", "ann", "bob", "hi").want(t, exitFailure)
 	wantContains(t, r.err, "duplicate")
 }
@@ -66,7 +48,7 @@ func TestSendIsRefusedAsADuplicate(t *testing.T) {
 func TestWhois(t *testing.T) {
 	server := redistest.Start(t)
 	n1, n2 := serve(t, server, "n1"), serve(t, server, "n2")
-	c1, c2 := connectTo(t, n1, "bob"), connectTo(t, n2, "bob")
+	c1, c2 := n1.connect("bob"), n2.connect("bob")
 	r := beeline(n1.env, "whois", "bob").want(t, exitOK)
 	wantContains(t, r.out, "NODE", c1.Node, c2.Node, "http://"+n1.clients, "http://"+n2.clients)
 	var found answer

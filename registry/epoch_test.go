@@ -338,16 +338,16 @@ func TestPublishCountsForSureOnlyLongAfterAFailover(t *testing.T) {
 	a.keepBeating()
 	b.keepBeating()
 	eventually(t, a.Undisturbed, func() string { return "not undisturbed again" })
-	eventually(t, func() bool {
-		replicas, err := a.mayHaveReplicas(t.Context(), a.keys.Channel("b"))
-		return err == nil && replicas
-	}, func() string { return "the former master is no replica" })
 	a.wantPublishCounts(false, before)
+	c := startNode(t, st, "c", opts)
+	c.keepBeating()
+	eventually(t, c.Undisturbed, func() string { return "not undisturbed for who came later" })
+	c.wantPublishCounts(false, time.Now())
 	a.wantPublishCounts(true, time.Now().Add(a.timing.NodeTTL()))
 }
 
-// Without replicas nobody hears but by way of the master, once all have verified.
-func TestPublishCountsWithoutReplicas(t *testing.T) {
+// Nobody hears but by way of a master that never was a replica, once all have verified.
+func TestPublishCountsAfterAFlush(t *testing.T) {
 	onEachOwn(t, func(t *testing.T, s store) {
 		opts := Options{Heartbeat: 500 * time.Millisecond}
 		a, b := startNode(t, s, "a", opts), startNode(t, s, "b", opts)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -40,35 +41,54 @@ func (r *Registry) Settled(ctx context.Context, address string) (bool, error) {
 
 // PublishCounts tells whether a node had not heard what PUBLISH on its private channel,
 // since then, has counted for nobody. After a failover it may have: by way of the former
-// master, if that is a replica now. It finds that out by its beats within a node lease's
+// master, if that became a replica. It finds that out by its beats within a node lease's
 // life, or has no lease any more.
 func (r *Registry) PublishCounts(ctx context.Context, node string, since time.Time) (bool, error) {
-	master, id, err := r.vouching(ctx, r.keys.Channel(node))
+	key := r.keys.Channel(node)
+	master, id, err := r.vouching(ctx, key)
 	if err != nil {
 		return false, err
 	}
 	r.mu.Lock()
 	settled := r.settledIn(master, id)
-	young := r.anyRenewed(master, func(e *epoch) bool { return since.Sub(e.seen) < r.timing.NodeTTL() })
+	young := r.anyEpoch(master, func(e *epoch) bool { return since.Sub(e.seen) < r.timing.NodeTTL() })
 	r.mu.Unlock()
 	if !settled || !young {
 		return settled, nil
 	}
-	replicas, err := r.mayHaveReplicas(ctx, r.keys.Channel(node))
-	return err == nil && !replicas, err
+	promoted, err := r.promoted(ctx, master, key)
+	return err == nil && !promoted, err
 }
 
-// mayHaveReplicas tells whether the master that holds key has replicas, or doesn't say.
-func (r *Registry) mayHaveReplicas(ctx context.Context, key string) (bool, error) {
-	info, known, err := r.info(ctx, key, "replication")
-	return !known || !strings.Contains(info, "connected_slaves:0\r"), err
+// promoted tells whether the master that holds key, or for everyMaster one of them all,
+// may have been a replica before: that one has a second replication ID, its former
+// master's. So has one that was restarted with its data and had replicas.
+func (r *Registry) promoted(ctx context.Context, master, key string) (bool, error) {
+	var ever atomic.Bool
+	look := func(ctx context.Context, m redis.UniversalClient) error {
+		text, known, err := info(ctx, m, "replication")
+		if !known || !strings.Contains(text, "second_repl_offset:-1\r") {
+			ever.Store(true)
+		}
+		return err
+	}
+	if master == everyMaster {
+		err := r.masters.each(ctx, look)
+		return ever.Load(), err
+	}
+	m, err := r.masters.holding(ctx, key)
+	if err != nil {
+		return false, err
+	}
+	err = look(ctx, m)
+	return ever.Load(), err
 }
 
-// anyRenewed tells whether one of the epochs that master stands for came after an earlier
-// one and is such. The caller holds mu.
-func (r *Registry) anyRenewed(master string, such func(*epoch) bool) bool {
+// anyEpoch tells whether one of the epochs that master stands for is such. The caller holds
+// mu.
+func (r *Registry) anyEpoch(master string, such func(*epoch) bool) bool {
 	for m, e := range r.epochs {
-		if (m == master || master == everyMaster) && e.renewed && such(e) {
+		if (m == master || master == everyMaster) && such(e) {
 			return true
 		}
 	}
@@ -94,8 +114,8 @@ func (r *Registry) vouching(ctx context.Context, key string) (master, epoch stri
 func (r *Registry) proves(master, id string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.settledIn(master, id) && !r.anyRenewed(master, func(e *epoch) bool {
-		return time.Since(e.settled) < r.timing.Heartbeat/2
+	return r.settledIn(master, id) && !r.anyEpoch(master, func(e *epoch) bool {
+		return e.renewed && time.Since(e.settled) < r.timing.Heartbeat/2
 	})
 }
 
@@ -187,22 +207,21 @@ func (r *Registry) allVerified(ctx context.Context, master string, e *epoch) (bo
 
 // uptime returns how long the master is up at least; known is false if it doesn't say.
 func (r *Registry) uptime(ctx context.Context, master string) (up time.Duration, known bool, err error) {
-	info, known, err := r.info(ctx, r.keys.Epoch(master), "server")
+	m, err := r.masters.holding(ctx, r.keys.Epoch(master))
+	if err != nil {
+		return 0, false, err
+	}
+	text, known, err := info(ctx, m, "server")
 	if err != nil || !known {
 		return 0, false, err
 	}
-	up, known = leastUptime(info)
+	up, known = leastUptime(text)
 	return up, known, nil
 }
 
-// info returns a section of what the master that holds key says about itself; known is
-// false if it is not allowed to.
-func (r *Registry) info(ctx context.Context, key, section string) (text string, known bool, err error) {
-	client, err := r.masters.holding(ctx, key)
-	if err != nil {
-		return "", false, err
-	}
-	text, err = client.Info(ctx, section).Result()
+// info returns a section of what a master says about itself; known is false if it may not.
+func info(ctx context.Context, master redis.UniversalClient, section string) (text string, known bool, err error) {
+	text, err = master.Info(ctx, section).Result()
 	if refused := redis.Error(nil); errors.As(err, &refused) {
 		return "", false, nil
 	}

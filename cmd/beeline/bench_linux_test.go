@@ -33,10 +33,10 @@ func children(t *testing.T, of int) (pids []int) {
 
 func TestBenchKeepsWhatItHasWhenRedisDies(t *testing.T) {
 	dir := t.TempDir()
-	b, cmd := startBench(t, "--nodes", "2", "--clients", "20", "--rate", "200", "--duration", "300ms",
+	b := startBench(t, "--nodes", "2", "--clients", "20", "--rate", "200", "--duration", "300ms",
 		"--arms", "targeted", "--workloads", "rate", "--repeat", "100", "--out", dir)
 	b.await(b.errors, "1/100")
-	for _, pid := range children(t, cmd.Process.Pid) {
+	for _, pid := range children(t, b.child.Pid) {
 		if name, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm"); strings.HasPrefix(string(name), "redis") || strings.HasPrefix(string(name), "valkey") {
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 				t.Fatal(err)
@@ -56,13 +56,11 @@ func TestBenchKeepsWhatItHasWhenRedisDies(t *testing.T) {
 
 func TestBenchEndsItsChildrenAtAnInterrupt(t *testing.T) {
 	dir := t.TempDir()
-	b, cmd := startBench(t, "--nodes", "2", "--clients", "20", "--rate", "200", "--duration", "300ms",
+	b := startBench(t, "--nodes", "2", "--clients", "20", "--rate", "200", "--duration", "300ms",
 		"--arms", "targeted", "--workloads", "rate", "--repeat", "100", "--out", dir)
 	b.await(b.errors, "1/100")
-	started := children(t, cmd.Process.Pid)
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
+	started := children(t, b.child.Pid)
+	b.signal(os.Interrupt)
 	_, errors := b.wantEnd(exitInterrupted)
 	wantContains(t, errors, "interrupted after ")
 	if len(points(t, dir)) == 0 || len(started) == 0 {

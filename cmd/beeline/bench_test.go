@@ -2,8 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,24 +12,11 @@ import (
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
-// startBench starts a bench as a process, whose nodes are this test binary, too.
-func startBench(t *testing.T, args ...string) (*background, *exec.Cmd) {
+// startBench starts a bench with nodes of its own.
+func startBench(t *testing.T, args ...string) *background {
 	t.Helper()
 	redistest.Start(t) // ends the test where no redis-server is installed
-	b := &background{t: t, ended: make(chan struct{}), output: newTail(), errors: newTail()}
-	cmd := exec.Command(os.Args[0], append([]string{"bench"}, args...)...)
-	cmd.Env = append(os.Environ(), mainVariable+"=1", "TMPDIR="+t.TempDir())
-	cmd.Stdout, cmd.Stderr = b.output, b.errors
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		defer close(b.ended)
-		_ = cmd.Wait() // its exit code is looked at
-		b.code = cmd.ProcessState.ExitCode()
-	}()
-	t.Cleanup(func() { _ = cmd.Process.Kill(); <-b.ended })
-	return b, cmd
+	return startProcess(t, nil, append([]string{"bench"}, args...)...)
 }
 
 func (b *background) wantEnd(code exitCode) (output, errors string) {
@@ -63,7 +50,7 @@ func points(t *testing.T, dir string) (all []report.Point) {
 // The workloads are divided between two runs, so that all are run, and all arms.
 func TestBenchDeliversEverything(t *testing.T) {
 	dir := t.TempDir()
-	b, _ := startBench(t, "--nodes", "2", "--clients", "20", "--rate", "200", "--duration", "200ms", "--repeat", "1",
+	b := startBench(t, "--nodes", "2", "--clients", "20", "--rate", "200", "--duration", "200ms", "--repeat", "1",
 		"--arms", "targeted,broadcast", "--workloads", "saturation,nodes,offline,churn,storm", "--offline-share", "0.5", "--out", dir)
 	output, _ := b.wantEnd(exitOK)
 	wantContains(t, output, "targeted", "broadcast", "The report is in "+dir)
@@ -74,7 +61,9 @@ func TestBenchDeliversEverything(t *testing.T) {
 	for _, p := range all {
 		wantGood(t, p)
 		f := p.Figures
-		if p.Workload == report.Nodes && f[report.Wasted] != map[report.Arm]float64{report.Targeted: 0, report.Broadcast: 1}[p.Arm] {
+		wasted := map[report.Arm]float64{report.Targeted: 0, report.Broadcast: 1}[p.Arm]
+		// The sender's node may read its copy of a message after its metrics were read.
+		if p.Workload == report.Nodes && math.Abs(f[report.Wasted]-wasted) > 0.1 {
 			t.Errorf("%s wastes %v deliveries a message on two nodes", p.Arm, f[report.Wasted])
 		}
 		if p.Workload == report.Offline && f[report.OfflineReceipts]+f[report.Delivered] != f[report.Sent] {
@@ -85,7 +74,7 @@ func TestBenchDeliversEverything(t *testing.T) {
 
 func TestBenchDeliversEverythingInTheOtherWorkloads(t *testing.T) {
 	dir := t.TempDir()
-	b, _ := startBench(t, "--nodes", "3", "--clients", "30", "--rate", "200", "--duration", "300ms", "--repeat", "1", "--size", "128",
+	b := startBench(t, "--nodes", "3", "--clients", "30", "--rate", "200", "--duration", "300ms", "--repeat", "1", "--size", "128",
 		"--arms", "targeted,subscribe", "--workloads", "rate,clients,size,idle,kill", "--distribution", "zipf", "--out", dir)
 	b.wantEnd(exitOK)
 	all := points(t, dir)
@@ -137,7 +126,7 @@ func TestBenchBreaksWhereANodeOfARunningClusterDies(t *testing.T) {
 	n1, n2 := startNode(t, server, "n1"), startNode(t, server, "n2")
 	b := stays(t, nil, "bench", "--url", n1.url+","+n2.url,
 		"--clients", "20", "--rate", "200", "--duration", "1m", "--repeat", "1", "--workloads", "rate")
-	n2.await("all clients are connected", func() bool { return n2.metric("beeline_sessions") == "10" })
+	n2.until("all clients are connected", func() bool { return n2.metric("beeline_sessions") == "10" })
 	n2.kill()
 	_, errors := b.wantEnd(exitFailure)
 	wantContains(t, errors, "rate, targeted, 2 nodes, 20 clients: client ", " lost its connection to node 2: ")

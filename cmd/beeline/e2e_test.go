@@ -36,7 +36,7 @@ func TestStoryConnect(t *testing.T) {
 	if n.status("/healthz") != http.StatusOK {
 		t.Error("liveness depends on Redis")
 	}
-	n.await("it says that it is not ready", func() bool { return n.status("/readyz") == http.StatusServiceUnavailable })
+	n.until("it says that it is not ready", func() bool { return n.status("/readyz") == http.StatusServiceUnavailable })
 }
 
 func TestStoryMessage(t *testing.T) {
@@ -86,13 +86,13 @@ func TestStoryHeartbeat(t *testing.T) {
 		"restarted": server.Restart,
 		"away for longer than the TTLs": func() {
 			server.Kill()
-			n1.await("it is not ready", func() bool { return n1.status("/readyz") != http.StatusOK })
+			n1.until("it is not ready", func() bool { return n1.status("/readyz") != http.StatusOK })
 			time.Sleep(3 * 300 * time.Millisecond) // the node leases' TTL
 			server.Restart()
 		},
 	} {
 		disturb()
-		n1.await("bob is reached after Redis was "+what, func() bool {
+		n1.until("bob is reached after Redis was "+what, func() bool {
 			alice.say("bob", `"still there?"`)
 			f := alice.want("receipt")
 			if f.Outcome == "offline" {
@@ -102,7 +102,7 @@ func TestStoryHeartbeat(t *testing.T) {
 		})
 		bob.wantMessage("alice", `"still there?"`)
 		c := server.Client(t)
-		n1.await("all leases are back", func() bool {
+		n1.until("all leases are back", func() bool {
 			return c.Exists(t.Context(), server.Prefix+":addr:{alice}", server.Prefix+":addr:{bob}").Val() == 2
 		})
 	}
@@ -120,10 +120,7 @@ func TestStoryDisconnect(t *testing.T) {
 		alice.wantOutcome("bob", data, "delivered")
 		bob.wantMessage("alice", data)
 		bob.Close()
-		n1.await("bob is offline", func() bool {
-			alice.say("bob", `"gone?"`)
-			return alice.want("receipt").Outcome == "offline"
-		})
+		alice.learns("bob", `"gone?"`, "offline")
 	}
 }
 
@@ -134,7 +131,7 @@ func TestStoryDeath(t *testing.T) {
 	alice.wantOutcome("bob", "1", "delivered")
 	bob.wantMessage("alice", "1")
 	n2.kill()
-	alice.wantOutcome("bob", "2", "offline")
+	alice.learns("bob", "2", "offline")
 	again := n3.connect("bob")
 	alice.wantOutcome("bob", "3", "delivered")
 	again.wantMessage("alice", "3")
@@ -144,15 +141,11 @@ func TestTerminatedNodeSaysBye(t *testing.T) {
 	server := redistest.Start(t)
 	n1, n2 := startNode(t, server, "n1"), startNode(t, server, "n2")
 	alice, bob := n1.connect("alice"), n2.connect("bob")
-	if err := n2.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	n2.signal(syscall.SIGTERM)
 	bob.want("bye")
 	if err := <-bob.ended; !strings.Contains(err.Error(), "1001") {
 		t.Errorf("bob's connection ended with %v, want code 1001", err)
 	}
-	if err := n2.cmd.Wait(); err != nil {
-		t.Errorf("the node exited with %v", err)
-	}
+	n2.wantEnd(exitOK)
 	alice.wantOutcome("bob", "1", "offline")
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -76,10 +77,11 @@ func wantContains(t *testing.T, text string, parts ...string) {
 	}
 }
 
-// background is a command that stays.
+// background is a command that stays: in this process, or as one of its own.
 type background struct {
 	t      *testing.T
-	stop   context.CancelFunc
+	stop   context.CancelFunc // in this process
+	child  *os.Process        // of its own
 	ended  chan struct{}
 	code   int
 	output *tail
@@ -97,6 +99,40 @@ func stays(t *testing.T, env []string, args ...string) *background {
 	}()
 	t.Cleanup(func() { b.end() })
 	return b
+}
+
+// startProcess starts a command as a process whose children are this test binary, too.
+// It is killed at the test's end, if not before.
+func startProcess(t *testing.T, env []string, args ...string) *background {
+	t.Helper()
+	b := &background{t: t, ended: make(chan struct{}), output: newTail(), errors: newTail()}
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append([]string{mainVariable + "=1", "PATH=" + os.Getenv("PATH"), "TMPDIR=" + t.TempDir()}, env...)
+	cmd.Stdout, cmd.Stderr = b.output, b.errors
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	b.child = cmd.Process
+	go func() {
+		defer close(b.ended)
+		_ = cmd.Wait() // its exit code is looked at
+		b.code = cmd.ProcessState.ExitCode()
+	}()
+	t.Cleanup(b.kill)
+	return b
+}
+
+// kill ends the process as a crash would.
+func (b *background) kill() {
+	_ = b.child.Kill() // it may have ended
+	<-b.ended
+}
+
+func (b *background) signal(s os.Signal) {
+	b.t.Helper()
+	if err := b.child.Signal(s); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // end stops the command as an interrupt does, and returns its exit code.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,15 +19,22 @@ type serving struct {
 	clients, admin string   // host:port
 }
 
+// nodeSettings are those of a node of the cluster around server, on free ports.
+func nodeSettings(server *redistest.Server, name string) []string {
+	return append(toolSettings(server), "BEELINE_NODE_NAME="+name,
+		"BEELINE_LISTEN=127.0.0.1:0", "BEELINE_ADMIN_LISTEN=127.0.0.1:0", "BEELINE_LOG_FORMAT=json")
+}
+
+// toolSettings are those of a tool that asks about the cluster around server.
+func toolSettings(server *redistest.Server) []string {
+	return []string{"BEELINE_REDIS_URL=" + server.URL(), "BEELINE_KEY_PREFIX=" + server.Prefix}
+}
+
 // serve starts a node on free ports and waits until it serves.
 func serve(t *testing.T, server *redistest.Server, name string, settings ...string) *serving {
 	t.Helper()
-	env := []string{"BEELINE_REDIS_URL=" + server.URL(), "BEELINE_KEY_PREFIX=" + server.Prefix}
-	all := append([]string{
-		"BEELINE_NODE_NAME=" + name, "BEELINE_LISTEN=127.0.0.1:0", "BEELINE_ADMIN_LISTEN=127.0.0.1:0",
-		"BEELINE_DRAIN_PERIOD=0s", "BEELINE_LOG_FORMAT=json",
-	}, settings...)
-	s := &serving{background: stays(t, append(all, env...), "serve"), env: env}
+	all := append(append(nodeSettings(server, name), "BEELINE_DRAIN_PERIOD=0s"), settings...)
+	s := &serving{background: stays(t, all, "serve"), env: toolSettings(server)}
 	s.clients, s.admin = servedAt(t, s.await(s.errors, "node serves"))
 	return s
 }
@@ -94,41 +100,18 @@ func TestServeHasNoPage(t *testing.T) {
 
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	server := redistest.Start(t)
-	errors := newTail()
-	cmd := exec.Command(os.Args[0], "serve")
-	cmd.Env = []string{
-		mainVariable + "=1", "BEELINE_REDIS_URL=" + server.URL(), "BEELINE_KEY_PREFIX=" + server.Prefix,
-		"BEELINE_LISTEN=127.0.0.1:0", "BEELINE_ADMIN_LISTEN=127.0.0.1:0", "BEELINE_DRAIN_PERIOD=24h", "BEELINE_LOG_FORMAT=json",
-	}
-	cmd.Stderr = errors
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	b := &background{t: t, ended: make(chan struct{}), errors: errors}
-	go func() {
-		defer close(b.ended)
-		_ = cmd.Wait() // its exit code is looked at
-		b.code = cmd.ProcessState.ExitCode()
-	}()
-	t.Cleanup(func() { _ = cmd.Process.Kill(); <-b.ended })
-	address, admin := servedAt(t, b.await(errors, "node serves"))
+	b := startProcess(t, append(nodeSettings(server, "n1"), "BEELINE_DRAIN_PERIOD=24h"), "serve")
+	address, admin := servedAt(t, b.await(b.errors, "node serves"))
 	for _, name := range []string{"ann", "bob", "cid"} { // their closing is spread over a day
 		connect(t, "ws://"+address, name)
 	}
-	b.signal(cmd)
+	b.signal(syscall.SIGTERM)
 	awaitStatus(t, "http://"+admin+"/readyz", 503)
-	b.signal(cmd)
+	b.signal(syscall.SIGTERM)
 	<-b.ended
-	text, _ := errors.read()
+	text, _ := b.errors.read()
 	if b.code != int(exitFailure) || !strings.Contains(text, errStoppedAtOnce.Error()) {
 		t.Errorf("exit code %d\n%s", b.code, text)
-	}
-}
-
-func (b *background) signal(cmd *exec.Cmd) {
-	b.t.Helper()
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		b.t.Fatal(err)
 	}
 }
 

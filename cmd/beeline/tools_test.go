@@ -79,7 +79,7 @@ func TestWhoisPassesDeadNodes(t *testing.T) {
 
 func TestNodes(t *testing.T) {
 	server := redistest.Start(t)
-	env := []string{"BEELINE_REDIS_URL=" + server.URL(), "BEELINE_KEY_PREFIX=" + server.Prefix}
+	env := toolSettings(server)
 	if r := beeline(env, "nodes").want(t, exitOK); r.out != "no live nodes\n" {
 		t.Errorf("output %q", r.out)
 	}

@@ -247,28 +247,26 @@ func (a *arrival) refuseHead(err error) {
 // refuse answers in a goroutine, for that may take a while.
 func (a *arrival) refuse(r *refusal) {
 	n := a.engine.node
-	if !a.leave(r, func(conn net.Conn) {
+	a.leave(r, func(conn net.Conn) {
 		n.refuse(conn, r)
 		n.handshakes.free()
-	}) {
-		n.counts.connects[r.result].Inc()
-	}
+	})
 }
 
 // leave gives the connection to f, which runs in a goroutine of its own and frees
-// its slot. It fails without descriptors: then the client is told r, if that fits,
-// and cut.
-func (a *arrival) leave(r *refusal, f func(net.Conn)) (ok bool) {
+// its slot. Without descriptors the client is refused with r, as far as that fits, and
+// cut.
+func (a *arrival) leave(r *refusal, f func(net.Conn)) {
 	h := &a.engine.node.handshakes
 	a.remove()
 	defer h.leave()
 	conn, err := socketConn(a.fd, r)
 	if err != nil {
+		a.engine.node.counts.connects[r.result].Inc()
 		h.free()
-		return false
+		return
 	}
 	h.start(func() { f(conn) })
-	return true
 }
 
 // remove takes the socket off the loop.

@@ -87,13 +87,13 @@ func (s *session) send(m router.Message) {
 }
 
 func (x *sending) finish(_ router.MessageID, outcome router.Outcome) {
-	s, size := x.session, x.size
+	s := x.session
+	s.settle(x.size) // before the client can have its receipt, and send again
 	if len(x.id) > 0 {
 		s.receipt(x.id, outcome, "")
 	}
 	x.session = nil
 	s.node.sends.Put(x)
-	s.settle(size)
 }
 
 // receipt tells the client what became of the message that it called id.

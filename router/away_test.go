@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
@@ -43,8 +44,10 @@ var aways = map[string]struct{ begin, end func(*cluster) }{
 	"busy with a script": { // -BUSY
 		func(c *cluster) {
 			c.do([]any{"CONFIG", "SET", "lua-time-limit", "1"})
-			client := c.redis.Client(c.t)
-			go client.Do(context.Background(), "EVAL", "while true do end", "0")
+			// It must not be sent again once it was killed.
+			once := redis.NewClient(&redis.Options{Addr: c.redis.Addr, MaxRetries: -1, ReadTimeout: -1})
+			c.t.Cleanup(func() { _ = once.Close() })
+			go once.Do(context.Background(), "EVAL", "while true do end", "0")
 		},
 		func(c *cluster) { c.do([]any{"SCRIPT", "KILL"}) },
 	},

@@ -23,6 +23,7 @@ func TestDeliveredIsNotSentToNewerSessions(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.wantOutcome("bob", "while moving", Delivered)
+	until(t, "the new owner has refused it", func() bool { return testutil.ToFloat64(n.stale[staleJoining]) > 0 })
 	next.holdings.mu.Lock()
 	h.joining, h.sessions, h.since = nil, []Session{moved}, time.Now().UnixMicro()
 	next.holdings.mu.Unlock()

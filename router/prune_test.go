@@ -5,7 +5,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -17,7 +16,7 @@ import (
 // newRelaxedCluster starts two nodes whose leases are not refreshed while a test runs.
 func newRelaxedCluster(t *testing.T) *cluster {
 	s := redistest.Start(t)
-	return clusterOn(t, time.Minute, s, s.Prefix, func() redis.UniversalClient { return s.Client(t) }, 2, nil)
+	return clusterOn(t, relaxedHeartbeat, s, s.Prefix, func() redis.UniversalClient { return s.Client(t) }, 2, nil)
 }
 
 // entryOf returns the only entry of an address, as one of a dead node.

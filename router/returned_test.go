@@ -160,8 +160,9 @@ func TestUnknownRefusalIsNotDelivered(t *testing.T) {
 // Whoever may publish can invent node names; the links they make are bounded.
 func TestStrangersMakeNoMoreLinksThanAreAllowed(t *testing.T) {
 	n := newCluster(t, 1, nil).node(0)
+	in := newInbox(n.Router)
 	for i := range maxLinks + 5 {
-		n.in.handle(string(appendHeader(nil, &header{from: MessageID{1, uint64(i)}.String(), link: 1, first: 1, base: 1})))
+		in.handle(string(appendHeader(nil, &header{from: MessageID{1, uint64(i)}.String(), link: 1, first: 1, base: 1})))
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()

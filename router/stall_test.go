@@ -3,6 +3,7 @@ package router
 import (
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 )
 
@@ -60,6 +61,8 @@ func TestNothingOvertakesWhatABuriedLinkHeld(t *testing.T) {
 	back.wantGot("1")
 
 	c.node(1).mu.Lock() // it does not acknowledge
+	release := sync.OnceFunc(c.node(1).mu.Unlock)
+	defer release()
 	n.mu.Lock()
 	n.linkTo("n2").setJudged(n.Router, true)
 	n.mu.Unlock()
@@ -74,7 +77,7 @@ func TestNothingOvertakesWhatABuriedLinkHeld(t *testing.T) {
 		rt := n.routes["bob"]
 		return len(rt.waiting) > 0 && !rt.asking || rt.out > 1
 	})
-	c.node(1).mu.Unlock()
+	release()
 	n.want(first, Delivered)
 	n.want(second, Delivered)
 	slow.wantGot("1", "2", "3")

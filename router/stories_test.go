@@ -286,7 +286,7 @@ func (c *cluster) checkMover(client string, messages int) {
 			default:
 			}
 			s, err := c.node(rand.IntN(len(c.nodes))).tryConnect(client)
-			if stoodStill(err) {
+			if errors.Is(err, ErrUnavailable) { // the machine stood still
 				time.Sleep(2 * time.Millisecond)
 				continue
 			}

@@ -125,7 +125,7 @@ func TestUnsettledClaimsEndAtTheirDeadlineOrTheStop(t *testing.T) {
 		quietNode(t, s, "mute", opts) // nobody settles without it
 		s.flush(t)
 		endless := a.begin(time.Time{}, "alice")
-		short := a.begin(time.Now().Add(200*time.Millisecond), "bob")
+		short := a.begin(time.Now().Add(2*time.Second), "bob")
 		wantError(t, short.answer(t).err, ErrUnsettled)
 		eventually(t, func() bool { return a.repeating.Load() == 1 }, func() string { return "a claim that failed goes on" })
 		a.eventuallyOwners("bob")

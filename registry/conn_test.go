@@ -121,7 +121,7 @@ func TestDialOverTLS(t *testing.T) {
 		t.Skip("this redis-server was built without TLS")
 	}
 	cert, key, pool := certificate(t)
-	addr := freeAddr(t)
+	addr := redistest.FreeAddr(t)
 	_, port, err := net.SplitHostPort(addr)
 	must(t, err)
 	redistest.StartOwn(t, "--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", key,
@@ -140,15 +140,6 @@ func TestDialOverTLS(t *testing.T) {
 		opts.Dialer = dialer(timeout, opts.TLSConfig) // verifies the host that is dialed
 		wantConn(t, client, "resp=2")
 	}
-}
-
-// freeAddr returns an address of this host that nobody listens on.
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // certificate makes one for this host that signs itself.
@@ -176,7 +167,7 @@ func certificate(t testing.TB) (cert, key string, pool *x509.CertPool) {
 
 func TestDialFails(t *testing.T) {
 	t.Parallel()
-	client := connectTo(t, "redis://"+freeAddr(t))
+	client := connectTo(t, "redis://"+redistest.FreeAddr(t))
 	if _, err := Dial(t.Context(), client); err == nil || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("error: %v, want a refusal", err)
 	}
@@ -200,7 +191,7 @@ func TestDialIsCounted(t *testing.T) {
 	if n := value(t, r.metrics.RedisDials); n != 1 {
 		t.Errorf("%v dials counted, want 1", n)
 	}
-	cluster, err := Connect("redis+cluster://" + freeAddr(t))
+	cluster, err := Connect("redis+cluster://" + redistest.FreeAddr(t))
 	must(t, err)
 	t.Cleanup(func() { _ = cluster.Close() })
 	if r, err = New(Options{Redis: cluster, NodeID: "n"}); err == nil {

@@ -52,7 +52,7 @@ func TestFlushUnsettlesUntilEveryNodeHasVerified(t *testing.T) {
 			t.Error("undisturbed after a flush")
 		}
 		receive(t, a.disturbed, "a is told of the disturbance")
-		_, err := a.claimFor(300*time.Millisecond, new(Lease), "bob")
+		_, err := a.claimFor(time.Second, new(Lease), "bob")
 		wantError(t, err, ErrUnsettled)
 
 		b.keepBeating() // b sees the new epoch
@@ -103,7 +103,7 @@ func TestManyLeasesSurviveAFlush(t *testing.T) {
 	t.Parallel()
 	s := redistest.StartOwn(t)
 	s.AwaitUptime()
-	a := startNode(t, single(s), "a", Options{Heartbeat: 500 * time.Millisecond})
+	a := startNode(t, single(s), "a", Options{Heartbeat: 2 * time.Second})
 	leases := claimMany(a, 3000)
 	single(s).flush(t)
 	a.beat()
@@ -326,7 +326,7 @@ func (n *testNode) wantPublishCounts(want bool, since time.Time) {
 func TestPublishCountsForSureOnlyLongAfterAFailover(t *testing.T) {
 	t.Parallel()
 	s, st := onSentinel(t)
-	opts := Options{Heartbeat: 500 * time.Millisecond}
+	opts := Options{Heartbeat: 2 * time.Second}
 	a, b := startNode(t, st, "a", opts), startNode(t, st, "b", opts)
 	a.eventuallySettled("alice")
 	eventually(t, a.Undisturbed, func() string { return "not undisturbed" })

@@ -25,6 +25,13 @@ func TestTryWriteDoesNotWait(t *testing.T) {
 			_, err := raw.Write(make([]byte, 1<<20))
 			wrote <- err
 		}()
+		eventually(t, func() bool {
+			free := raw.writing.TryLock()
+			if free {
+				raw.writing.Unlock()
+			}
+			return !free
+		}, func() string { return "the write does not begin" })
 		if n, err := raw.tryWrite([]byte("x")); n != 0 || err != nil {
 			t.Errorf("beside a write that waits: %d, %v", n, err)
 		}

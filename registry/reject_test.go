@@ -12,7 +12,7 @@ import (
 // than his has lost its data.
 func TestRejectedAtOnceWhileAnotherMasterIsUnsettled(t *testing.T) {
 	s := sharded(redistest.StartOwnCluster(t))
-	opts := Options{Heartbeat: 500 * time.Millisecond, Duplicates: Reject}
+	opts := Options{Heartbeat: 2 * time.Second, Duplicates: Reject}
 	a, b := startNode(t, s, "a", opts), startNode(t, s, "b", opts)
 	a.eventuallySettled("alice")
 	b.eventuallySettled("alice")

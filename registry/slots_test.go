@@ -47,7 +47,7 @@ func (m *moving) loses(s *redistest.Server) {
 func (m *moving) wantNobodyFooled() {
 	m.a.t.Helper()
 	m.a.wantSettled("alice", false)
-	_, err := m.a.claimFor(300*time.Millisecond, new(Lease), "alice")
+	_, err := m.a.claimFor(time.Second, new(Lease), "alice")
 	wantError(m.a.t, err, ErrUnsettled)
 }
 
@@ -81,7 +81,7 @@ func TestClaimThatIsSentToTheOldMasterOfASlot(t *testing.T) {
 	m := newMoving(t)
 	m.migrate(func() {})
 	must(t, m.to.Client(t).FlushAll(t.Context()).Err())
-	_, err := m.a.claimFor(300*time.Millisecond, new(Lease), "alice")
+	_, err := m.a.claimFor(time.Second, new(Lease), "alice")
 	wantError(t, err, ErrUnsettled)
 	m.wantRecovery()
 }

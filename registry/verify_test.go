@@ -90,7 +90,7 @@ func TestVerificationLeavesRedisTimeForOthers(t *testing.T) {
 	t.Parallel()
 	s := redistest.StartOwn(t)
 	s.AwaitUptime()
-	a := startNode(t, single(s), "a", Options{Heartbeat: 30 * time.Second})
+	a := startNode(t, single(s), "a", Options{Heartbeat: 5 * time.Minute}) // no lease is due meanwhile
 	const leases = 5*refreshBatch + 1
 	claimMany(a, leases)
 	a.refreshAllNow() // loads the script

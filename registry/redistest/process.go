@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -150,28 +151,36 @@ func (p *process) client() *redis.Client {
 		MaxRetries: -1, DialerRetries: 1})
 }
 
-// freePort returns a port that is free, as is the one 10,000 above it, which a
-// Cluster's servers talk to each other on.
+// Servers get ports below those that the system gives away by itself, which it would do
+// between two lives of a server. A Cluster's servers talk to each other on a port 10,000
+// above.
+const firstPort, ports = 10_000, 10_000
+
+// freePort returns a port that is free, as is the one 10,000 above it.
 func freePort() (int, error) {
 	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return 0, err
+		port := firstPort + rand.IntN(ports)
+		if listenable(port) && listenable(port+10_000) {
+			return port, nil
 		}
-		port := l.Addr().(*net.TCPAddr).Port
-		_ = l.Close()
-		if port > 55535 {
-			port -= 20000
-			if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err != nil {
-				continue
-			}
-			_ = l.Close()
-		}
-		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port+10000))); err != nil {
-			continue
-		}
-		_ = l.Close()
-		return port, nil
 	}
-	return 0, fmt.Errorf("no free port found")
+	return 0, fmt.Errorf("no free port found from %d to %d", firstPort, firstPort+ports-1)
+}
+
+// FreeAddr returns an address of this host that nobody listens on.
+func FreeAddr(t testing.TB) string {
+	t.Helper()
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+}
+
+func listenable(port int) bool {
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
 }

@@ -17,7 +17,7 @@ const (
 	// showTime bounds one message of the show; its receipt comes before.
 	showTime = 10 * time.Second
 	// answerPatience is what a command's answer may take after the receipt.
-	answerPatience = 200 * time.Millisecond
+	answerPatience = 5 * time.Second
 )
 
 // show tells on out what the cluster does.

@@ -109,6 +109,7 @@ func TestSaboteurIsFound(t *testing.T) {
 
 func TestQuietRunKeepsEveryPromise(t *testing.T) {
 	opts := options(t, "nodes")
+	opts.Length = 7 * time.Second // clients move, and nothing fails yet
 	r := run(t, opts)
 	var out strings.Builder
 	r.Write(&out)

@@ -34,12 +34,10 @@ func TestInterruptedSiteJudgesWhatHappened(t *testing.T) {
 	s.faults = []Fault{{At: time.Hour, Kind: MoveClient}}
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
-	go s.await(ctx, time.Minute, func() bool {
-		if s.ledger.Size() > 100 {
-			interrupt()
-		}
-		return false
-	})
+	go func() {
+		defer interrupt()
+		s.await(ctx, time.Minute, func() bool { return s.ledger.Size() > 100 })
+	}()
 	r := s.run(ctx, time.Now())
 	if ctx.Err() == nil || r.Verdict.Messages <= 100 || len(r.Verdict.Violations) > 0 {
 		t.Errorf("%v: %d messages, %v", ctx.Err(), r.Verdict.Messages, r.Verdict.Violations)
@@ -48,7 +46,7 @@ func TestInterruptedSiteJudgesWhatHappened(t *testing.T) {
 
 func TestNodeThatTakesNobodyIsFoundByTheRollCall(t *testing.T) {
 	s := start(t, Mix{Name: "site", Form: OneRedis, Nodes: 2})
-	s.returnTime = 4 * time.Second // a Redis that has just been started is not trusted for up to two
+	s.returnTime = 8 * time.Second // a Redis that has just been started is not trusted for up to two
 	s.dial = func(ctx context.Context, url, name string) (wire, string, error) {
 		if url == s.nodes[1].current().URL {
 			return nil, "", errors.New("the network is down")

@@ -12,7 +12,7 @@ import (
 )
 
 func TestSentinelThatFailedOverByItselfIsFollowed(t *testing.T) {
-	s, err := StartSentinel(t.Context(), t.TempDir(), 500*time.Millisecond)
+	s, err := StartSentinel(t.Context(), t.TempDir(), 2*time.Second)
 	needRedis(t, err)
 	t.Cleanup(s.Kill)
 	master, replica := s.master, s.replica

@@ -69,12 +69,15 @@ func set(t *testing.T, c redis.UniversalClient, key, value string) {
 }
 
 func TestSentinelsFailOver(t *testing.T) {
-	s, err := StartSentinel(t.Context(), t.TempDir(), 500*time.Millisecond)
+	s, err := StartSentinel(t.Context(), t.TempDir(), time.Second)
 	needRedis(t, err)
 	t.Cleanup(s.Kill)
 	c := connect(t, s.URL)
 	set(t, c, "a", "1")
 	for i, failover := range []func(context.Context) error{s.Failover, s.KillMaster, s.Failover, s.KillMaster} {
+		if err := s.Mend(t.Context()); err != nil { // so that little time passes until the Sentinel decides
+			t.Fatal(err)
+		}
 		master := s.master.Addr
 		if err := failover(t.Context()); err != nil {
 			t.Fatalf("failover %d: %v", i, err)

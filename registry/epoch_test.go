@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -331,7 +332,9 @@ func TestPublishCountsForSureOnlyLongAfterAFailover(t *testing.T) {
 	a.eventuallySettled("alice")
 	eventually(t, a.Undisturbed, func() string { return "not undisturbed" })
 	before := time.Now()
-	a.wantPublishCounts(true, before)
+	a.wantPublishCounts(false, before) // it does not know what was before
+	later := func() time.Time { return time.Now().Add(a.timing.NodeTTL()) }
+	a.wantPublishCounts(true, later())
 
 	s.Failover()
 	a.wantPublishCounts(false, before)
@@ -342,8 +345,14 @@ func TestPublishCountsForSureOnlyLongAfterAFailover(t *testing.T) {
 	c := startNode(t, st, "c", opts)
 	c.keepBeating()
 	eventually(t, c.Undisturbed, func() string { return "not undisturbed for who came later" })
-	c.wantPublishCounts(false, time.Now())
-	a.wantPublishCounts(true, time.Now().Add(a.timing.NodeTTL()))
+	c.wantPublishCounts(false, before)
+	s.KillReplica()
+	eventually(t, func() bool {
+		text, _, err := info(t.Context(), a.rdb, "replication")
+		return err == nil && strings.Contains(text, "connected_slaves:0\r")
+	}, func() string { return "there still is a replica" })
+	c.wantPublishCounts(false, before)
+	a.wantPublishCounts(true, later())
 }
 
 // Nobody hears but by way of a master that never was a replica, once all have verified.

@@ -56,32 +56,32 @@ func (r *Registry) PublishCounts(ctx context.Context, node string, since time.Ti
 	if !settled || !young {
 		return settled, nil
 	}
-	promoted, err := r.promoted(ctx, master, key)
-	return err == nil && !promoted, err
+	return r.alone(ctx, master, key)
 }
 
-// promoted tells whether the master that holds key, or for everyMaster one of them all,
-// may have been a replica before: that one has a second replication ID, its former
-// master's. So has one that was restarted with its data and had replicas.
-func (r *Registry) promoted(ctx context.Context, master, key string) (bool, error) {
-	var ever atomic.Bool
+// alone tells whether the master that holds key, or for everyMaster each of them all, has
+// no replicas, and was none itself as far as it knows: it does not keep the replication ID
+// of a former master, which it forgets when it is started again.
+func (r *Registry) alone(ctx context.Context, master, key string) (bool, error) {
+	var company atomic.Bool
 	look := func(ctx context.Context, m redis.UniversalClient) error {
-		text, known, err := info(ctx, m, "replication")
-		if !known || !strings.Contains(text, "second_repl_offset:-1\r") {
-			ever.Store(true)
+		text, _, err := info(ctx, m, "replication")
+		for _, want := range []string{"role:master\r", "connected_slaves:0\r", "second_repl_offset:-1\r"} {
+			if !strings.Contains(text, want) {
+				company.Store(true)
+			}
 		}
 		return err
 	}
 	if master == everyMaster {
 		err := r.masters.each(ctx, look)
-		return ever.Load(), err
+		return err == nil && !company.Load(), err
 	}
 	m, err := r.masters.holding(ctx, key)
-	if err != nil {
-		return false, err
+	if err == nil {
+		err = look(ctx, m)
 	}
-	err = look(ctx, m)
-	return ever.Load(), err
+	return err == nil && !company.Load(), err
 }
 
 // anyEpoch tells whether one of the epochs that master stands for is such. The caller holds

@@ -45,8 +45,8 @@
 // what waits is tried again until it hears or the deadline passes, and what comes
 // later for its clients is looked up, since they may have moved. A message that was
 // published to a node that then died has the outcome timeout: it may have arrived. So has one
-// that PUBLISH counted for nobody soon after a failover: the node may have heard by way of
-// the former master, which is a replica now.
+// that PUBLISH counted for nobody soon after a failover, or after the sender's node started,
+// if Redis has replicas or was one: the node may have heard by way of the former master.
 //
 // # Without Redis
 //

@@ -151,20 +151,20 @@ func (p *process) client() *redis.Client {
 		MaxRetries: -1, DialerRetries: 1})
 }
 
-// Servers get ports below those that the system gives away by itself, which it would do
-// between two lives of a server. A Cluster's servers talk to each other on a port 10,000
-// above.
-const firstPort, ports = 10_000, 10_000
+// Servers get ports below Linux' default range for outgoing connections, one of which
+// could take the port of a server that is about to start, or to start again. A Cluster's
+// servers talk to each other on a port 10,000 above.
+const firstPort, portCount = 10_000, 10_000
 
 // freePort returns a port that is free, as is the one 10,000 above it.
 func freePort() (int, error) {
 	for range 100 {
-		port := firstPort + rand.IntN(ports)
+		port := firstPort + rand.IntN(portCount)
 		if listenable(port) && listenable(port+10_000) {
 			return port, nil
 		}
 	}
-	return 0, fmt.Errorf("no free port found from %d to %d", firstPort, firstPort+ports-1)
+	return 0, fmt.Errorf("no free port found from %d to %d", firstPort, firstPort+portCount-1)
 }
 
 // FreeAddr returns an address of this host that nobody listens on.

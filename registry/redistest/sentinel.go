@@ -84,8 +84,11 @@ func (s *Sentinel) Failover() {
 	var next time.Time
 	mustReach(s.t, s.sentinel, "the Sentinel names the new master", func(ctx context.Context, c *redis.Client) bool {
 		at, err := c.Do(ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster").StringSlice()
-		if err != nil || len(at) != 2 || at[1] == port {
-			return err == nil && len(at) == 2
+		if err != nil || len(at) != 2 {
+			return false
+		}
+		if at[1] == port {
+			return true
 		}
 		if time.Now().After(next) {
 			next = time.Now().Add(time.Second)
@@ -102,6 +105,9 @@ func (s *Sentinel) Failover() {
 	})
 	s.servers = [2]*process{heir, old}
 }
+
+// KillReplica ends the replica.
+func (s *Sentinel) KillReplica() { s.servers[1].kill() }
 
 func infoHas(ctx context.Context, c *redis.Client, section, line string) bool {
 	info, err := c.Info(ctx, section).Result()

@@ -134,9 +134,9 @@ func (a *arrival) decide(h *head) {
 		return
 	}
 	if n.isPage(h) {
-		n.counts.connects[resultHTTP].Inc()
 		request := &head{raw: slices.Concat(h.raw, h.rest)}
 		a.leave(tryLater(resultUnavailable, "node is out of file descriptors: try again"), func(conn net.Conn) {
+			n.counts.connects[resultHTTP].Inc()
 			a.engine.plain.hand(conn, request, n.handshakes.free)
 		})
 		return

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -29,7 +30,7 @@ const patience = 30 * time.Second
 
 // calmHeartbeat makes node leases that outlive a busy machine's pauses. Where a node's
 // lease is to end it is short, so that this is soon seen. The baselines lose what a node
-// has not read when a heartbeat's probe is late: there it is longer than a test.
+// has not read when a heartbeat's probe is late: there none comes.
 const (
 	calmHeartbeat    = 2 * time.Second
 	shortHeartbeat   = time.Second
@@ -46,7 +47,8 @@ type testNode struct {
 	gone   atomic.Bool
 }
 
-// startNode starts a router on its own Redis client. change may be nil.
+// startNode starts a router on its own Redis client. change may be nil. A baseline node's
+// heartbeat is longer than a test.
 func startNode(t testing.TB, name string, client redis.UniversalClient, prefix string, heartbeat time.Duration, change func(*Options)) *testNode {
 	t.Helper()
 	n := &testNode{t: t, client: client, m: metrics.New(prometheus.NewRegistry())}
@@ -227,13 +229,20 @@ func newTestSession(n *testNode, client string) *testSession {
 func (n *testNode) connect(client string) *testSession {
 	n.t.Helper()
 	s, err := n.tryConnect(client)
-	for deadline := time.Now().Add(patience); errors.Is(err, ErrUnavailable) && time.Now().Before(deadline); s, err = n.tryConnect(client) {
+	for deadline := time.Now().Add(patience); stoodStill(err) && time.Now().Before(deadline); s, err = n.tryConnect(client) {
 		time.Sleep(2 * time.Millisecond) // nothing tells when a machine that stood still goes on
 	}
 	if err != nil {
 		n.t.Fatalf("connecting %s to %s: %v", client, n.opts.NodeID, err)
 	}
 	return s
+}
+
+// stoodStill tells whether a node refuses newcomers because it missed a heartbeat or a
+// reply, as it does for a moment on a machine that stands still.
+func stoodStill(err error) bool {
+	return slices.ContainsFunc([]error{errDeaf, errAway, registry.ErrUnsettled, context.DeadlineExceeded, os.ErrDeadlineExceeded},
+		func(cause error) bool { return errors.Is(err, cause) })
 }
 
 func (n *testNode) tryConnect(client string) (*testSession, error) {

@@ -380,7 +380,7 @@ func (s *modelSession) join() {
 			return
 		case m.rule == registry.Replace && errors.Is(err, ErrDuplicate):
 			return
-		case m.trouble == nil && !errors.Is(err, ErrUnavailable) || time.Now().After(deadline):
+		case m.trouble == nil && !stoodStill(err) || time.Now().After(deadline):
 			m.c.t.Errorf("%s can't join on %s: %v", s.client.name, s.node.opts.NodeID, err)
 			return
 		}

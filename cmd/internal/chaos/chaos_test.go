@@ -109,12 +109,17 @@ func TestSaboteurIsFound(t *testing.T) {
 
 func TestQuietRunKeepsEveryPromise(t *testing.T) {
 	opts := options(t, "nodes")
-	opts.Length = 7 * time.Second // clients move, and nothing fails yet
+	opts.Length = 7 * time.Second // in which clients move and nothing fails
 	r := run(t, opts)
 	var out strings.Builder
 	r.Write(&out)
 	if r.Violations() > 0 || r.Sites[0].Verdict.Receipts["delivered"] == 0 || r.Sites[0].Injected[MoveClient] == 0 {
 		t.Error(out.String())
+	}
+	for kind, n := range r.Sites[0].Injected {
+		if !kind.moves() && n > 0 {
+			t.Errorf("%s: %d injected", kind, n)
+		}
 	}
 	if stories, err := os.ReadFile(r.Sites[0].Stories); err == nil {
 		t.Errorf("%s", stories)

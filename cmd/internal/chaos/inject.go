@@ -56,11 +56,11 @@ func (s *site) do(ctx context.Context, f Fault) error {
 	case PauseRedis:
 		return s.pauseRedis(ctx, f)
 	case CutLink:
-		return s.disturb(ctx, f, (*cluster.Proxy).Cut)
+		return s.disturb(ctx, f, ledger.Severed, (*cluster.Proxy).Cut)
 	case SwallowLink:
-		return s.disturb(ctx, f, (*cluster.Proxy).Swallow)
+		return s.disturb(ctx, f, ledger.Swallowed, (*cluster.Proxy).Swallow)
 	case StallLink:
-		return s.disturb(ctx, f, (*cluster.Proxy).Stall)
+		return s.disturb(ctx, f, ledger.Severed, (*cluster.Proxy).Stall)
 	case MoveClient, DropClient:
 		return s.move(f)
 	case SentinelFailover:
@@ -173,9 +173,9 @@ func (s *site) failOver(ctx context.Context, f Fault, inject func() error) error
 	return s.backing.mend(ctx)
 }
 
-func (s *site) disturb(ctx context.Context, f Fault, how func(*cluster.Proxy)) error {
+func (s *site) disturb(ctx context.Context, f Fault, kind ledger.OutageKind, how func(*cluster.Proxy)) error {
 	p, link := s.nodes[f.Target], s.backing.links[f.Target]
-	ended := s.ledger.Outage(p.name, ledger.Severed, time.Now())
+	ended := s.ledger.Outage(p.name, kind, time.Now())
 	s.event(time.Now(), "%s of %s, for %v", f.Kind, p.name, f.For)
 	how(link)
 	sleep(ctx, f.For)

@@ -42,6 +42,7 @@ func DefaultRules() ledger.Rules {
 		Slack:    2 * time.Second,
 		Notice:   500 * time.Millisecond,  // what the pulse may miss
 		Lapse:    3800 * time.Millisecond, // two of three heartbeats: the last one may have been just before
+		Redial:   2500 * time.Millisecond, // a heartbeat finds out about one connection in 1.25 s, and about two in turn
 		Beat:     3 * time.Second,         // a heartbeat, and until it is noticed that Redis is back
 		Return:   6 * time.Second,         // until dead connections to Redis are noticed, too
 	}

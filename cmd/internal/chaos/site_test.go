@@ -34,11 +34,13 @@ func TestInterruptedSiteJudgesWhatHappened(t *testing.T) {
 	s.faults = []Fault{{At: time.Hour, Kind: MoveClient}}
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
-	go func() {
+	var watching sync.WaitGroup
+	watching.Go(func() {
 		defer interrupt()
 		s.await(ctx, time.Minute, func() bool { return s.ledger.Size() > 100 })
-	}()
+	})
 	r := s.run(ctx, time.Now())
+	watching.Wait()
 	if ctx.Err() == nil || r.Verdict.Messages <= 100 || len(r.Verdict.Violations) > 0 {
 		t.Errorf("%v: %d messages, %v", ctx.Err(), r.Verdict.Messages, r.Verdict.Violations)
 	}

@@ -90,10 +90,11 @@ type OutageKind string
 
 // The kinds of outages.
 const (
-	Killed  OutageKind = "killed"  // the process ended; another one takes its place
-	Stopped OutageKind = "stopped" // the process did not run
-	Severed OutageKind = "severed" // the node did not reach Redis
-	Away    OutageKind = "away"    // Redis did not answer any node
+	Killed    OutageKind = "killed"    // the process ended; another one takes its place
+	Stopped   OutageKind = "stopped"   // the process did not run
+	Severed   OutageKind = "severed"   // the node did not reach Redis
+	Swallowed OutageKind = "swallowed" // nor do its connections afterwards, without a word
+	Away      OutageKind = "away"      // Redis did not answer any node
 )
 
 // Outage notes that node fails, from at on. The returned function notes the end.

@@ -116,6 +116,9 @@ func (v *lives) lapsed(node string, from, to time.Time) bool {
 		}
 		own = own || o.Kind != Away
 		end = later(end, o.until())
+		if o.Kind == Swallowed {
+			end = later(end, o.until().Add(v.rules.Redial))
+		}
 		if own && begin.Add(v.rules.Lapse).Before(earlier(to, end)) && end.Add(v.rules.Return).After(from) {
 			return true
 		}

@@ -24,6 +24,16 @@ func TestOnlyALongOutageExcusesOffline(t *testing.T) {
 	}
 }
 
+func TestNodeHasToFindOutThatItsConnectionsAreDead(t *testing.T) {
+	for kind, want := range map[OutageKind][]Kind{Severed: {WronglyReceipted}, Swallowed: nil} {
+		s := newStory(t)
+		s.Outage("n2", kind, at(6))(at(9.5))
+		m := s.alice.Send("bob", false, at(9.8))
+		s.alice.Receipt(m.ID(), "offline", "", at(10.2))
+		s.want(want...)
+	}
+}
+
 func TestOutagesThatFollowEachOtherCloselyCountAsOne(t *testing.T) {
 	for _, c := range []struct {
 		gap  float64

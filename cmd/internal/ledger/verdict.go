@@ -109,6 +109,9 @@ type Rules struct {
 	Notice time.Duration
 	// Lapse is the shortest outage after which a node may count as dead.
 	Lapse time.Duration
+	// Redial is what a node may need to notice that the connections which it has are of no
+	// use any more, and to make others.
+	Redial time.Duration
 	// Beat is what a node needs between two outages to show that it lives.
 	Beat time.Duration
 	// Return is what a node that counted as dead needs to get its clients back, and

@@ -36,7 +36,7 @@ func TestBenchKeepsWhatItHasWhenRedisDies(t *testing.T) {
 	b := startBench(t, "--nodes", "2", "--clients", "20", "--rate", "200", "--duration", "300ms",
 		"--arms", "targeted", "--workloads", "rate", "--repeat", "100", "--out", dir)
 	b.await(b.errors, "1/100")
-	for _, pid := range children(t, b.child.Pid) {
+	for _, pid := range children(t, b.Pid) {
 		if name, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm"); strings.HasPrefix(string(name), "redis") || strings.HasPrefix(string(name), "valkey") {
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 				t.Fatal(err)
@@ -59,7 +59,7 @@ func TestBenchEndsItsChildrenAtAnInterrupt(t *testing.T) {
 	b := startBench(t, "--nodes", "2", "--clients", "20", "--rate", "200", "--duration", "300ms",
 		"--arms", "targeted", "--workloads", "rate", "--repeat", "100", "--out", dir)
 	b.await(b.errors, "1/100")
-	started := children(t, b.child.Pid)
+	started := children(t, b.Pid)
 	b.signal(os.Interrupt)
 	_, errors := b.wantEnd(exitInterrupted)
 	wantContains(t, errors, "interrupted after ")

@@ -16,7 +16,7 @@ const patience = 30 * time.Second
 
 // nodeProcess is one `beeline serve`.
 type nodeProcess struct {
-	*background
+	*process
 	url, admin string
 }
 
@@ -25,7 +25,7 @@ type nodeProcess struct {
 func startNode(t *testing.T, server *redistest.Server, name string, settings ...string) *nodeProcess {
 	t.Helper()
 	all := append(nodeSettings(server, name), "BEELINE_HEARTBEAT=300ms", "BEELINE_DRAIN_PERIOD=200ms")
-	n := &nodeProcess{background: startProcess(t, append(all, settings...), "serve")}
+	n := &nodeProcess{process: startProcess(t, append(all, settings...), "serve")}
 	t.Cleanup(func() {
 		if log, _ := n.errors.read(); t.Failed() && log != "" {
 			t.Logf("%s logged:\n%s", name, log)

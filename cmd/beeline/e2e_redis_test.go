@@ -36,7 +36,7 @@ func checkSickRedis(t *testing.T, begin, end []any) {
 	alice := n1.connect("alice")
 	c := server.Client(t)
 	do(t, c, begin)
-	if _, err := tryConnect(t, n1.url, "bob"); err == nil || !strings.Contains(err.Error(), "503") {
+	if _, err := tryConnect(t, n1.url, "bob"); err == nil || !strings.Contains(err.Error(), "HTTP status 503") {
 		t.Errorf("connecting: %v, want HTTP status 503", err)
 	}
 	alice.say("C4", `"anybody?"`)

@@ -30,7 +30,7 @@ func TestStoryConnect(t *testing.T) {
 		t.Errorf("alice's entry lives %v", ttl)
 	}
 	server.Kill()
-	if _, err := tryConnect(t, n.url, "bob"); err == nil || !strings.Contains(err.Error(), "503") {
+	if _, err := tryConnect(t, n.url, "bob"); err == nil || !strings.Contains(err.Error(), "HTTP status 503") {
 		t.Errorf("connecting without Redis: %v, want HTTP status 503", err)
 	}
 	if n.status("/healthz") != http.StatusOK {
@@ -120,7 +120,10 @@ func TestStoryDisconnect(t *testing.T) {
 		alice.wantOutcome("bob", data, "delivered")
 		bob.wantMessage("alice", data)
 		bob.Close()
-		alice.learns("bob", `"gone?"`, "offline")
+		n1.until("bob is offline", func() bool {
+			alice.say("bob", `"gone?"`)
+			return alice.want("receipt").Outcome == "offline"
+		})
 	}
 }
 

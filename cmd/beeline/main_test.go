@@ -77,11 +77,10 @@ func wantContains(t *testing.T, text string, parts ...string) {
 	}
 }
 
-// background is a command that stays: in this process, or as one of its own.
+// background is a command that stays.
 type background struct {
 	t      *testing.T
-	stop   context.CancelFunc // in this process
-	child  *os.Process        // of its own
+	stop   func()
 	ended  chan struct{}
 	code   int
 	output *tail
@@ -101,37 +100,44 @@ func stays(t *testing.T, env []string, args ...string) *background {
 	return b
 }
 
+// process is a command that stays as a process of its own.
+type process struct {
+	*background
+	*os.Process
+}
+
 // startProcess starts a command as a process whose children are this test binary, too.
 // It is killed at the test's end, if not before.
-func startProcess(t *testing.T, env []string, args ...string) *background {
+func startProcess(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
-	b := &background{t: t, ended: make(chan struct{}), output: newTail(), errors: newTail()}
+	p := &process{background: &background{t: t, ended: make(chan struct{}), output: newTail(), errors: newTail()}}
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = append([]string{mainVariable + "=1", "PATH=" + os.Getenv("PATH"), "TMPDIR=" + t.TempDir()}, env...)
-	cmd.Stdout, cmd.Stderr = b.output, b.errors
+	cmd.Stdout, cmd.Stderr = p.output, p.errors
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	b.child = cmd.Process
+	p.Process = cmd.Process
+	p.stop = func() { p.signal(os.Interrupt) }
 	go func() {
-		defer close(b.ended)
+		defer close(p.ended)
 		_ = cmd.Wait() // its exit code is looked at
-		b.code = cmd.ProcessState.ExitCode()
+		p.code = cmd.ProcessState.ExitCode()
 	}()
-	t.Cleanup(b.kill)
-	return b
+	t.Cleanup(p.kill)
+	return p
 }
 
 // kill ends the process as a crash would.
-func (b *background) kill() {
-	_ = b.child.Kill() // it may have ended
-	<-b.ended
+func (p *process) kill() {
+	_ = p.Kill() // it may have ended
+	<-p.ended
 }
 
-func (b *background) signal(s os.Signal) {
-	b.t.Helper()
-	if err := b.child.Signal(s); err != nil {
-		b.t.Fatal(err)
+func (p *process) signal(s os.Signal) {
+	p.t.Helper()
+	if err := p.Signal(s); err != nil {
+		p.t.Fatal(err)
 	}
 }
 
@@ -140,6 +146,22 @@ func (b *background) end() int {
 	b.stop()
 	<-b.ended
 	return b.code
+}
+
+// wantEnd waits until the command ends by itself, and returns what it wrote.
+func (b *background) wantEnd(code exitCode) (output, errors string) {
+	b.t.Helper()
+	select {
+	case <-b.ended:
+	case <-time.After(2 * time.Minute):
+		b.t.Fatal("it does not end")
+	}
+	output, _ = b.output.read()
+	errors, _ = b.errors.read()
+	if b.code != int(code) {
+		b.t.Fatalf("exit code %d, want %d\n%s\n%s", b.code, code, output, errors)
+	}
+	return output, errors
 }
 
 // await returns what was written to w so far, once it contains part.

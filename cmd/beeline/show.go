@@ -16,8 +16,6 @@ import (
 const (
 	// showTime bounds one message of the show; its receipt comes before.
 	showTime = 10 * time.Second
-	// answerPatience is what a command's answer may take after the receipt.
-	answerPatience = 5 * time.Second
 )
 
 // show tells on out what the cluster does.
@@ -81,7 +79,7 @@ func (s *show) message(ctx context.Context, from *demoClient, to, title, text st
 		return err
 	}
 	steps = append(steps, seen...)
-	steps = append(steps, s.explainAll(s.cluster.recorder.taken(answerPatience), to, data)...)
+	steps = append(steps, s.explainAll(s.cluster.recorder.taken(ctx), to, data)...)
 	s.print(title, steps, began, outcome)
 	return nil
 }

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/alicebob/miniredis/v2/proto"
 )
+
+// answerPatience is what a command's answer may take after its effect was seen.
+const answerPatience = 5 * time.Second
 
 // command is one Redis command that a node sent, as the demo saw it.
 type command struct {
@@ -62,8 +66,10 @@ func (r *recorder) record() {
 
 // taken ends the recording and returns it. A command's answer may come after its
 // effect was seen elsewhere, so those under way are given the time to end.
-func (r *recorder) taken(patience time.Duration) []command {
-	for end := time.Now().Add(patience); r.busy() && time.Now().Before(end); {
+func (r *recorder) taken(ctx context.Context) []command {
+	ctx, cancel := context.WithTimeout(ctx, answerPatience)
+	defer cancel()
+	for r.busy() && ctx.Err() == nil {
 		time.Sleep(time.Millisecond)
 	}
 	r.mu.Lock()

@@ -6,7 +6,6 @@ import (
 	"net"
 	"slices"
 	"testing"
-	"time"
 )
 
 // scripted is a connection to a Redis that replies what it was told to.
@@ -42,7 +41,7 @@ func overheard(t *testing.T, commands, replies string, step int) (seen []command
 	if r.underway != 0 {
 		t.Errorf("%d commands under way on a closed connection", r.underway)
 	}
-	return r.taken(time.Second), underway
+	return r.taken(t.Context()), underway
 }
 
 const (

@@ -138,17 +138,18 @@ func lastMatch(re *regexp.Regexp, text string) string {
 	return all[len(all)-1][1]
 }
 
-// Servers get ports below those that the system gives away by itself, which it would do
-// between two lives of a server.
-const firstPort, ports = 10_000, 20_000
+// Servers get ports below Linux' default range for outgoing connections, one of which
+// could take the port of a server that is about to start, or to start again.
+const firstPort, portCount = 10_000, 20_000
 
+// freePort returns a port that nobody listens on.
 func freePort() (int, error) {
 	for range 100 {
-		port := firstPort + rand.IntN(ports)
+		port := firstPort + rand.IntN(portCount)
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err == nil {
 			return port, l.Close()
 		}
 	}
-	return 0, fmt.Errorf("no free port found from %d to %d", firstPort, firstPort+ports-1)
+	return 0, fmt.Errorf("no free port found from %d to %d", firstPort, firstPort+portCount-1)
 }

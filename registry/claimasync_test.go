@@ -138,6 +138,32 @@ func TestUnsettledClaimsEndAtTheirDeadlineOrTheStop(t *testing.T) {
 	})
 }
 
+// Nobody waits for what a claim of a client that has gone would wait for.
+func TestWithdrawnClaimLeavesNoEntry(t *testing.T) {
+	onEachOwn(t, func(t *testing.T, s store) {
+		opts := Options{Heartbeat: time.Minute}
+		a := startNode(t, s, "a", opts)
+		quietNode(t, s, "mute", opts) // nobody settles without it
+		s.flush(t)
+		waits := a.begin(time.Time{}, "alice")
+		eventually(t, func() bool { return a.repeating.Load() == 1 }, func() string { return "the claim does not wait" })
+		a.Withdraw(&waits.lease)
+		wantError(t, waits.answer(t).err, ErrUnsettled)
+		a.eventuallyOwners("alice")
+
+		underWay := a.begin(time.Now().Add(time.Hour), "bob")
+		a.Withdraw(&underWay.lease)
+		wantError(t, underWay.answer(t).err, ErrUnsettled)
+		a.eventuallyOwners("bob")
+		eventually(t, func() bool { return a.repeating.Load() == 0 }, func() string { return "a claim still waits" })
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if n := len(a.Registry.waiting); n > 0 {
+			t.Errorf("%d waits are remembered", n)
+		}
+	})
+}
+
 // While an epoch is not settled, an owner's entry may be missing. A claim that did not
 // see it is made again, although the epoch has settled by the time it is answered.
 func TestClaimSentBeforeTheEpochSettledIsMadeAgain(t *testing.T) {

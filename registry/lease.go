@@ -21,6 +21,8 @@ type Lease struct {
 	index int32 // in its slot of the wheel
 	slot  int16 // of the wheel
 	held  bool  // between a successful claim and Release or Taken
+
+	withdrawn bool // its claim is not to wait for anything
 }
 
 // Address returns what was claimed.
@@ -58,6 +60,18 @@ func (r *Registry) ClaimAsync(deadline time.Time, l *Lease, address string, clai
 		answered: (*Registry).claimAnswered, claimed: claimed}
 	if err := r.committer.claim(cl); err != nil {
 		r.failClaim(cl, err)
+	}
+}
+
+// Withdraw has a claim under way fail rather than wait, because nobody wants it any more.
+// If it can be answered without a wait it still may succeed. What it wrote is released. A
+// lease that was withdrawn is not ready for a claim again.
+func (r *Registry) Withdraw(l *Lease) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l.withdrawn = true
+	if end := r.waiting[l]; end != nil {
+		end()
 	}
 }
 
@@ -114,11 +128,8 @@ func (r *Registry) repeatClaim(cl *claim) {
 // clearWay waits until the epoch is settled, or else removes the dead owners
 // that a claim was refused for.
 func (r *Registry) clearWay(cl *claim, settled bool) error {
-	ctx, cancel := r.stopping, context.CancelFunc(func() {})
-	if !cl.deadline.IsZero() {
-		ctx, cancel = context.WithDeadline(ctx, cl.deadline)
-	}
-	defer cancel()
+	ctx, end := r.wait(cl)
+	defer end()
 	switch {
 	case !settled:
 		return r.awaitSettled(ctx, cl.master)
@@ -126,6 +137,29 @@ func (r *Registry) clearWay(cl *claim, settled bool) error {
 		return r.pruneDead(ctx, cl.address, cl.others)
 	}
 	return nil // settled meanwhile
+}
+
+// wait returns a context that ends at a claim's deadline, when it is withdrawn, or with
+// the registry, and a function that ends the wait.
+func (r *Registry) wait(cl *claim) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(r.stopping)
+	end := cancel
+	if !cl.deadline.IsZero() {
+		ctx, end = context.WithDeadline(ctx, cl.deadline)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting[cl.lease] = cancel
+	if cl.lease.withdrawn {
+		cancel()
+	}
+	return ctx, func() {
+		end()
+		cancel()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.waiting, cl.lease)
+	}
 }
 
 // pruneDead removes the owners whose nodes are dead. The error is ErrHeld if one

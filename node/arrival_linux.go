@@ -75,6 +75,7 @@ func (a *arrival) vanish() {
 		return
 	}
 	a.session.abandon()
+	a.engine.node.router.Withdraw(a.session.client, a.session)
 	a.drop()
 }
 

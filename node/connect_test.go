@@ -221,6 +221,7 @@ func TestClientThatVanishes(t *testing.T) {
 			eventually(t, "it is noticed", func() bool { return testutil.ToFloat64(n.counts.connects[resultGone]) == 1 })
 			eventually(t, "it has no session", func() bool { return n.table.size() == 0 })
 			if n.x.async.Load() { // the other slot is for who comes next
+				eventually(t, "its claim is withdrawn", func() bool { return n.x.withdrawn.Load() == 1 })
 				eventually(t, "its slot is taken while its claim is under way", func() bool { return len(n.handshakes.slots) == 2 })
 			}
 			close(proceed)

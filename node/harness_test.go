@@ -93,6 +93,7 @@ type localExchange struct {
 	hold      func(m router.Message) bool
 	sink      chan struct{} // told of each message, if there is one
 	async     atomic.Bool   // JoinAsync was called
+	withdrawn atomic.Int32  // joins
 	after     chan int      // told how many sessions an address has when a join was answered, if there is one
 
 	mu       sync.Mutex
@@ -146,6 +147,8 @@ func (x *localExchange) Join(ctx context.Context, address string, s router.Sessi
 	x.sessions[address] = append(x.sessions[address], s)
 	return nil
 }
+
+func (x *localExchange) Withdraw(string, router.Session) { x.withdrawn.Add(1) }
 
 func (x *localExchange) Leave(address string, s router.Session) {
 	x.mu.Lock()

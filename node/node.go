@@ -22,6 +22,7 @@ type exchange interface {
 	Stop(context.Context) error
 	Health() error
 	Join(ctx context.Context, address string, s router.Session) error
+	Withdraw(address string, s router.Session)
 	Leave(address string, s router.Session)
 	JoinAsync(deadline time.Time, address string, s router.Session, joined func(error))
 	Send(m router.Message, done func(router.MessageID, router.Outcome))

@@ -52,7 +52,20 @@ func (r *Router) Join(ctx context.Context, address string, s Session) error {
 	case <-ctx.Done():
 	}
 	answer(fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx)))
+	r.Withdraw(address, s)
 	return <-result
+}
+
+// Withdraw tells that the client of a session that joins has gone: its claim waits for
+// nothing any more, since a sender would wait for this node as for an owner. The join ends
+// all the same; if it ends well, the session has to leave.
+func (r *Router) Withdraw(address string, s Session) {
+	t := r.holdings
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if h := t.of[address]; h != nil && h.joining != nil && h.joining.session == s {
+		r.reg.Withdraw(&h.lease)
+	}
 }
 
 // JoinAsync adds a session to address. The first session of an address claims it,

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/beeline-ws/beeline/registry"
 )
 
 // deafen keeps a node from subscribing until the result is called, as a partition
@@ -196,6 +198,27 @@ func TestRefusalIsRememberedFromTheLastMessage(t *testing.T) {
 	if len(bob.got) > 0 {
 		t.Errorf("bob got %q", bob.got)
 	}
+}
+
+// While a claim waits its entry is there, and what is sent to its address goes to its node,
+// too. It goes with the client.
+func TestClaimOfAClientThatHasGoneIsWithdrawn(t *testing.T) {
+	c := newOwnCluster(t, 1, nil)
+	n := c.node(0)
+	mute := c.client.Subscribe(t.Context(), n.keys.Channel("mute")) // a node without a lease
+	defer mute.Close()
+	if _, err := mute.Receive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.do([]any{"FLUSHALL"})
+	s, result := newTestSession(n, "bob"), make(chan error, 1)
+	n.JoinAsync(time.Now().Add(time.Hour), "bob", s, func(err error) { result <- err })
+	until(t, "the claim is written", func() bool { return len(c.owners("bob")) == 1 })
+	n.Withdraw("bob", s)
+	if err := <-result; !errors.Is(err, registry.ErrUnsettled) {
+		t.Errorf("the join ends with %v, want %v", err, registry.ErrUnsettled)
+	}
+	until(t, "its entry has gone", func() bool { return len(c.owners("bob")) == 0 })
 }
 
 // While a claim is under way its node's lease may end, as when the network stalls. Then

@@ -105,7 +105,9 @@ func (e *epoll) refuseWaiting() {
 	for _, l := range e.loops {
 		l.hurry(time.Now().Add(e.node.opts.HandshakeTimeout + time.Second))
 		for _, a := range l.joining() {
-			a.answer(router.ErrUnavailable)
+			if a.answer(router.ErrUnavailable) {
+				e.node.router.Withdraw(a.session.client, a.session)
+			}
 		}
 	}
 }

@@ -158,7 +158,7 @@ func TestWithdrawnClaimLeavesNoEntry(t *testing.T) {
 		eventually(t, func() bool { return a.repeating.Load() == 0 }, func() string { return "a claim still waits" })
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		if n := len(a.Registry.waiting); n > 0 {
+		if n := len(a.waits); n > 0 {
 			t.Errorf("%d waits are remembered", n)
 		}
 	})

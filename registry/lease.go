@@ -21,8 +21,8 @@ type Lease struct {
 	index int32 // in its slot of the wheel
 	slot  int16 // of the wheel
 	held  bool  // between a successful claim and Release or Taken
-
-	withdrawn bool // its claim is not to wait for anything
+	// withdrawn says that a claim of it does not wait.
+	withdrawn bool
 }
 
 // Address returns what was claimed.
@@ -43,7 +43,7 @@ type Owner struct {
 // ClaimAsync makes this node an owner of address and keeps l refreshed until
 // Release. It returns at once; claimed is called exactly once, from a goroutine of
 // the registry or before ClaimAsync returns, and must not block. Until then l must be
-// left alone; to release it in claimed is not too late.
+// left alone but for Withdraw; to release it in claimed is not too late.
 //
 // claimed gets the other owners, some of which may be dead; under Replace each must
 // be told, and releases its lease then; under Reject a live other owner makes the
@@ -63,14 +63,14 @@ func (r *Registry) ClaimAsync(deadline time.Time, l *Lease, address string, clai
 	}
 }
 
-// Withdraw has a claim under way fail rather than wait, because nobody wants it any more.
-// If it can be answered without a wait it still may succeed. What it wrote is released. A
-// lease that was withdrawn is not ready for a claim again.
+// Withdraw has a claim under way fail, and release what it wrote, rather than wait, because
+// nobody wants it any more. If it needs no wait it still may succeed. A later claim of l
+// does not wait either.
 func (r *Registry) Withdraw(l *Lease) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	l.withdrawn = true
-	if end := r.waiting[l]; end != nil {
+	if end := r.waits[l]; end != nil {
 		end()
 	}
 }
@@ -142,23 +142,24 @@ func (r *Registry) clearWay(cl *claim, settled bool) error {
 // wait returns a context that ends at a claim's deadline, when it is withdrawn, or with
 // the registry, and a function that ends the wait.
 func (r *Registry) wait(cl *claim) (context.Context, func()) {
-	ctx, cancel := context.WithCancel(r.stopping)
-	end := cancel
-	if !cl.deadline.IsZero() {
-		ctx, end = context.WithDeadline(ctx, cl.deadline)
+	var ctx context.Context
+	var cancel context.CancelFunc
+	if cl.deadline.IsZero() {
+		ctx, cancel = context.WithCancel(r.stopping)
+	} else {
+		ctx, cancel = context.WithDeadline(r.stopping, cl.deadline)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.waiting[cl.lease] = cancel
+	r.waits[cl.lease] = cancel
 	if cl.lease.withdrawn {
 		cancel()
 	}
 	return ctx, func() {
-		end()
 		cancel()
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		delete(r.waiting, cl.lease)
+		delete(r.waits, cl.lease)
 	}
 }
 

@@ -97,8 +97,8 @@ type Registry struct {
 	epochsChanged chan struct{}      // closed, and made anew, at each change of epochs
 	changes       uint64             // of epochs
 	surveyed      uint64             // slots' moves before the last survey
-	// waiting ends the waits of claims that are to be made again.
-	waiting map[*Lease]context.CancelFunc
+	// waits ends those of claims that are to be made again.
+	waits map[*Lease]context.CancelFunc
 
 	beatMu    sync.Mutex // guards what follows
 	last      NodeInfo   // what Beat wrote
@@ -153,7 +153,7 @@ func New(opts Options) (*Registry, error) {
 		epochs:        make(map[string]*epoch),
 		askings:       make(map[string]*asking),
 		epochsChanged: make(chan struct{}),
-		waiting:       make(map[*Lease]context.CancelFunc),
+		waits:         make(map[*Lease]context.CancelFunc),
 	}
 	r.stopping, r.stop = context.WithCancelCause(context.Background())
 	r.masters = newMasters(r.keys, r.rdb)

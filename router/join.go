@@ -20,9 +20,11 @@ type joining struct {
 	doubted  bool   // it was refused, and the owners were asked whether they are
 
 	// Guarded by holdings.mu.
-	evicted error    // the lease was lost meanwhile
-	stolen  []string // tokens that others have replaced meanwhile
-	behind  []func() // other sessions of the address, which wait
+	evicted error      // the lease was lost meanwhile
+	stolen  []string   // tokens that others have replaced meanwhile
+	behind  []*joining // other sessions of the address, which wait
+	gone    bool       // nobody wants it any more
+	end     func()     // of telling the other owners; nil before
 }
 
 // Join is JoinAsync that waits. A session that joins after ctx has ended leaves
@@ -61,10 +63,22 @@ func (r *Router) Join(ctx context.Context, address string, s Session) error {
 // all the same; if it ends well, the session has to leave.
 func (r *Router) Withdraw(address string, s Session) {
 	t := r.holdings
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	if h := t.of[address]; h != nil && h.joining != nil && h.joining.session == s {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := t.of[address]
+	if h == nil || h.joining == nil {
+		return
+	}
+	if j := h.joining; j.session == s {
+		j.gone = true
 		r.reg.Withdraw(&h.lease)
+		if j.end != nil {
+			j.end()
+		}
+		return
+	}
+	for _, j := range h.joining.behind {
+		j.gone = j.gone || j.session == s
 	}
 }
 
@@ -75,18 +89,16 @@ func (r *Router) Withdraw(address string, s Session) {
 // from a goroutine of the router or before JoinAsync returns, and must not block.
 // What is not under way at the deadline fails.
 func (r *Router) JoinAsync(deadline time.Time, address string, s Session, joined func(error)) {
-	switch {
-	case !r.hearing.Load():
-		joined(fmt.Errorf("%w: %w", ErrUnavailable, errDeaf))
-		return
-	case !r.leaseLives():
-		joined(fmt.Errorf("%w: %w", ErrUnavailable, errAway))
-		return
-	case !r.now().Before(deadline): // it waited behind another one
-		joined(fmt.Errorf("%w: %w", ErrUnavailable, context.DeadlineExceeded))
+	r.begin(address, &joining{session: s, deadline: deadline, joined: joined})
+}
+
+// begin adds a session to a held address, or claims the address for it, or has it wait
+// behind another one, after which it begins again.
+func (r *Router) begin(address string, j *joining) {
+	if err := r.hinders(j); err != nil {
+		j.joined(fmt.Errorf("%w: %w", ErrUnavailable, err))
 		return
 	}
-	j := &joining{session: s, deadline: deadline, joined: joined}
 	h, evict, err := r.holdings.join(r, address, j)
 	for _, old := range evict {
 		old.Evict(ErrReplaced)
@@ -95,9 +107,27 @@ func (r *Router) JoinAsync(deadline time.Time, address string, s Session, joined
 	case h != nil:
 		r.claim(h, address, j)
 	case !errors.Is(err, errBehind):
-		joined(err)
+		j.joined(err)
 	}
 }
+
+// hinders says why a join can't begin now.
+func (r *Router) hinders(j *joining) error {
+	switch {
+	case !r.hearing.Load():
+		return errDeaf
+	case !r.leaseLives():
+		return errAway
+	case !r.now().Before(j.deadline):
+		return context.DeadlineExceeded
+	case j.gone:
+		return errGone
+	}
+	return nil
+}
+
+// errGone: nobody wants the session any more.
+var errGone = errors.New("the client has gone")
 
 // errBehind: the session waits until the claim under way has ended.
 var errBehind = errors.New("another session is joining")
@@ -115,7 +145,7 @@ func (t *holdings) join(r *Router, address string, j *joining) (claim *holding, 
 		t.of[address] = h
 		return h, nil, nil
 	case h.joining != nil:
-		h.joining.behind = append(h.joining.behind, func() { r.JoinAsync(j.deadline, address, j.session, j.joined) })
+		h.joining.behind = append(h.joining.behind, j)
 		return nil, nil, errBehind
 	case r.opts.Duplicates == registry.Reject:
 		return nil, nil, ErrDuplicate
@@ -168,6 +198,11 @@ func (r *Router) doubt(ctx context.Context, h *holding, address string, j *joini
 func (r *Router) finishClaim(ctx context.Context, h *holding, address string, j *joining, others []registry.Owner) {
 	ctx, cancel := context.WithDeadline(ctx, j.deadline)
 	defer cancel()
+	r.holdings.mu.Lock()
+	if j.end = cancel; j.gone {
+		cancel()
+	}
+	r.holdings.mu.Unlock()
 	err := r.way.open(ctx, address)
 	if err == nil {
 		_, err = r.tell(ctx, address, others)
@@ -202,7 +237,7 @@ func (r *Router) joined(h *holding, address string, j *joining, others []registr
 	}
 	j.joined(err)
 	for _, next := range j.behind { // nobody adds any more
-		next()
+		r.begin(address, next)
 	}
 }
 

@@ -201,7 +201,7 @@ func TestRefusalIsRememberedFromTheLastMessage(t *testing.T) {
 }
 
 // While a claim waits its entry is there, and what is sent to its address goes to its node,
-// too. It goes with the client.
+// too. It goes with the client, and so does that of a client which waits behind it.
 func TestClaimOfAClientThatHasGoneIsWithdrawn(t *testing.T) {
 	c := newOwnCluster(t, 1, nil)
 	n := c.node(0)
@@ -211,14 +211,46 @@ func TestClaimOfAClientThatHasGoneIsWithdrawn(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.do([]any{"FLUSHALL"})
-	s, result := newTestSession(n, "bob"), make(chan error, 1)
-	n.JoinAsync(time.Now().Add(time.Hour), "bob", s, func(err error) { result <- err })
+	results := make(chan error, 2)
+	first, second := newTestSession(n, "bob"), newTestSession(n, "bob")
+	for _, s := range []*testSession{first, second} {
+		n.JoinAsync(time.Now().Add(time.Hour), "bob", s, func(err error) { results <- err })
+	}
 	until(t, "the claim is written", func() bool { return len(c.owners("bob")) == 1 })
-	n.Withdraw("bob", s)
-	if err := <-result; !errors.Is(err, registry.ErrUnsettled) {
-		t.Errorf("the join ends with %v, want %v", err, registry.ErrUnsettled)
+	n.Withdraw("bob", second)
+	n.Withdraw("bob", first)
+	for _, want := range []error{registry.ErrUnsettled, errGone} {
+		if err := <-results; !errors.Is(err, want) {
+			t.Errorf("the join ends with %v, want %v", err, want)
+		}
 	}
 	until(t, "its entry has gone", func() bool { return len(c.owners("bob")) == 0 })
+
+	ctx, goes := context.WithCancel(t.Context())
+	go func() { results <- n.Join(ctx, "alice", newTestSession(n, "alice")) }()
+	until(t, "another claim is written", func() bool { return len(c.owners("alice")) == 1 })
+	goes()
+	if err := <-results; !errors.Is(err, context.Canceled) {
+		t.Errorf("the join ends with %v, want %v", err, context.Canceled)
+	}
+	until(t, "its entry has gone", func() bool { return len(c.owners("alice")) == 0 })
+}
+
+// So it is while the other owners are told of it.
+func TestClientThatHasGoneIsNotWaitedFor(t *testing.T) {
+	c := newRelaxedCluster(t)
+	first, second := c.node(0), c.node(1)
+	first.connect("bob")
+	first.mu.Lock() // it does not acknowledge that it is told of the claim
+	defer first.mu.Unlock()
+	s, result := newTestSession(second, "bob"), make(chan error, 1)
+	second.JoinAsync(time.Now().Add(time.Hour), "bob", s, func(err error) { result <- err })
+	until(t, "the claim is written", func() bool { return len(c.owners("bob")) == 2 })
+	second.Withdraw("bob", s)
+	if err := <-result; !errors.Is(err, context.Canceled) {
+		t.Errorf("the join ends with %v, want %v", err, context.Canceled)
+	}
+	until(t, "the claim is undone", func() bool { return len(c.owners("bob")) == 1 })
 }
 
 // While a claim is under way its node's lease may end, as when the network stalls. Then

@@ -118,12 +118,19 @@ func (n *testNode) wantsReleased() int {
 	return len(n.committer.releases)
 }
 
+// startUnsettled starts a node whose claims wait, because another one says nothing.
+func startUnsettled(t *testing.T, s store) *testNode {
+	t.Helper()
+	opts := Options{Heartbeat: time.Minute}
+	a := startNode(t, s, "a", opts)
+	quietNode(t, s, "mute", opts)
+	s.flush(t)
+	return a
+}
+
 func TestUnsettledClaimsEndAtTheirDeadlineOrTheStop(t *testing.T) {
 	onEachOwn(t, func(t *testing.T, s store) {
-		opts := Options{Heartbeat: time.Minute}
-		a := startNode(t, s, "a", opts)
-		quietNode(t, s, "mute", opts) // nobody settles without it
-		s.flush(t)
+		a := startUnsettled(t, s)
 		endless := a.begin(time.Time{}, "alice")
 		short := a.begin(time.Now().Add(2*time.Second), "bob")
 		wantError(t, short.answer(t).err, ErrUnsettled)
@@ -141,10 +148,7 @@ func TestUnsettledClaimsEndAtTheirDeadlineOrTheStop(t *testing.T) {
 // Nobody waits for what a claim of a client that has gone would wait for.
 func TestWithdrawnClaimLeavesNoEntry(t *testing.T) {
 	onEachOwn(t, func(t *testing.T, s store) {
-		opts := Options{Heartbeat: time.Minute}
-		a := startNode(t, s, "a", opts)
-		quietNode(t, s, "mute", opts) // nobody settles without it
-		s.flush(t)
+		a := startUnsettled(t, s)
 		waits := a.begin(time.Time{}, "alice")
 		eventually(t, func() bool { return a.repeating.Load() == 1 }, func() string { return "the claim does not wait" })
 		a.Withdraw(&waits.lease)

@@ -145,7 +145,7 @@ func TestRefreshesAreSpread(t *testing.T) {
 	s := single(redistest.Start(t))
 	a := startNode(t, s, "a", Options{})
 	beside := []*testNode{startNode(t, s, "b", Options{}), startNode(t, s, "c", Options{})}
-	const leases, intervals = 10_000, 20
+	const leases, intervals = 10_000, 60
 	held := claimMany(a, leases)
 	for _, n := range beside {
 		claimMany(n, leases/10)
@@ -176,10 +176,10 @@ func TestRefreshesAreSpread(t *testing.T) {
 		if mean := len(held)/len(a.wheel.slots) + 1; most > 2*mean {
 			t.Fatalf("interval %d: a tick refreshed %d leases, the mean is %d", interval, most, mean)
 		}
-		for _, l := range held[:150] {
+		for _, l := range held[:50] {
 			a.Release(l)
 		}
-		held = append(held[150:], claimMany(a, 60)...)
+		held = append(held[50:], claimMany(a, 20)...)
 	}
 	for _, n := range append(beside, a) {
 		if len(n.taken)+len(n.reclaimed) > 0 {

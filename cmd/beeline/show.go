@@ -13,10 +13,8 @@ import (
 	"github.com/beeline-ws/beeline/router"
 )
 
-const (
-	// showTime bounds one message of the show; its receipt comes before.
-	showTime = 10 * time.Second
-)
+// showTime bounds one message of the show; its receipt comes before.
+const showTime = 10 * time.Second
 
 // show tells on out what the cluster does.
 type show struct {

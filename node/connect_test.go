@@ -117,6 +117,10 @@ func TestRefusedConnections(t *testing.T) {
 		{"long client", upgradeHead("/ws?client=" + strings.Repeat("a", 257)), 400, resultBadClient, "257"},
 		{"client not UTF-8", upgradeHead("/ws?client=%ff"), 400, resultBadClient, "UTF-8"},
 		{"client not printable", upgradeHead("/ws?client=a%00"), 400, resultBadClient, "U+0000"},
+		{"client with a surrogate", upgradeHead("/ws?client=%ed%a0%80"), 400, resultBadClient, "U+D800"},
+		{"client of another direction", upgradeHead("/ws?client=a%E2%80%AEb"), 400, resultBadClient, "U+202E"},
+		{"client a back end", upgradeHead("/ws?client=@shop"), 400, resultBadClient, "U+0040"},
+		{"client the cluster", upgradeHead("/ws?client=$x"), 400, resultBadClient, "U+0024"},
 		{"client a group", upgradeHead("/ws?client=%23a"), 400, resultBadClient, "#"},
 		{"client badly encoded", upgradeHead("/ws?client=%zz"), 400, resultBadClient, "percent"},
 	}

@@ -11,7 +11,8 @@ const maxDepth = 64
 
 // scanner reads one JSON text (RFC 8259) in place. It checks all of it, keeps no
 // copy, does not recurse and does not allocate, except for errors. It takes
-// escaped lone surrogates, as encoding/json does; UTF-8 is checked elsewhere.
+// escaped lone surrogates, as encoding/json does, because data is passed on as it came;
+// names and ids are checked for them. UTF-8 is checked elsewhere.
 type scanner struct {
 	text []byte
 	at   int

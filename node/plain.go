@@ -38,7 +38,7 @@ func (p plain) act(s *session, r *request) *jsonError {
 	if !isString(r.kind) {
 		return &jsonError{code: codeUnknownType, what: `"type" is no string; ` + allowedTypes}
 	}
-	switch string(unquote(r.kind)) {
+	switch string(router.Unquote(r.kind)) {
 	case "send":
 		return p.send(s, r)
 	case "ack":
@@ -56,7 +56,7 @@ func (p plain) send(s *session, r *request) *jsonError {
 	if err := r.checkSend(); err != nil {
 		return err
 	}
-	to := s.address(unquote(r.to))
+	to := s.address(router.Unquote(r.to))
 	if to == "" {
 		return p.badAddress(s, r)
 	}
@@ -77,11 +77,11 @@ func (plain) ack(s *session, r *request) *jsonError {
 }
 
 func (plain) badAddress(s *session, r *request) *jsonError {
-	err := router.CheckAddress(string(unquote(r.to)))
+	err := router.CheckAddress(string(router.Unquote(r.to)))
 	if r.id == nil {
 		return &jsonError{code: codeBadAddress, what: `bad "to": ` + err.Error()}
 	}
-	s.receipt(r.id, router.Rejected, `bad "to": `+err.Error())
+	s.receipt(r.id, router.Rejected, codeBadAddress+`: bad "to": `+err.Error())
 	return nil
 }
 

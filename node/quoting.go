@@ -1,54 +1,9 @@
 package node
 
 import (
-	"bytes"
 	"strconv"
-	"unicode/utf16"
 	"unicode/utf8"
 )
-
-// unquote returns what a checked string means. Only one with escapes is copied.
-// Lone surrogates become U+FFFD.
-func unquote(quoted []byte) []byte {
-	b := quoted[1 : len(quoted)-1]
-	at := bytes.IndexByte(b, '\\')
-	if at < 0 {
-		return b
-	}
-	out := append(make([]byte, 0, len(b)), b[:at]...)
-	for at < len(b) {
-		c := b[at]
-		if c != '\\' {
-			out = append(out, c)
-			at++
-			continue
-		}
-		r, size := unescape(b[at:])
-		out = utf8.AppendRune(out, r)
-		at += size
-	}
-	return out
-}
-
-// unescape decodes the checked escape at the beginning of b, or the two that are
-// a surrogate pair.
-func unescape(b []byte) (r rune, size int) {
-	if b[1] != 'u' {
-		return rune("\"\\/\b\f\n\r\t"[bytes.IndexByte([]byte(`"\/bfnrt`), b[1])]), 2
-	}
-	r, _ = hex4(b[2:])
-	if !utf16.IsSurrogate(r) {
-		return r, 6
-	}
-	if len(b) >= 12 && b[6] == '\\' && b[7] == 'u' {
-		if low, ok := hex4(b[8:]); ok {
-			if pair := utf16.DecodeRune(r, low); pair != utf8.RuneError {
-				return pair, 12
-			}
-		}
-	}
-	return utf8.RuneError, 6
-}
 
 // quotedSize is what appendQuoted appends, in bytes.
 func quotedSize(text string) int {

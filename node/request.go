@@ -2,11 +2,13 @@ package node
 
 import (
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/beeline-ws/beeline/router"
 )
 
-// maxID is the longest id of a client's message, in bytes of its JSON.
+// maxID is the longest id of a client's message, in bytes: of a number's JSON, or of
+// what a string means in UTF-8, so that quotes and escapes don't count.
 const maxID = 128
 
 // request is a message of a client in beeline.v1: the fields that mean something,
@@ -35,7 +37,7 @@ func (r *request) parse(text []byte) *jsonError {
 }
 
 func (r *request) set(key, value []byte) {
-	switch string(unquote(key)) {
+	switch string(router.Unquote(key)) {
 	case "type":
 		r.kind = value
 	case "to":
@@ -60,9 +62,9 @@ func (r *request) checkSend() *jsonError {
 	}
 	switch {
 	case r.to == nil:
-		return &jsonError{code: codeMissingTo, what: `"to" is missing; it is a client or #group`}
+		return &jsonError{code: codeMissingTo, what: `"to" is missing; it is a client's name`}
 	case !isString(r.to):
-		return &jsonError{code: codeBadAddress, what: `"to" is no string; it is a client or #group`}
+		return &jsonError{code: codeBadAddress, what: `"to" is no string; it is a client's name`}
 	case r.data == nil:
 		return &jsonError{code: codeMissingData, what: `"data" is missing; it is any JSON value`}
 	case !isFlag(r.confirm):
@@ -81,7 +83,7 @@ func (r *request) messageID() (id router.MessageID, err *jsonError) {
 		return id, &jsonError{code: codeMissingID, what: `"id" is missing; it is that of the message`}
 	}
 	if isString(r.id) {
-		if id, err := router.ParseMessageID(string(unquote(r.id))); err == nil {
+		if id, err := router.ParseMessageID(string(router.Unquote(r.id))); err == nil {
 			return id, nil
 		}
 	}
@@ -90,11 +92,18 @@ func (r *request) messageID() (id router.MessageID, err *jsonError) {
 
 // checkID allows what can be sent back in few bytes and be told apart.
 func checkID(id []byte) *jsonError {
-	if !isString(id) && id[0] != '-' && !isDigit(id[0]) {
+	means := id
+	switch {
+	case isString(id):
+		means = router.Unquote(id)
+	case id[0] != '-' && !isDigit(id[0]):
 		return &jsonError{code: codeBadID, what: `"id" is neither a string nor a number`}
 	}
-	if len(id) > maxID {
-		return &jsonError{code: codeBadID, what: fmt.Sprintf(`"id" has %d bytes; allowed are %d`, len(id), maxID)}
+	switch {
+	case len(means) > maxID:
+		return &jsonError{code: codeBadID, what: fmt.Sprintf(`"id" has %d bytes; allowed are %d`, len(means), maxID)}
+	case !utf8.Valid(means):
+		return &jsonError{code: codeBadID, what: `"id" has a lone surrogate; allowed are surrogates in pairs`}
 	}
 	return nil
 }

@@ -10,19 +10,19 @@ import (
 // the address. It must be UTF-8: a session passes data on as it came. There is no
 // receipt: see docs/redis.md.
 type foreignMessage struct {
-	To   string          `json:"to"`
-	From string          `json:"from"`
+	To   jsonName        `json:"to"`
+	From jsonName        `json:"from"`
 	Data json.RawMessage `json:"data"`
 }
 
 func (in *inbox) foreign(payload string) {
 	var f foreignMessage
 	err := json.Unmarshal([]byte(payload), &f)
-	if err != nil || !utf8.ValidString(payload) || CheckAddress(f.To) != nil || CheckClient(f.From) != nil || len(f.Data) == 0 {
+	if err != nil || !utf8.ValidString(payload) || CheckAddress(string(f.To)) != nil || CheckClient(string(f.From)) != nil || len(f.Data) == 0 {
 		in.dropped(dropForeign)
 		return
 	}
-	m := Message{ID: in.r.newID(), From: f.From, To: f.To, Data: f.Data}
+	m := Message{ID: in.r.newID(), From: string(f.From), To: string(f.To), Data: f.Data}
 	if in.r.deliverHere(&m, lookedUp, in.now, in.now) == fateNotHere {
 		in.r.m.WastedDeliveries.Inc()
 		in.dropped(dropNotHere)

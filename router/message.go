@@ -5,12 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
-
-// MaxAddress is the longest address, in bytes.
-const MaxAddress = 256
 
 // Message is what a session sends to an address.
 type Message struct {
@@ -84,38 +79,3 @@ var (
 	// ErrUnavailable: the registry or the private channel is away; try later.
 	ErrUnavailable = errors.New("registry is not available")
 )
-
-// CheckClient says what is wrong with a client's name, or returns nil: 1 to 256
-// bytes of printable UTF-8, not beginning with '#'.
-func CheckClient(name string) error {
-	if strings.HasPrefix(name, "#") {
-		return errors.New("a client's name may not begin with '#': that is a group's mark")
-	}
-	return checkPrintable(name)
-}
-
-// CheckAddress says what is wrong with an address, or returns nil: a client's
-// name, or '#' and a group's name.
-func CheckAddress(address string) error {
-	if group, ok := strings.CutPrefix(address, "#"); ok && group == "" {
-		return errors.New("a group's name follows the '#'")
-	}
-	return checkPrintable(address)
-}
-
-func checkPrintable(s string) error {
-	switch {
-	case s == "":
-		return errors.New("it is empty; allowed are 1 to 256 bytes")
-	case len(s) > MaxAddress:
-		return fmt.Errorf("it has %d bytes; allowed are 1 to %d", len(s), MaxAddress)
-	case !utf8.ValidString(s):
-		return errors.New("it is not UTF-8")
-	}
-	for _, c := range s {
-		if !unicode.IsPrint(c) {
-			return fmt.Errorf("it contains %U; only printable characters are allowed", c)
-		}
-	}
-	return nil
-}

@@ -154,7 +154,7 @@ func TestFullQueueIsOverloaded(t *testing.T) {
 
 func TestBadMessagesAreRejected(t *testing.T) {
 	c := newCluster(t, 1, nil)
-	for _, to := range []string{"", "#", "a\nb", "\xff", string(make([]byte, 300))} {
+	for _, to := range []string{"", "#", "#lobby", "@shop", "$node", "a\nb", "\xff", "\xed\xa0\x80", "a\u202eb", string(make([]byte, 300))} {
 		c.node(0).wantOutcome(to, "x", Rejected)
 	}
 }
@@ -383,14 +383,14 @@ func TestForeignPublisher(t *testing.T) {
 	bob := c.node(0).connect("bob")
 	n := c.node(0)
 	say := func(payload string) { c.client.Publish(context.Background(), n.keys.Channel(n.opts.NodeID), payload) }
-	for _, rubbish := range []string{"", "x", "{", `{"to":"bob"}`, `{"to":"#","from":"a","data":1}`, "{\"to\":\"bob\",\"from\":\"a\",\"data\":\"\xff\"}", "\x01\x00", "\x02abc",
+	for _, rubbish := range []string{"", "x", "{", `{"to":"bob"}`, `{"to":"#","from":"a","data":1}`, `{"to":"#bob","from":"a","data":1}`, `{"to":"\ud800","from":"a","data":1}`, `{"to":"bob","from":"\udc00","data":1}`, `{"to":null,"from":"a","data":1}`, "{\"to\":\"bob\",\"from\":\"a\",\"data\":\"\xff\"}", "\x01\x00", "\x02abc",
 		string(appendHeader(nil, &header{from: "x", link: 5, first: 9, base: 3})) + "\x01\x63", "\x01\xff\xff"} {
 		say(rubbish)
 	}
 	say(`{"to":"nobody","from":"shop","data":1}`)
 	say(`{"to":"bob","from":"shop","data":{"order":7}}`)
 	bob.wantGot(`{"order":7}`)
-	for reason, want := range map[dropReason]float64{dropMalformed: 2, dropVersion: 3, dropForeign: 4, dropGap: 1, dropNotHere: 1} {
+	for reason, want := range map[dropReason]float64{dropMalformed: 2, dropVersion: 3, dropForeign: 8, dropGap: 1, dropNotHere: 1} {
 		if got := testutil.ToFloat64(n.drops[reason]); got != want {
 			t.Errorf("%s: %v dropped, want %v", dropNames[reason], got, want)
 		}

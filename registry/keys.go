@@ -1,10 +1,30 @@
 package registry
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
 
 // Keys names every key and channel in Redis. The braces are Redis Cluster's
 // hash tags: what a script touches lies in one slot.
-type Keys struct{ prefix string }
+type Keys struct {
+	prefix   string
+	channels string // begins every channel: Redis has keys for each database, but channels for all in common
+}
+
+// NewKeys returns the names that begin with prefix, for the database that client
+// uses: in another one than 0, "db<n>:" follows the prefix in channels' names.
+func NewKeys(prefix string, client redis.UniversalClient) Keys {
+	k := Keys{prefix: prefix, channels: prefix}
+	if single, ok := client.(*redis.Client); ok { // a Cluster has no other database than 0
+		if db := single.Options().DB; db != 0 {
+			k.channels += ":db" + strconv.Itoa(db)
+		}
+	}
+	return k
+}
 
 // Address is the hash of an address's owners: nodeID -> token.
 func (k Keys) Address(address string) string {
@@ -32,19 +52,31 @@ func (k Keys) Nodes() string { return k.prefix + ":nodes" }
 func (k Keys) Epoch(tag string) string { return k.prefix + ":epoch:{" + tag + "}" }
 
 // Channel is the private channel of a node.
-func (k Keys) Channel(nodeID string) string { return k.prefix + ":ch:" + nodeID }
+func (k Keys) Channel(nodeID string) string { return k.channels + ":ch:" + nodeID }
 
 // Broadcast is the channel that every node hears under the broadcast delivery.
-func (k Keys) Broadcast() string { return k.prefix + ":all" }
+func (k Keys) Broadcast() string { return k.channels + ":all" }
 
 // Client is the channel of one address under the subscribe delivery.
-func (k Keys) Client(address string) string { return k.prefix + ":client:" + address }
+func (k Keys) Client(address string) string { return k.channels + ":client:" + address }
 
-// channels is the pattern that every private channel's name matches.
-func (k Keys) channels() string { return globEscaper.Replace(k.prefix) + ":ch:*" }
+// Inlet is the channel on which a node takes messages of external publishers.
+func (k Keys) Inlet(nodeID string) string { return k.channels + ":in:" + nodeID }
 
-// nodeOf returns whose private channel the channel is.
-func (k Keys) nodeOf(channel string) string { return strings.TrimPrefix(channel, k.Channel("")) }
+// Reply is the channel on which an external publisher gets receipts under the name
+// that it gave.
+func (k Keys) Reply(name string) string { return k.channels + ":reply:" + name }
+
+// privateChannels is the pattern that every private channel's name matches.
+func (k Keys) privateChannels() string { return globEscaper.Replace(k.channels) + ":ch:*" }
+
+// nodeOf returns whose private channel the channel is; ok is false if it is no
+// node's, but a channel of another cluster whose prefix begins with this one's name of
+// a private channel: no node's ID has a colon.
+func (k Keys) nodeOf(channel string) (nodeID string, ok bool) {
+	nodeID, ok = strings.CutPrefix(channel, k.Channel(""))
+	return nodeID, ok && nodeID != "" && !strings.Contains(nodeID, ":")
+}
 
 // globEscaper takes the meaning from what Redis patterns give one to.
 var globEscaper = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)

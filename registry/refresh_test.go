@@ -267,14 +267,17 @@ func TestWheelLevelsWhatReleasesLeave(t *testing.T) {
 
 func TestKeysAreDeclaredInOneSlot(t *testing.T) {
 	t.Parallel()
-	k := Keys{prefix: "a*b[c]?\\"}
-	if got, want := k.channels(), `a\*b\[c\]\?\\:ch:*`; got != want {
+	k := NewKeys("a*b[c]?\\", nil)
+	if got, want := k.privateChannels(), `a\*b\[c\]\?\\:ch:*`; got != want {
 		t.Errorf("pattern: %s, want %s", got, want)
 	}
-	if got := k.nodeOf(k.Channel("n1")); got != "n1" {
-		t.Errorf("node of n1's channel: %s", got)
+	if got, ok := k.nodeOf(k.Channel("n1")); got != "n1" || !ok {
+		t.Errorf("node of n1's channel: %s, %v", got, ok)
 	}
-	for _, name := range []string{k.Address("x"), k.Node("x"), k.Nodes(), k.Epoch("0"), k.Channel("x"), k.Broadcast(), k.Client("x")} {
+	if got, ok := k.nodeOf(NewKeys(k.prefix+":ch", nil).Channel("n1")); ok {
+		t.Errorf("the channel of a node of another cluster is taken for that of %s", got)
+	}
+	for _, name := range []string{k.Address("x"), k.Node("x"), k.Nodes(), k.Epoch("0"), k.Channel("x"), k.Broadcast(), k.Client("x"), k.Inlet("x"), k.Reply("x")} {
 		if !strings.HasPrefix(name, k.prefix+":") {
 			t.Errorf("%s lacks the prefix", name)
 		}

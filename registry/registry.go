@@ -142,7 +142,7 @@ func New(opts Options) (*Registry, error) {
 	}
 	r := &Registry{
 		opts:          opts,
-		keys:          Keys{prefix: opts.Prefix},
+		keys:          NewKeys(opts.Prefix, opts.Redis),
 		timing:        Timing{Heartbeat: opts.Heartbeat},
 		rdb:           opts.Redis,
 		metrics:       opts.Metrics,

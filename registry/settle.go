@@ -297,11 +297,13 @@ func (r *Registry) subscribed(ctx context.Context) ([]string, error) {
 		if r.masters.cluster != nil {
 			list = master.PubSubShardChannels
 		}
-		channels, err := list(ctx, r.keys.channels()).Result()
+		channels, err := list(ctx, r.keys.privateChannels()).Result()
 		mu.Lock()
 		defer mu.Unlock()
 		for _, channel := range channels {
-			ids = append(ids, r.keys.nodeOf(channel))
+			if id, ok := r.keys.nodeOf(channel); ok {
+				ids = append(ids, id)
+			}
 		}
 		return err
 	})

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"reflect"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -144,10 +145,16 @@ func checkAdvertise(raw string) error {
 	return nil
 }
 
+// databaseMark is what registry.Keys puts behind the prefix.
+var databaseMark = regexp.MustCompile(`:db[0-9]+$`)
+
 func checkPrefix(prefix string) error {
 	bad := func(r rune) bool { return r == '{' || r == '}' || unicode.IsSpace(r) || !unicode.IsPrint(r) }
 	if len(prefix) > 128 || strings.ContainsFunc(prefix, bad) {
 		return fmt.Errorf("is %q; allowed: up to 128 printable characters without spaces and braces", prefix)
+	}
+	if databaseMark.MatchString(prefix) {
+		return fmt.Errorf("is %q; allowed: one that does not end with ':db' and a number, which marks the channels of Redis' other databases", prefix)
 	}
 	return nil
 }

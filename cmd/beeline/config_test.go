@@ -126,6 +126,7 @@ func TestFaultSays(t *testing.T) {
 		"BEELINE_MAX_MESSAGE=1MiB":      "BEELINE_MAX_QUEUE is 256KiB; allowed: at least BEELINE_MAX_MESSAGE and 4KiB more, which is 1028KiB",
 		"BEELINE_MAX_QUEUE=1GiB":        "BEELINE_MAX_QUEUE_TOTAL is 256MiB; allowed: at least BEELINE_MAX_QUEUE, which is 1GiB",
 		"BEELINE_MAX_PENDING=4KiB":      "allowed: at least BEELINE_MAX_MESSAGE, which is 64KiB",
+		"BEELINE_KEY_PREFIX=a:db7":       "is \"a:db7\"; allowed: one that does not end with ':db' and a number",
 		"BEELINE_GRACE=2501ms":          "BEELINE_GRACE is 2.501s; allowed: at most half of BEELINE_MESSAGE_TIMEOUT, which is 5s",
 		"BEELINE_LISTEN=127.0.0.1:9090": "BEELINE_ADMIN_LISTEN is \"127.0.0.1:9090\", which is BEELINE_LISTEN as well",
 		"BEELINE_SOMETHING_ELSE=1":      "BEELINE_SOMETHING_ELSE is not a setting",

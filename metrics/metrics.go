@@ -196,6 +196,8 @@ type Node struct {
 	SentBytes     prometheus.Counter
 	QueuedBytes   prometheus.Gauge
 	Draining      prometheus.Gauge
+	Ready         prometheus.Gauge
+	Unready       *prometheus.GaugeVec // cause
 }
 
 func newNode(f promauto.Factory) *Node {
@@ -236,5 +238,13 @@ func newNode(f promauto.Factory) *Node {
 			Name: "beeline_draining",
 			Help: "1 from the start of the shutdown on, else 0.",
 		}),
+		Ready: f.NewGauge(prometheus.GaugeOpts{
+			Name: "beeline_ready",
+			Help: "1 if a newcomer would have been welcomed when the series were read (/readyz answers 200), else 0.",
+		}),
+		Unready: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "beeline_unready",
+			Help: "1 for each cause for which a newcomer would not have been welcomed when the series were read, else 0.",
+		}, []string{"cause"}),
 	}
 }

@@ -22,7 +22,11 @@ func (n *Node) startAdmin() {
 // adminHandler is where /api/v1 will be mounted.
 func (n *Node) adminHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(n.opts.Gatherer, promhttp.HandlerOpts{}))
+	series := promhttp.HandlerFor(n.opts.Gatherer, promhttp.HandlerOpts{})
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		n.showReadiness()
+		series.ServeHTTP(w, r)
+	})
 	mux.HandleFunc("GET /healthz", n.healthz)
 	mux.HandleFunc("GET /readyz", n.readyz)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
@@ -34,15 +38,6 @@ func (n *Node) adminHandler() http.Handler {
 // healthz says that the process serves. It does not depend on Redis: starting
 // again does not mend Redis, and would cut every session.
 func (n *Node) healthz(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
-
-// readyz says whether the node should get new clients.
-func (n *Node) readyz(w http.ResponseWriter, _ *http.Request) {
-	if err := n.health(); err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	fmt.Fprintln(w, "ready")
-}
 
 // serveHTTP starts an HTTP server on l, and registers its end.
 func (n *Node) serveHTTP(name string, l net.Listener, h http.Handler) {

@@ -132,7 +132,7 @@ func TestRedisAway(t *testing.T) {
 			n := startWhole(t, redis, "a", func(o *Options) { o.Heartbeat = time.Second })
 			alice, bob := connect(t, n.Addr(), "alice"), connect(t, n.Addr(), "bob")
 			way.leave(t, redis)
-			eventually(t, "it is not ready", func() bool { return n.health() != nil })
+			eventually(t, "it is not ready", func() bool { return len(n.unready()) > 0 })
 			eventually(t, "its gauge says that it is deaf", func() bool {
 				return !way.deaf || testutil.ToFloat64(n.metrics.Router.PrivateChannelHears) == 0
 			})
@@ -145,7 +145,7 @@ func TestRedisAway(t *testing.T) {
 			bob.wantMessage("alice", "0")
 			alice.wantReceipt("0", "delivered")
 			way.back(t, redis)
-			eventually(t, "it is ready", func() bool { return n.health() == nil })
+			eventually(t, "it is ready", func() bool { return len(n.unready()) == 0 })
 			alice.send("bob", "1", "1")
 			bob.wantMessage("alice", "1")
 			alice.wantReceipt("1", "delivered")

@@ -15,6 +15,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/router"
 )
 
 func TestDrain(t *testing.T) {
@@ -113,7 +115,7 @@ func TestAdmin(t *testing.T) {
 	wantGet(t, admin+"/metrics", http.StatusOK, "go_goroutines")
 	wantGet(t, admin+"/other", http.StatusNotFound, "/readyz")
 	n.x.mu.Lock()
-	n.x.health = errors.New("private channel is deaf")
+	n.x.hindrances = []router.Hindrance{{Cause: router.CauseUnsubscribed, Err: errors.New("private channel is deaf")}}
 	n.x.mu.Unlock()
 	wantGet(t, admin+"/readyz", http.StatusServiceUnavailable, "deaf")
 	wantGet(t, admin+"/healthz", http.StatusOK, "ok")

@@ -73,6 +73,7 @@ func (e *epoll) accept(l net.Listener, plain *handoff) {
 	for h.acquire() {
 		fd, err := from.next()
 		if err == nil {
+			e.node.accepted()
 			err = e.arrive(fd)
 		}
 		if err != nil && !e.node.acceptFailed(err) {

@@ -96,12 +96,12 @@ type localExchange struct {
 	withdrawn atomic.Int32  // joins
 	after     chan int      // told how many sessions an address has when a join was answered, if there is one
 
-	mu       sync.Mutex
-	sessions map[string][]router.Session
-	held     []func(router.MessageID, router.Outcome)
-	count    uint64
-	health   error
-	drained  bool
+	mu         sync.Mutex
+	sessions   map[string][]router.Session
+	held       []func(router.MessageID, router.Outcome)
+	count      uint64
+	hindrances []router.Hindrance
+	drained    bool
 
 	unconfirmed map[router.MessageID]func(router.MessageID, router.Outcome)
 }
@@ -123,10 +123,10 @@ func (x *localExchange) SetDraining(context.Context) error {
 	return nil
 }
 
-func (x *localExchange) Health() error {
+func (x *localExchange) Hindrances() []router.Hindrance {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.health
+	return x.hindrances
 }
 
 func (x *localExchange) Join(ctx context.Context, address string, s router.Session) error {

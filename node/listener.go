@@ -57,6 +57,7 @@ func (n *Node) acceptAll(l net.Listener, plain *handoff) {
 	for n.handshakes.acquire() {
 		conn, err := l.Accept()
 		if err == nil {
+			n.accepted()
 			n.handshakes.start(func() { n.serve(conn, plain) })
 		} else if !n.acceptFailed(err) {
 			return
@@ -72,8 +73,16 @@ func (n *Node) acceptFailed(err error) bool {
 		return false
 	}
 	n.log.Error("accept failed", "error", err) // out of file descriptors, or memory
-	n.handshakes.rest(100 * time.Millisecond)
+	n.acceptFailedAt.Store(max(1, int64(time.Since(n.born))))
+	n.handshakes.rest(acceptRest)
 	return true
+}
+
+// accepted notes that connections can be accepted.
+func (n *Node) accepted() {
+	if n.acceptFailedAt.Load() != 0 {
+		n.acceptFailedAt.Store(0)
+	}
 }
 
 // serve takes a connection from its first byte to whoever it is for.

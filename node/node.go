@@ -20,7 +20,7 @@ type exchange interface {
 	Start(context.Context) error
 	SetDraining(context.Context) error
 	Stop(context.Context) error
-	Health() error
+	Hindrances() []router.Hindrance
 	Join(ctx context.Context, address string, s router.Session) error
 	Withdraw(address string, s router.Session)
 	Leave(address string, s router.Session)
@@ -62,6 +62,9 @@ type Node struct {
 	queued     atomic.Int64 // bytes in all sessions' queues
 	draining   atomic.Bool
 	ready      atomic.Bool
+	// acceptFailedAt is when a connection could not be accepted last, in ns after born;
+	// 0: one could be since.
+	acceptFailedAt atomic.Int64
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -201,19 +204,3 @@ func (n *Node) Stop(ctx context.Context) error {
 	n.log.Info("node stopped", "took", time.Since(started), "error", err)
 	return err
 }
-
-// health says why the node should get no new clients, or returns nil.
-func (n *Node) health() error {
-	if n.draining.Load() {
-		return errDraining
-	}
-	if !n.ready.Load() {
-		return errStarting
-	}
-	return n.router.Health()
-}
-
-var (
-	errDraining = errors.New("node is draining")
-	errStarting = errors.New("node is starting")
-)

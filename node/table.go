@@ -51,6 +51,13 @@ func (t *table) snapshot(b []*session) []*session {
 	return append(slices.Grow(b, len(t.list)), t.list...)
 }
 
+// full reports whether add would fail.
+func (t *table) full() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.limit > 0 && len(t.list) >= t.limit
+}
+
 func (t *table) size() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()

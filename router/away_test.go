@@ -69,7 +69,7 @@ func TestRedisAwayAndBack(t *testing.T) {
 			c.node(0).wantOutcome("bob", "before", Delivered)
 			away.begin(c)
 			for _, n := range c.nodes {
-				until(t, n.opts.NodeID+" is not ready", func() bool { return n.Health() != nil })
+				until(t, n.opts.NodeID+" is not ready", func() bool { return n.unready() != nil })
 			}
 			if _, err := c.node(0).tryConnect("carol"); err == nil {
 				t.Error("carol was welcomed")
@@ -137,7 +137,7 @@ func TestRedisBackWithOtherData(t *testing.T) {
 		c.redis.RestartFrom(snapshot, 100*time.Millisecond)
 	}()
 	for _, n := range c.nodes {
-		until(t, n.opts.NodeID+" is not ready", func() bool { return n.Health() != nil })
+		until(t, n.opts.NodeID+" is not ready", func() bool { return n.unready() != nil })
 	}
 	out := c.node(0).sendTo("bob", "meanwhile")
 	<-loaded

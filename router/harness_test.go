@@ -93,6 +93,14 @@ func startNode(t testing.TB, name string, client redis.UniversalClient, prefix s
 	return n
 }
 
+// unready returns why the node would welcome nobody now, or nil.
+func (n *testNode) unready() error {
+	for _, h := range n.Hindrances() {
+		return h.Err
+	}
+	return nil
+}
+
 func testLogger(t testing.TB) *slog.Logger {
 	if os.Getenv("BEELINE_TEST_LOG") == "" {
 		return nil

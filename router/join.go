@@ -113,11 +113,10 @@ func (r *Router) begin(address string, j *joining) {
 
 // hinders says why a join can't begin now.
 func (r *Router) hinders(j *joining) error {
+	if found := r.refusals(); len(found) > 0 {
+		return found[0].Err
+	}
 	switch {
-	case !r.hearing.Load():
-		return errDeaf
-	case !r.leaseLives():
-		return errAway
 	case !r.now().Before(j.deadline):
 		return context.DeadlineExceeded
 	case j.gone:

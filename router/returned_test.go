@@ -41,7 +41,7 @@ func TestReturnedNodeIsReachable(t *testing.T) {
 		return c.node(0).buried() > 0
 	})
 	hear()
-	until(t, "it is healthy again", func() bool { return c.node(1).Health() == nil })
+	until(t, "it is healthy again", func() bool { return c.node(1).unready() == nil })
 	carol := c.node(1).connect("carol")
 	c.node(0).wantOutcome("carol", "hi", Delivered)
 	carol.wantGot("hi")
@@ -61,7 +61,7 @@ func TestReturnedNodeIsNotAlone(t *testing.T) {
 	})
 	there := c.node(2).connect("bob")
 	hear()
-	until(t, "it is healthy again", func() bool { return c.node(1).Health() == nil })
+	until(t, "it is healthy again", func() bool { return c.node(1).unready() == nil })
 	c.node(1).wantOutcome("bob", "both", Delivered)
 	here.wantGot("both")
 	there.wantGot("both")

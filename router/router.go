@@ -266,23 +266,4 @@ func (r *Router) Stop(ctx context.Context) error {
 	return err
 }
 
-// Health says why this node should not get new clients, or returns nil: its
-// private channel is deaf, Redis is away, or it is draining.
-func (r *Router) Health() error {
-	switch {
-	case r.draining.Load():
-		return errors.New("draining")
-	case !r.hearing.Load():
-		return errDeaf
-	case !r.leaseLives():
-		return errAway
-	}
-	r.mu.Lock()
-	defer r.unlock()
-	if r.pub != nil && r.pub.silent(r.now()) {
-		return errMute
-	}
-	return nil
-}
-
 func (r *Router) now() time.Time { return time.Now() }

@@ -37,7 +37,7 @@ func (c *cluster) lapses(node string) {
 
 func (n *testNode) heals() {
 	n.t.Helper()
-	until(n.t, n.opts.NodeID+" is healthy", func() bool { return n.Health() == nil && n.reg.Undisturbed() })
+	until(n.t, n.opts.NodeID+" is healthy", func() bool { return n.unready() == nil && n.reg.Undisturbed() })
 }
 
 // The network swallows the connection that a node hears by, and nothing else: its
@@ -112,7 +112,7 @@ func TestSplitNodeSharesItsClientsAfterwards(t *testing.T) {
 	c.node(1).wantOutcome("bob", "1", Delivered)
 	proxy.Hold()
 	c.lapses("n1")
-	if err := c.node(1).Health(); err == nil {
+	if err := c.node(1).unready(); err == nil {
 		t.Error("a node without Redis is healthy")
 	}
 	there := c.node(2).connect("bob") // has connected anew elsewhere
@@ -138,7 +138,7 @@ func TestSplitNodeWelcomesNobody(t *testing.T) {
 	c, proxy := newSplitCluster(t, 2, nil)
 	bob := c.node(1).connect("bob")
 	proxy.Hold()
-	until(t, "it notices", func() bool { return c.node(1).Health() != nil })
+	until(t, "it notices", func() bool { return c.node(1).unready() != nil })
 	if _, err := c.node(1).tryConnect("carol"); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("joining: %v, want that it is unavailable", err)
 	}

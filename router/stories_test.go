@@ -206,7 +206,7 @@ func TestDeafNodeClaimsNothing(t *testing.T) {
 	if owners := c.owners("bob"); len(owners) != 0 {
 		t.Errorf("a deaf node claimed: %v", owners)
 	}
-	if c.node(0).Health() == nil {
+	if c.node(0).unready() == nil {
 		t.Error("a deaf node calls itself healthy")
 	}
 }
@@ -371,11 +371,11 @@ func TestRedisAway(t *testing.T) {
 	c.node(0).wantTimeout("bob", "x")
 	c.node(0).wantOutcome("eve", "local", Delivered)
 	eve.wantGot("local")
-	until(t, "the node says that it is not ready", func() bool { return c.node(0).Health() != nil })
+	until(t, "the node says that it is not ready", func() bool { return c.node(0).unready() != nil })
 	c.redis.Restart()
 	until(t, "bob is reached again", func() bool { return <-c.node(0).sendTo("bob", "back") == Delivered })
 	bob.await("got it", func() bool { return len(bob.got) > 0 && bob.got[len(bob.got)-1] == "back" })
-	until(t, "the node is ready", func() bool { return c.node(0).Health() == nil })
+	until(t, "the node is ready", func() bool { return c.node(0).unready() == nil })
 }
 
 func TestForeignPublisher(t *testing.T) {

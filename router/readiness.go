@@ -1,0 +1,68 @@
+package router
+
+import (
+	"errors"
+	"time"
+)
+
+// Cause names a reason why this router's node can't welcome a newcomer now. It is a
+// label of beeline_unready.
+type Cause string
+
+// The causes that a router knows.
+const (
+	CauseUnsubscribed   Cause = "unsubscribed"    // the node does not hear its private channel
+	CauseLeaseExpired   Cause = "lease_expired"   // Redis did not take the last heartbeats
+	CausePublishBlocked Cause = "publish_blocked" // nothing can be published
+	CauseUnsettled      Cause = "unsettled"       // Redis lost data, and not every node has verified its leases
+)
+
+// Causes returns every cause that Hindrances may name.
+func Causes() []Cause {
+	return []Cause{CauseUnsubscribed, CauseLeaseExpired, CausePublishBlocked, CauseUnsettled}
+}
+
+// Hindrance says why a newcomer would not be welcomed now.
+type Hindrance struct {
+	Cause Cause
+	Err   error // in words
+}
+
+var errUnsettled = errors.New("Redis has lost data and not every node has verified its leases yet")
+
+// Hindrances returns every reason why a newcomer would not be welcomed now; none: it
+// would be. A newcomer waits for what ends soon (CauseUnsettled) until its deadline,
+// and is refused for the others.
+func (r *Router) Hindrances() []Hindrance {
+	found := r.refusals()
+	if !r.reg.Undisturbed() {
+		found = append(found, Hindrance{CauseUnsettled, errUnsettled})
+	}
+	return found
+}
+
+// refusals returns every reason to refuse a newcomer at once. It allocates nothing
+// while there is none.
+func (r *Router) refusals() (found []Hindrance) {
+	if !r.hearing.Load() {
+		found = append(found, Hindrance{CauseUnsubscribed, errDeaf})
+	}
+	if !r.leaseLives() {
+		found = append(found, Hindrance{CauseLeaseExpired, errAway})
+	}
+	if r.publishBlocked(r.now()) {
+		found = append(found, Hindrance{CausePublishBlocked, errMute})
+	}
+	return found
+}
+
+// publishBlocked reports whether nothing can be published for so long that it is more
+// than a connection made anew.
+func (r *Router) publishBlocked(now time.Time) bool {
+	if r.pub == nil {
+		return false // a Cluster's pool publishes, which heartbeats prove to work
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.pub.silent(now)
+}

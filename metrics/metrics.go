@@ -248,3 +248,18 @@ func newNode(f promauto.Factory) *Node {
 		}, []string{"cause"}),
 	}
 }
+
+// Log is what became of a process' log. The nodes of one process share it.
+type Log struct {
+	DroppedLines *prometheus.CounterVec // reason
+}
+
+// NewLog registers the series of a process' log with reg.
+func NewLog(reg prometheus.Registerer) *Log {
+	return &Log{
+		DroppedLines: promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
+			Name: "beeline_log_lines_dropped_total",
+			Help: "Lines of the log that were not written, by reason: full (standard error is read too slowly) or failed (nobody reads it).",
+		}, []string{"reason"}),
+	}
+}

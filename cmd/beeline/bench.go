@@ -117,7 +117,7 @@ func (a *app) bench(ctx context.Context, flags benchFlags) error {
 		return fmt.Errorf("find this program, to start nodes from it: %w", err)
 	}
 	o.Version, o.Command = versionString(), commandLine(a.args)
-	return untilSignal(ctx, func(ctx context.Context) error { return a.benchAndReport(ctx, o, flags.out) })
+	return untilSignal(ctx, signals{}, func(ctx context.Context) error { return a.benchAndReport(ctx, o, flags.out) })
 }
 
 // benchAndReport reports what was measured, also if the run did not come to its end.

@@ -11,8 +11,10 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
+	"github.com/beeline-ws/beeline/metrics"
 	"github.com/beeline-ws/beeline/router"
 )
 
@@ -83,7 +85,7 @@ func (a *app) demo(ctx context.Context, flags demoFlags) error {
 	if err := flags.check(); err != nil {
 		return err
 	}
-	starting, started := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	starting, started := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer started()
 	server, err := startDemoRedis(starting, flags.embedded)
 	if err != nil {
@@ -94,11 +96,13 @@ func (a *app) demo(ctx context.Context, flags demoFlags) error {
 		return nil
 	}
 	started() // from here on a second signal means more than the first
-	return untilSignal(ctx, func(ctx context.Context) error { return a.demoOn(ctx, server, flags) })
+	return untilSignal(ctx, signals{}, func(ctx context.Context) error { return a.demoOn(ctx, server, flags) })
 }
 
 func (a *app) demoOn(ctx context.Context, server *demoRedis, flags demoFlags) (err error) {
-	c := &demoCluster{server: server, flags: flags, log: newLogger(a.stderr, &config{LogLevel: "warn"})}
+	log, endLog := openLog(a.stderr, &config{LogLevel: "warn"}, metrics.NewLog(prometheus.NewRegistry()))
+	defer endLog()
+	c := &demoCluster{server: server, flags: flags, log: log}
 	defer func() { err = errors.Join(err, c.stop(context.WithoutCancel(ctx))) }()
 	if err := c.start(ctx); err != nil {
 		return unlessEnded(ctx, fmt.Errorf("start the demo: %w", err))

@@ -54,8 +54,13 @@ func (f faults) err() error {
 	for _, one := range f {
 		fmt.Fprintf(&b, "\n  %s %s", one.name, one.text)
 	}
-	return usageErrorf("%s", b.String())
+	return exitError{exitUsage, faultList(b.String())}
 }
+
+// faultList is an error of several lines.
+type faultList string
+
+func (f faultList) Error() string { return string(f) }
 
 // parse fills c and returns what could not be read.
 func parse(c *config, vars map[string]string) faults {

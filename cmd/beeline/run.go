@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os/signal"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -46,6 +49,8 @@ type app struct {
 	// started is set once the command line was found right: an error before
 	// that is the command line's.
 	started bool
+	// pipesIgnored is set once SIGPIPE was told not to end the process.
+	pipesIgnored bool
 }
 
 // run runs one command to its end and returns the process' exit code.
@@ -61,13 +66,51 @@ func runContext(ctx context.Context, args, env []string, stdin io.Reader, stdout
 	root.SetArgs(args)
 	command, err := root.ExecuteContextC(ctx)
 	code := a.codeOf(err)
+	complaint := ""
 	if err != nil && code != exitNo {
-		fmt.Fprintf(stderr, "beeline: %v\n", err)
+		complaint = "beeline: " + errorText(err) + "\n"
 	}
 	if code == exitUsage && !a.started {
-		fmt.Fprintf(stderr, "See '%s --help'.\n", command.CommandPath())
+		complaint += fmt.Sprintf("See '%s --help'.\n", command.CommandPath())
+	}
+	a.complain(complaint)
+	if a.pipesIgnored {
+		signal.Reset(syscall.SIGPIPE)
 	}
 	return int(code)
+}
+
+// complain writes to standard error, and waits no longer than flushTime for
+// whoever reads that.
+func (a *app) complain(text string) {
+	if text == "" {
+		return
+	}
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		_, _ = io.WriteString(a.stderr, text) // there is nobody else to tell
+	}()
+	select {
+	case <-written:
+	case <-time.After(flushTime):
+	}
+}
+
+// ignoreBrokenPipes keeps the process alive when the reader of its standard error
+// has gone. Without it, Go ends the process at the next line.
+func (a *app) ignoreBrokenPipes() {
+	signal.Ignore(syscall.SIGPIPE)
+	a.pipesIgnored = true
+}
+
+// errorText is what err says, in one line unless it lists faults.
+func errorText(err error) string {
+	var found faultList
+	if errors.As(err, &found) {
+		return harmless(err.Error())
+	}
+	return harmless(strings.ReplaceAll(strings.TrimRight(err.Error(), "\n"), "\n", "; "))
 }
 
 func (a *app) codeOf(err error) exitCode {

@@ -3,13 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"log/slog"
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 
+	"github.com/beeline-ws/beeline/metrics"
 	"github.com/beeline-ws/beeline/node"
 	"github.com/beeline-ws/beeline/registry"
 )
@@ -23,7 +24,8 @@ func (a *app) serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Run one node",
 		Long: "serve runs one node until SIGTERM or SIGINT, then closes its sessions over\n" +
-			"BEELINE_DRAIN_PERIOD and leaves the cluster. A second signal ends it at once.\n\n" +
+			"BEELINE_DRAIN_PERIOD and leaves the cluster. A second signal, a second or more\n" +
+			"after the first, ends it at once. SIGHUP is logged and changes nothing.\n\n" +
 			"Settings are environment variables; an empty one counts as not set.\n\n" + settingsHelp(),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.serve(cmd.Context()) },
@@ -40,17 +42,31 @@ func (a *app) serve(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
-	log := newLogger(a.stderr, &c)
+	a.ignoreBrokenPipes()
+	series := processSeries()
+	log, endLog := openLog(a.stderr, &c, metrics.NewLog(series))
+	defer endLog()
 	limitMemory(log, memlimit.FromCgroup)
 	opts := c.nodeOptions()
-	opts.Redis, opts.Logger = client, log
+	opts.Redis, opts.Logger, opts.Registerer, opts.Gatherer = client, log, series, series
 	n, err := node.New(opts)
 	if err != nil {
 		return err
 	}
-	return untilSignal(ctx, func(ctx context.Context) error {
+	hangup := func() {
+		log.Info("SIGHUP ignored: settings are read at the start alone; restart the node to change one")
+	}
+	return untilSignal(ctx, signals{log: log, hangup: hangup}, func(ctx context.Context) error {
 		return startAndStop(ctx, n, c.DrainPeriod+stopSlack)
 	})
+}
+
+// processSeries returns a registry with the Go runtime's and the process' own
+// series.
+func processSeries() *prometheus.Registry {
+	series := prometheus.NewRegistry()
+	series.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return series
 }
 
 // startAndStop runs n while ctx lives, and gives it stopTime to stop.
@@ -68,12 +84,4 @@ func startAndStop(ctx context.Context, n *node.Node, stopTime time.Duration) err
 		return fmt.Errorf("stop node: %w", err)
 	}
 	return nil
-}
-
-func newLogger(w io.Writer, c *config) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: c.level()}
-	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, opts))
-	}
-	return slog.New(slog.NewTextHandler(w, opts))
 }

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/beeline-ws/beeline/metrics"
+)
+
+// maxLogValue is the longest value of a line, in bytes. What comes from outside,
+// such as an error of Redis, may have any length.
+const maxLogValue = 2 << 10
+
+// openLog returns a logger to w that never waits, and what writes its last lines.
+func openLog(w io.Writer, c *config, m *metrics.Log) (log *slog.Logger, end func()) {
+	q := newLogQueue(w, func(lines int) []byte {
+		var line bytes.Buffer
+		newLogger(&line, c).Error("log lines were dropped: nobody read them in time", "lines", lines)
+		return line.Bytes()
+	}, m.DroppedLines)
+	return newLogger(q, c), q.close
+}
+
+// newLogger returns a logger that writes each line to w at once. Either format
+// quotes what a terminal would obey.
+func newLogger(w io.Writer, c *config) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: c.level(), ReplaceAttr: clipped}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(jsonEscaper{w}, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// clipped shortens a value that is too long for a line.
+func clipped(_ []string, a slog.Attr) slog.Attr {
+	var text string
+	switch value := a.Value.Any().(type) {
+	case string:
+		text = value
+	case error:
+		text = value.Error()
+	case fmt.Stringer:
+		text = value.String()
+	default:
+		return a
+	}
+	if len(text) > maxLogValue {
+		end := maxLogValue
+		for end > 0 && !utf8.RuneStart(text[end]) {
+			end--
+		}
+		a.Value = slog.StringValue(fmt.Sprintf("%s… (%d bytes)", text[:end], len(text)))
+	}
+	return a
+}
+
+// jsonEscaper escapes in lines of JSON what encoders of JSON let through and a
+// terminal obeys.
+type jsonEscaper struct{ io.Writer }
+
+func (e jsonEscaper) Write(line []byte) (int, error) {
+	if _, err := io.WriteString(e.Writer, escapeJSON(string(line))); err != nil {
+		return 0, err
+	}
+	return len(line), nil
+}
+
+// escapeJSON returns text, which is JSON in UTF-8, without characters that a
+// terminal obeys: they occur in strings only, where they are escaped. Line ends
+// between values stay.
+func escapeJSON(text string) string {
+	if strings.IndexFunc(text, func(c rune) bool { return c != '\n' && unprintable(c) }) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for _, c := range text {
+		switch {
+		case c == '\n' || !unprintable(c):
+			b.WriteRune(c)
+		case c > 0xffff:
+			hi, lo := 0xd800+(c-0x10000)>>10, 0xdc00+(c-0x10000)&0x3ff
+			fmt.Fprintf(&b, `\u%04x\u%04x`, hi, lo)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, c)
+		}
+	}
+	return b.String()
+}

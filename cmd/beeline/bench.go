@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/beeline-ws/beeline/cmd/internal/bench"
+	"github.com/beeline-ws/beeline/cmd/internal/quote"
 	"github.com/beeline-ws/beeline/cmd/internal/report"
 )
 
@@ -147,7 +148,7 @@ func (a *app) reportBench(run *report.Run, out string) error {
 	for i := range run.Points {
 		p := &run.Points[i]
 		for _, fault := range p.Faults {
-			fmt.Fprintf(a.stdout, "FAULT  %s, %s: %s\n", p.Workload, p.Arm, fault)
+			fmt.Fprintf(a.stdout, "FAULT  %s, %s: %s\n", p.Workload, p.Arm, quote.Line(fault))
 		}
 	}
 	fmt.Fprintf(a.stdout, "\nTook %v.\n", run.Took.Round(time.Second))

@@ -44,6 +44,8 @@ func (a *app) demoCommand() *cobra.Command {
 	cmd.Flags().StringVar(&flags.listenBase, "listen-base", "",
 		"`port` or host:port of the first node, the others follow (default: free ports of 127.0.0.1)")
 	cmd.Flags().StringVar(&flags.delivery, "delivery", string(router.Targeted), "targeted, broadcast or subscribe")
+	_ = cmd.RegisterFlagCompletionFunc("delivery", cobra.FixedCompletions( // the flag exists
+		[]cobra.Completion{string(router.Targeted), string(router.Broadcast), string(router.Subscribe)}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().BoolVar(&flags.once, "once", false, "exit after the show")
 	cmd.Flags().BoolVar(&flags.embedded, "embedded", false, "use the embedded Redis even if a redis-server is installed")
 	return cmd
@@ -115,12 +117,4 @@ func (a *app) demoOn(ctx context.Context, server *demoRedis, flags demoFlags) (e
 		return nil
 	}
 	return s.stay(ctx)
-}
-
-// unlessEnded drops the error of what was told to end.
-func unlessEnded(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/beeline-ws/beeline/cmd/internal/quote"
 )
 
 const healthTimeout = 3 * time.Second
@@ -46,7 +48,7 @@ func (a *app) health(ctx context.Context, base string, live bool) error {
 	if status != http.StatusOK {
 		return fmt.Errorf("health: %s answers %d: %s", target, status, text)
 	}
-	_, err = fmt.Fprintln(a.stdout, text)
+	_, err = fmt.Fprintln(a.stdout, quote.Line(text))
 	return err
 }
 

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 	"unicode/utf8"
 
+	"github.com/beeline-ws/beeline/cmd/internal/quote"
 	"github.com/beeline-ws/beeline/metrics"
 )
 
@@ -63,30 +63,8 @@ func clipped(_ []string, a slog.Attr) slog.Attr {
 type jsonEscaper struct{ io.Writer }
 
 func (e jsonEscaper) Write(line []byte) (int, error) {
-	if _, err := io.WriteString(e.Writer, escapeJSON(string(line))); err != nil {
+	if _, err := io.WriteString(e.Writer, quote.JSON(string(line))); err != nil {
 		return 0, err
 	}
 	return len(line), nil
-}
-
-// escapeJSON returns text, which is JSON in UTF-8, without characters that a
-// terminal obeys: they occur in strings only, where they are escaped. Line ends
-// between values stay.
-func escapeJSON(text string) string {
-	if strings.IndexFunc(text, func(c rune) bool { return c != '\n' && unprintable(c) }) < 0 {
-		return text
-	}
-	var b strings.Builder
-	for _, c := range text {
-		switch {
-		case c == '\n' || !unprintable(c):
-			b.WriteRune(c)
-		case c > 0xffff:
-			hi, lo := 0xd800+(c-0x10000)>>10, 0xdc00+(c-0x10000)&0x3ff
-			fmt.Fprintf(&b, `\u%04x\u%04x`, hi, lo)
-		default:
-			fmt.Fprintf(&b, `\u%04x`, c)
-		}
-	}
-	return b.String()
 }

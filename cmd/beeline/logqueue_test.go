@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/beeline-ws/beeline/cmd/internal/quote"
 	"github.com/beeline-ws/beeline/metrics"
 )
 
@@ -149,7 +150,7 @@ func TestLogQuotesWhatComesFromOutside(t *testing.T) {
 			t.Errorf("%s: %d bytes in %d lines", format, len(line), strings.Count(line, "\n"))
 		}
 		for _, c := range strings.TrimSuffix(line, "\n") {
-			if unprintable(c) {
+			if quote.Unprintable(c) {
 				t.Errorf("%s: %U is written raw: %q", format, c, line)
 			}
 		}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/beeline-ws/beeline/cmd/internal/quote"
 )
 
 // exitCode is how the process tells what became of it.
@@ -108,9 +110,9 @@ func (a *app) ignoreBrokenPipes() {
 func errorText(err error) string {
 	var found faultList
 	if errors.As(err, &found) {
-		return harmless(err.Error())
+		return quote.Text(err.Error())
 	}
-	return harmless(strings.ReplaceAll(strings.TrimRight(err.Error(), "\n"), "\n", "; "))
+	return quote.Line(err.Error())
 }
 
 func (a *app) codeOf(err error) exitCode {
@@ -131,7 +133,10 @@ func (a *app) root() *cobra.Command {
 		Use:   "beeline",
 		Short: "Takes a message straight to the node that holds its receiver",
 		Long: "beeline is a cluster of WebSocket nodes over Redis. A registry says which node\n" +
-			"holds a client, and a message is published to that node alone.",
+			"holds a client, and a message is published to that node alone.\n\n" +
+			"Exit codes: 0 all went well; 1 something failed; 2 the command line or a setting is\n" +
+			"wrong; 3 all went well and the answer is no (not delivered, nobody there).",
+		Version:       versionText(),
 		Args:          knownCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceUsage:  true,
@@ -139,14 +144,60 @@ func (a *app) root() *cobra.Command {
 
 		DisableFlagsInUseLine: true,
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentPreRun = func(*cobra.Command, []string) { a.started = true }
-	root.AddCommand(a.serveCommand(), a.demoCommand(), a.benchCommand(), a.sendCommand(), a.whoisCommand(),
-		a.nodesCommand(), a.healthCommand(), a.versionCommand(), a.settingsCommand())
+	root.AddCommand(a.serveCommand(), a.demoCommand(), a.benchCommand(), a.sendCommand(), a.listenCommand(), a.whoisCommand(),
+		a.nodesCommand(), a.healthCommand(), a.configCommand(), a.versionCommand(), a.settingsCommand())
+	root.SetHelpCommand(helpCommand(root))
+	root.InitDefaultCompletionCmd()
+	strictGroups(root)
 	return root
+}
+
+// helpCommand is cobra's, but for a topic that does not exist: that is a wrong command
+// line.
+func helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Explain a command",
+		RunE: func(_ *cobra.Command, args []string) error {
+			found, rest, err := root.Find(args)
+			if err == nil && len(rest) > 0 {
+				err = knownCommand(found, rest)
+			}
+			if err != nil {
+				return exitError{exitUsage, err}
+			}
+			found.InitDefaultHelpFlag()
+			found.InitDefaultVersionFlag()
+			return found.Help()
+		},
+		ValidArgsFunction: func(_ *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+			var names []string
+			if found, rest, err := root.Find(args); err == nil && len(rest) == 0 {
+				for _, name := range commandNames(found) {
+					if strings.HasPrefix(name, prefix) {
+						names = append(names, name)
+					}
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+}
+
+// strictGroups has the commands that only hold others refuse a name that they don't
+// know; alone they print their help.
+func strictGroups(root *cobra.Command) {
+	for _, c := range root.Commands() {
+		if c.HasSubCommands() && !c.Runnable() {
+			c.Args = knownCommand
+			c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+	}
 }
 
 // knownCommand says what is allowed where cobra would only say what is unknown.
@@ -154,15 +205,23 @@ func knownCommand(root *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	var names []string
-	for _, c := range root.Commands() {
-		if !c.Hidden {
-			names = append(names, c.Name())
-		}
+	names := commandNames(root)
+	if len(names) == 0 {
+		return fmt.Errorf("%q is one argument too many", args[0])
 	}
 	hint := ""
 	if near := nearest(args[0], names); near != "" {
 		hint = fmt.Sprintf(" (did you mean %s?)", near)
 	}
 	return fmt.Errorf("unknown command %q%s; allowed: %s", args[0], hint, strings.Join(names, ", "))
+}
+
+// commandNames lists what c holds.
+func commandNames(c *cobra.Command) (names []string) {
+	for _, one := range c.Commands() {
+		if !one.Hidden {
+			names = append(names, one.Name())
+		}
+	}
+	return names
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/beeline-ws/beeline/metrics"
 	"github.com/beeline-ws/beeline/node"
-	"github.com/beeline-ws/beeline/registry"
 )
 
 // stopSlack is what stopping may take beside the drain: what is under way with
@@ -33,11 +32,7 @@ func (a *app) serveCommand() *cobra.Command {
 }
 
 func (a *app) serve(ctx context.Context) error {
-	c, wrong := readConfig(a.env)
-	if err := wrong.err(); err != nil {
-		return err
-	}
-	client, err := registry.Connect(c.RedisURL)
+	c, client, err := a.readSettings()
 	if err != nil {
 		return err
 	}
@@ -47,9 +42,7 @@ func (a *app) serve(ctx context.Context) error {
 	log, endLog := openLog(a.stderr, &c, metrics.NewLog(series))
 	defer endLog()
 	limitMemory(log, memlimit.FromCgroup)
-	opts := c.nodeOptions()
-	opts.Redis, opts.Logger, opts.Registerer, opts.Gatherer = client, log, series, series
-	n, err := node.New(opts)
+	n, err := newNode(&c, client, log, series)
 	if err != nil {
 		return err
 	}

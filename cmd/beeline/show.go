@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/beeline-ws/beeline/cmd/internal/quote"
 	"github.com/beeline-ws/beeline/router"
 )
 
@@ -146,7 +147,7 @@ func (s *show) explainAll(commands []command, to string, data []byte) (steps []s
 func (s *show) explain(c command, to string, data []byte) (step, bool) {
 	keys := s.cluster.keys
 	if c.err != nil {
-		return step{c.asked, c.node.name, c.name + " failed", c.err.Error()}, true
+		return step{c.asked, c.node.name, c.name + " failed", quote.Line(c.err.Error())}, true
 	}
 	switch {
 	case c.isLookup(keys.Address(to)):
@@ -234,13 +235,14 @@ func (s *show) invite() {
 // something come back.
 func (s *show) hear(a arrival) {
 	if a.err != nil {
-		fmt.Fprintf(s.out, "%s  %s lost its connection: %v\n", a.at.Format(time.TimeOnly), a.client.Name, a.err)
+		fmt.Fprintf(s.out, "%s  %s lost its connection: %s\n", a.at.Format(time.TimeOnly), a.client.Name, quote.Line(a.err.Error()))
 		return
 	}
 	if a.frame.Type != "message" {
 		return
 	}
-	fmt.Fprintf(s.out, "%s  %s on %s receives from %s: %s\n", a.at.Format(time.TimeOnly), a.client.Name, a.client.home.name, a.frame.From, a.frame.Data)
+	fmt.Fprintf(s.out, "%s  %s on %s receives from %s: %s\n", a.at.Format(time.TimeOnly), a.client.Name, a.client.home.name,
+		quote.Word(a.frame.From), oneLine(a.frame.Data))
 	if s.isDemoClient(a.frame.From) {
 		return // two demo clients would answer each other for ever
 	}

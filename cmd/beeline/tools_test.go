@@ -3,8 +3,13 @@ package main
 import (
 	"encoding/json"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
+	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/cmd/internal/quote"
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
@@ -36,6 +41,109 @@ func TestSendTellsWhatWasNotDelivered(t *testing.T) {
 	wantContains(t, r.err, "connection refused: HTTP status 404: ")
 	r = beeline(nil, "send", "--url", "ws://"+n.clients, "--from", "ann", "nobody", strings.Repeat("long ", 20_000)).want(t, exitFailure)
 	wantContains(t, r.err, "the node closed the connection: 1009")
+}
+
+func TestSendOften(t *testing.T) {
+	n := serve(t, redistest.Start(t), "n1")
+	bob := n.connect("bob")
+	r := beeline(nil, "send", "--url", "ws://"+n.clients, "--from", "ann", "--json", "--count", "3", "bob", "hi").want(t, exitOK)
+	lines := strings.Split(strings.TrimSuffix(r.out, "\n"), "\n")
+	if len(lines) != 3 {
+		t.Fatalf("output %q, want three lines", r.out)
+	}
+	for _, line := range lines {
+		var one sent
+		if err := json.Unmarshal([]byte(line), &one); err != nil || one.To != "bob" || one.Outcome != "delivered" || one.MS <= 0 {
+			t.Errorf("%s: %+v, %v", line, one, err)
+		}
+		bob.wantMessage("ann", `"hi"`) // none was taken for a repeat
+	}
+	r = beeline(nil, "send", "--url", "ws://"+n.clients, "--from", "ann", "--json", "--count", "2", "nobody", "hi").want(t, exitNo)
+	if strings.Count(r.out, `"outcome":"offline"`) != 2 {
+		t.Errorf("output %q", r.out)
+	}
+}
+
+// Whoever listens prints what arrives, and acknowledges it: the sender sees that.
+func TestListenPrintsAndAcknowledges(t *testing.T) {
+	n := serve(t, redistest.Start(t), "n1")
+	url := "ws://" + n.clients
+	listener := stays(t, nil, "listen", "--url", url, "--client", "田中 太郎", "--count", "2")
+	listener.await(listener.errors, `"田中 太郎" listens on n1-`)
+	r := beeline(nil, "send", "--url", url, "--from", "ann", "--confirm", "田中 太郎", `{"text": "hi"}`).want(t, exitOK)
+	wantContains(t, r.out, `confirmed (to "田中 太郎", after `)
+	listener.await(listener.output, `from ann: {"text":"hi"}`)
+	beeline(nil, "send", "--url", url, "--from", "ann", "田中 太郎", "bye").want(t, exitOK)
+	out, _ := listener.wantEnd(exitOK)
+	wantContains(t, out, `from ann: "bye"`)
+
+	deaf := stays(t, nil, "listen", "--url", url, "--client", "bob", "--json", "--no-ack")
+	deaf.await(deaf.errors, "bob listens on")
+	r = beeline(nil, "send", "--url", url, "--from", "ann", "--confirm", "bob", "hi").want(t, exitNo)
+	wantContains(t, r.out, "delivered (to bob")
+	line := deaf.await(deaf.output, "\n")
+	var f struct{ Type, From, Data string }
+	if err := json.Unmarshal([]byte(line), &f); err != nil || f.Type != "message" || f.From != "ann" || f.Data != "hi" {
+		t.Errorf("--json prints %q: %v", line, err)
+	}
+	if code := deaf.end(); code != int(exitOK) {
+		t.Errorf("exit code %d after an interrupt", code)
+	}
+}
+
+func TestListenFailsWhenTheNodeCloses(t *testing.T) {
+	n := serve(t, redistest.Start(t), "n1")
+	listener := stays(t, nil, "listen", "--url", "ws://"+n.clients, "--client", "bob")
+	listener.await(listener.errors, "bob listens on")
+	n.end()
+	out, errs := listener.wantEnd(exitFailure)
+	wantContains(t, out, "the node says bye: draining")
+	wantContains(t, errs, "beeline: the node closed the connection: 1001")
+}
+
+func TestListenObeysAnInterrupt(t *testing.T) {
+	n := serve(t, redistest.Start(t), "n1")
+	p := startProcess(t, nil, "listen", "--url", "ws://"+n.clients, "--client", "bob")
+	p.await(p.errors, "bob listens on")
+	p.signal(syscall.SIGINT)
+	p.wantEnd(exitOK)
+}
+
+// What comes from Redis and from clients reaches no terminal raw.
+func TestToolsQuoteWhatComesFromOutside(t *testing.T) {
+	server := redistest.Start(t)
+	n := serve(t, server, "n1", "BEELINE_LOG_LEVEL=debug")
+	evil := "\x1b]0;owned\a\u009b2J\u202e\r\n"
+	id := "n9\x1b[2J-00000000"
+	c := server.Client(t)
+	key := server.Prefix + ":node:{" + id + "}"
+	for _, err := range []error{
+		c.HSet(t.Context(), key, "url", "http://x"+evil, "version", evil, "started", 1, "sessions", 1).Err(),
+		c.PExpire(t.Context(), key, time.Hour).Err(),
+		c.ZAdd(t.Context(), server.Prefix+":nodes", redis.Z{Score: float64(time.Now().Add(time.Hour).UnixMilli()), Member: id}).Err(),
+		c.HSet(t.Context(), server.Prefix+":addr:{bob}", id, "token").Err(),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	listener := stays(t, nil, "listen", "--url", "ws://"+n.clients, "--client", "cid")
+	listener.await(listener.errors, "listens")
+	raw := stays(t, nil, "listen", "--url", "ws://"+n.clients, "--client", "cid", "--json")
+	raw.await(raw.errors, "listens")
+	n.connect("eve").say("cid", "{\"a\":\n\"\u009b2J\u202e\x7f\"}")
+	text := listener.await(listener.output, "from eve") + raw.await(raw.output, `"eve"`)
+	for _, args := range []string{"nodes", "nodes --json", "whois bob", "whois bob --json", "health --url http://" + n.admin + "/x%1b"} {
+		r := beeline(n.env, strings.Fields(args)...)
+		text += r.out + r.err
+	}
+	log, _ := n.errors.read()
+	for _, c := range strings.ReplaceAll(text+log, "\n", "") {
+		if quote.Unprintable(c) {
+			t.Fatalf("%U was written raw:\n%q", c, text+log)
+		}
+	}
+	wantContains(t, text, `n9\x1b[2J-00000000`, `\u009b2J`)
 }
 
 func TestSendIsRefusedAsADuplicate(t *testing.T) {

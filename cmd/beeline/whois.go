@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/beeline-ws/beeline/cmd/internal/quote"
 	"github.com/beeline-ws/beeline/registry"
 	"github.com/beeline-ws/beeline/router"
 )
@@ -32,6 +34,8 @@ func (a *app) whoisCommand() *cobra.Command {
 			"hold a session of ADDRESS. The exit code is 3 if there is none.",
 		Args: named("ADDRESS"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.whois(cmd.Context(), args[0], asJSON) },
+
+		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
@@ -79,7 +83,7 @@ func (a *app) whois(ctx context.Context, address string, asJSON bool) error {
 	defer cancel()
 	owners, err := liveOwners(ctx, reg, address)
 	if err != nil {
-		return fmt.Errorf("look up %s: %w", address, err)
+		return fmt.Errorf("look up %s: %w", quote.Word(address), err)
 	}
 	if err := a.printOwners(address, owners, asJSON); err != nil {
 		return err
@@ -95,7 +99,7 @@ func (a *app) printOwners(address string, owners []nodeView, asJSON bool) error 
 	case asJSON:
 		return printJSON(a.stdout, answer{address, owners})
 	case len(owners) == 0:
-		_, err := fmt.Fprintf(a.stdout, "nobody owns %s\n", address)
+		_, err := fmt.Fprintf(a.stdout, "nobody owns %s\n", quote.Word(address))
 		return err
 	}
 	return printNodes(a.stdout, owners)
@@ -190,11 +194,22 @@ func lookUp(ctx context.Context, reg *registry.Registry, address string) ([]node
 	return live, nil
 }
 
-func printJSON(w io.Writer, value any) error {
-	e := json.NewEncoder(w)
+// printJSON prints value over several lines, for people and programs.
+func printJSON(w io.Writer, value any) error { return encode(w, value, "  ") }
+
+// printLine prints value in one line.
+func printLine(w io.Writer, value any) error { return encode(w, value, "") }
+
+func encode(w io.Writer, value any, indent string) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(value)
+	e.SetIndent("", indent)
+	if err := e.Encode(value); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, quote.JSON(b.String()))
+	return err
 }
 
 func printNodes(w io.Writer, nodes []nodeView) error {
@@ -205,7 +220,8 @@ func printNodes(w io.Writer, nodes []nodeView) error {
 		if n.Draining {
 			state = "draining"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\n", n.ID, n.URL, n.Version, n.Sessions, n.Started.Format(time.RFC3339), state)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\n",
+			quote.Word(n.ID), quote.Word(n.URL), quote.Word(n.Version), n.Sessions, n.Started.Format(time.RFC3339), state)
 	}
 	return t.Flush()
 }

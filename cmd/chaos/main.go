@@ -23,6 +23,7 @@ import (
 	"github.com/beeline-ws/beeline/cmd/internal/chaos"
 	"github.com/beeline-ws/beeline/cmd/internal/cluster"
 	"github.com/beeline-ws/beeline/cmd/internal/ledger"
+	"github.com/beeline-ws/beeline/cmd/internal/quote"
 )
 
 // Exit codes.
@@ -56,7 +57,7 @@ func main() {
 	case errors.Is(err, errBroken): // what is broken has been said
 		os.Exit(exitBroken)
 	case err != nil:
-		fmt.Fprintln(os.Stderr, "chaos:", err)
+		fmt.Fprintln(os.Stderr, "chaos:", quote.Line(err.Error()))
 		os.Exit(exitFailed)
 	}
 }

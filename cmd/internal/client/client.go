@@ -42,6 +42,7 @@ type Frame struct {
 	Code    string          `json:"code,omitempty"`
 	Message string          `json:"message,omitempty"`
 	Confirm bool            `json:"confirm,omitempty"`
+	Count   int             `json:"count,omitempty"`
 }
 
 // Client is a session as its client sees it. One goroutine reads; any may write.
@@ -199,30 +200,40 @@ func (c *Client) write(f ws.Frame) error {
 
 // Next returns the next frame of the protocol, and answers pings meanwhile.
 func (c *Client) Next() (Frame, error) {
+	text, err := c.NextText()
+	if err != nil {
+		return Frame{}, err
+	}
+	return Parse(text)
+}
+
+// Parse reads a frame of the protocol.
+func Parse(text []byte) (f Frame, err error) {
+	if err := json.Unmarshal(text, &f); err != nil {
+		return Frame{}, fmt.Errorf("the node's message is not of %s: %w", subprotocol, err)
+	}
+	return f, nil
+}
+
+// NextText returns the next frame of the protocol as it came, and answers pings
+// meanwhile.
+func (c *Client) NextText() ([]byte, error) {
 	for {
 		h, err := ws.ReadHeader(c.in)
 		if err != nil {
-			return Frame{}, err
+			return nil, err
 		}
 		if h.Length > maxFrame-int64(len(c.partly)) {
-			return Frame{}, errors.New("the node's message is too long")
+			return nil, errors.New("the node's message is too long")
 		}
 		payload := make([]byte, h.Length)
 		if _, err := io.ReadFull(c.in, payload); err != nil {
-			return Frame{}, err
+			return nil, err
 		}
 		text, err := c.take(h, payload)
-		if err != nil {
-			return Frame{}, err
+		if err != nil || text != nil {
+			return text, err
 		}
-		if text == nil {
-			continue
-		}
-		var f Frame
-		if err := json.Unmarshal(text, &f); err != nil {
-			return Frame{}, fmt.Errorf("the node's message is not of %s: %w", subprotocol, err)
-		}
-		return f, nil
 	}
 }
 
@@ -265,10 +276,20 @@ func (c *Client) Cut() { c.conn.Close() }
 
 // SendAndWait sends one message, under a name of its own, and returns its receipt.
 func (c *Client) SendAndWait(ctx context.Context, to string, data json.RawMessage) (Frame, error) {
+	return c.sendAndWait(ctx, Frame{Type: "send", To: to}, data)
+}
+
+// SendAndConfirm is SendAndWait, and asks the receiver for its own acknowledgement.
+func (c *Client) SendAndConfirm(ctx context.Context, to string, data json.RawMessage) (Frame, error) {
+	return c.sendAndWait(ctx, Frame{Type: "send", To: to, Confirm: true}, data)
+}
+
+func (c *Client) sendAndWait(ctx context.Context, frame Frame, data json.RawMessage) (Frame, error) {
 	id := strconv.FormatUint(rand.Uint64(), 36) // another one would make it a repeat
+	frame.ID = id
 	stop := c.interruptedBy(ctx)
 	defer stop()
-	if err := c.Send(to, id, data); err != nil {
+	if err := c.send(frame, data); err != nil {
 		return Frame{}, err
 	}
 	for {

@@ -27,6 +27,9 @@ var latencyBuckets = []float64{
 // sizeBuckets count what travels together, from alone to a full batch.
 var sizeBuckets = prometheus.ExponentialBuckets(1, 2, 13)
 
+// byteBuckets reach from a word to the longest message that may be allowed.
+var byteBuckets = prometheus.ExponentialBuckets(64, 4, 11)
+
 // Registry is what the registry did in Redis.
 type Registry struct {
 	OperationSeconds *prometheus.HistogramVec // op
@@ -49,7 +52,7 @@ func newRegistry(f promauto.Factory) *Registry {
 		}, []string{"op"}),
 		OperationErrors: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "beeline_registry_errors_total",
-			Help: "Registry round trips that failed, by operation.",
+			Help: "Registry round trips that failed, by operation; a heartbeat also fails while the node does not hear its private channel.",
 		}, []string{"op"}),
 		Leases: f.NewGauge(prometheus.GaugeOpts{
 			Name: "beeline_leases",
@@ -89,12 +92,15 @@ func newRegistry(f promauto.Factory) *Registry {
 // Router is what became of messages and what went over the channels.
 type Router struct {
 	Messages            *prometheus.CounterVec   // outcome, path
+	OutcomeSeconds      *prometheus.HistogramVec // outcome
+	MessageBytes        prometheus.Histogram
 	DeliverySeconds     *prometheus.HistogramVec // path
 	EnvelopesPublished  *prometheus.CounterVec   // kind
 	EnvelopesReceived   *prometheus.CounterVec   // kind
 	Publishes           prometheus.Counter
 	PublishedBytes      prometheus.Counter
 	BatchEnvelopes      prometheus.Histogram
+	Acknowledgements    prometheus.Counter
 	CommitCommands      prometheus.Histogram
 	WastedDeliveries    prometheus.Counter
 	Lookups             prometheus.Counter
@@ -118,6 +124,14 @@ func newRouter(f promauto.Factory) *Router {
 			Name: "beeline_delivery_seconds", Buckets: latencyBuckets,
 			Help: "Time from a message's acceptance to its receiver's socket queue, observed by the receiving node; over hosts it includes their clocks' difference.",
 		}, []string{"path"}),
+		OutcomeSeconds: f.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "beeline_outcome_seconds", Buckets: latencyBuckets,
+			Help: "Time from a message's acceptance to its outcome, as its sender waits for it, by outcome; without repeats of a message.",
+		}, []string{"outcome"}),
+		MessageBytes: f.NewHistogram(prometheus.HistogramOpts{
+			Name: "beeline_message_bytes", Buckets: byteBuckets,
+			Help: "Bytes of the data of messages sent by this node's sessions.",
+		}),
 		EnvelopesPublished: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "beeline_envelopes_published_total",
 			Help: "Envelopes published to Redis channels, by kind.",
@@ -128,7 +142,7 @@ func newRouter(f promauto.Factory) *Router {
 		}, []string{"kind"}),
 		Publishes: f.NewCounter(prometheus.CounterOpts{
 			Name: "beeline_publishes_total",
-			Help: "PUBLISH commands sent; each carries a batch of envelopes to one channel.",
+			Help: "PUBLISH commands sent; each carries a batch of envelopes to one channel, or an acknowledgement alone.",
 		}),
 		PublishedBytes: f.NewCounter(prometheus.CounterOpts{
 			Name: "beeline_published_bytes_total",
@@ -136,7 +150,11 @@ func newRouter(f promauto.Factory) *Router {
 		}),
 		BatchEnvelopes: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "beeline_batch_envelopes", Buckets: sizeBuckets,
-			Help: "Envelopes that travelled in one PUBLISH.",
+			Help: "Envelopes that travelled in one PUBLISH; those of acknowledgements alone are not among them.",
+		}),
+		Acknowledgements: f.NewCounter(prometheus.CounterOpts{
+			Name: "beeline_acknowledgements_total",
+			Help: "PUBLISH commands that carried nothing but an acknowledgement; others carry theirs along.",
 		}),
 		CommitCommands: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "beeline_commit_commands", Buckets: sizeBuckets,
@@ -176,7 +194,7 @@ func newRouter(f promauto.Factory) *Router {
 		}),
 		Resubscribes: f.NewCounter(prometheus.CounterOpts{
 			Name: "beeline_resubscribes_total",
-			Help: "Times the private channel was subscribed again after its connection was lost or silent.",
+			Help: "Times the private channel was subscribed again, with success, after its connection was lost or silent.",
 		}),
 		PrivateChannelHears: f.NewGauge(prometheus.GaugeOpts{
 			Name: "beeline_private_channel_hears",

@@ -165,7 +165,8 @@ func (r *Router) lookUpReceivers(asked []*pending) {
 		for i, p := range asked {
 			lookups[i] = r.reg.QueueLookup(pipe, p.To)
 		}
-		_, _ = pipe.Exec(ctx) // each lookup has an error of its own
+		_, err := pipe.Exec(ctx) // each lookup has an error of its own, too
+		r.reg.ObserveLookups(began, err)
 		var unproved []*pending
 		for i, p := range asked {
 			owners, err := lookups[i].Owners()

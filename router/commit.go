@@ -148,6 +148,10 @@ const maxScratch = 256 << 10
 func (r *Router) countPost(envelopes, size int) {
 	r.m.Publishes.Inc()
 	r.m.PublishedBytes.Add(float64(size))
+	if envelopes == 0 {
+		r.m.Acknowledgements.Inc()
+		return
+	}
 	r.m.BatchEnvelopes.Observe(float64(envelopes))
 }
 
@@ -175,6 +179,9 @@ func (r *Router) roundTrip(ctx context.Context, c *commit) {
 	_, err := pipe.Exec(ctx)
 	if open != pipe && open.Len() > 0 {
 		_, err = open.Exec(ctx)
+	}
+	if len(lookups) > 0 {
+		r.reg.ObserveLookups(began, err)
 	}
 	if err != nil { // each command has an error of its own, too
 		r.log.Debug("round trip failed", "error", err)

@@ -1,5 +1,7 @@
 package router
 
+import "time"
+
 // path is how a message was routed: a metric label.
 type path uint8
 
@@ -35,6 +37,9 @@ func (r *Router) countFromZero() {
 		}
 		r.delivery[p] = r.m.DeliverySeconds.WithLabelValues(path)
 	}
+	for o, outcome := range outcomeNames {
+		r.outcomeTimes[o] = r.m.OutcomeSeconds.WithLabelValues(outcome)
+	}
 	for i, reason := range staleNames {
 		r.stale[i] = r.m.StaleOwners.WithLabelValues(reason)
 	}
@@ -45,4 +50,10 @@ func (r *Router) countFromZero() {
 		r.received[i] = r.m.EnvelopesReceived.WithLabelValues(kind)
 		r.published[i] = r.m.EnvelopesPublished.WithLabelValues(kind)
 	}
+}
+
+// countOutcome counts an outcome, and how long its sender waited for it.
+func (r *Router) countOutcome(o Outcome, by path, took time.Duration) {
+	r.outcomes[o][by].Inc()
+	r.outcomeTimes[o].Observe(took.Seconds())
 }

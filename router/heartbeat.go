@@ -41,9 +41,11 @@ func (r *Router) beat(ctx context.Context, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, max(patience, minPatience))
 	defer cancel()
 	if !r.hearing.Load() {
+		r.reg.MissBeat()
 		return errDeaf
 	}
 	if err := r.probe(ctx); err != nil {
+		r.reg.MissBeat()
 		return err
 	}
 	if r.pub != nil { // if Redis has closed the connection, better know before a message does
@@ -80,6 +82,8 @@ func (r *Router) probe(ctx context.Context) error {
 	}
 	h := header{from: r.opts.NodeID}
 	p := post{channel: r.keys.Channel(r.opts.NodeID), private: true, payload: appendProbe(appendHeader(nil, &h), n)}
+	r.published[kindProbe].Inc()
+	r.countPost(1, len(p.payload))
 	receivers, err := r.publish(ctx, r.opts.Redis, &p).Result()
 	if err != nil {
 		return err

@@ -50,6 +50,8 @@ type inbox struct {
 	now      time.Time // when its batch came
 	saidLost bool      // the loss was logged
 
+	subscribed bool // the private channel was, once
+
 	mu       sync.Mutex
 	sub      *redis.PubSub
 	channels map[string]chan struct{} // subscribed beside the private one; closed once confirmed
@@ -66,7 +68,6 @@ func (in *inbox) run(ctx context.Context) {
 	wait := firstResubscribe
 	for first := true; ctx.Err() == nil; first = false {
 		if !first {
-			in.r.m.Resubscribes.Inc()
 			in.follow(ctx)
 		}
 		if in.receive(ctx, in.subscribe(ctx)) {
@@ -172,6 +173,10 @@ func (in *inbox) receive(ctx context.Context, sub *redis.PubSub) (heard bool) {
 				return heard
 			default:
 				heard, in.saidLost = true, false
+				if in.subscribed {
+					in.r.m.Resubscribes.Inc()
+				}
+				in.subscribed = true
 				in.r.setHearing(true)
 			}
 		case *redis.Message:

@@ -13,6 +13,7 @@ type pending struct {
 	done     func(MessageID, Outcome)
 	also     []func(MessageID, Outcome) // those of its repeats
 	accepted time.Time
+	took     time.Duration // until it was delivered, if that was at once
 	deadline time.Time // when it is answered at the latest, a little before its time is over
 	route    *route
 
@@ -222,7 +223,7 @@ func (r *Router) answer(p *pending, o Outcome) {
 	if p.local {
 		way = pathLocal
 	}
-	r.outcomes[o][way].Inc()
+	r.countOutcome(o, way, r.now().Sub(p.accepted))
 	if p.done != nil {
 		r.calls = append(r.calls, call{p.done, p.ID, o})
 	}

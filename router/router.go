@@ -74,12 +74,13 @@ type Router struct {
 	lazyAck time.Duration // how long an acknowledgement that nobody waits for may take
 	origin  uint64        // of this process's message IDs
 
-	outcomes  [outcomes][paths]prometheus.Counter
-	delivery  [paths]prometheus.Observer
-	stale     [staleReasons]prometheus.Counter
-	drops     [dropReasons]prometheus.Counter
-	received  [kinds]prometheus.Counter
-	published [kinds]prometheus.Counter
+	outcomes     [outcomes][paths]prometheus.Counter
+	delivery     [paths]prometheus.Observer
+	outcomeTimes [outcomes]prometheus.Observer
+	stale        [staleReasons]prometheus.Counter
+	drops        [dropReasons]prometheus.Counter
+	received     [kinds]prometheus.Counter
+	published    [kinds]prometheus.Counter
 
 	holdings *holdings
 	in       *inbox

@@ -13,6 +13,7 @@ package router
 // A message is Overloaded at once if the messages without outcome would have
 // more than MaxPendingBytes, or be more than 262,144.
 func (r *Router) Send(m Message, done func(MessageID, Outcome)) {
+	r.m.MessageBytes.Observe(float64(len(m.Data)))
 	m.content = m.sum() // not under the lock: it takes as long as the data is large
 	r.mu.Lock()
 	p := r.newPending(m, done)
@@ -35,10 +36,10 @@ func (r *Router) Send(m Message, done func(MessageID, Outcome)) {
 	if p.content != 0 {
 		r.repeats.end(p, o)
 	}
-	id := p.ID
+	id, took := p.ID, p.took
 	r.reuse(p)
 	r.release()
-	r.outcomes[o][path].Inc()
+	r.countOutcome(o, path, took)
 	if done != nil {
 		done(id, o)
 	}
@@ -97,7 +98,8 @@ func (r *Router) delivered(p *pending, f fate) Outcome {
 	if f == fateOverloaded {
 		return Overloaded
 	}
-	r.delivery[pathLocal].Observe(r.now().Sub(p.accepted).Seconds())
+	p.took = r.now().Sub(p.accepted)
+	r.delivery[pathLocal].Observe(p.took.Seconds())
 	return Delivered
 }
 

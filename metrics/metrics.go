@@ -42,6 +42,7 @@ type Registry struct {
 	EpochChanges     prometheus.Counter
 	Settled          prometheus.Gauge
 	RedisDials       prometheus.Counter
+	RedisUp          prometheus.Gauge
 }
 
 func newRegistry(f promauto.Factory) *Registry {
@@ -85,6 +86,10 @@ func newRegistry(f promauto.Factory) *Registry {
 		RedisDials: f.NewCounter(prometheus.CounterOpts{
 			Name: "beeline_redis_dials_total",
 			Help: "Connections opened to Redis; steady growth means that they do not last.",
+		}),
+		RedisUp: f.NewGauge(prometheus.GaugeOpts{
+			Name: "beeline_redis_up",
+			Help: "1 while subscribing, publishing and heartbeats work for this node, 0 from the first failure until all work again.",
 		}),
 	}
 }

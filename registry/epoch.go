@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -46,6 +47,7 @@ func (r *Registry) see(master, id string) {
 	if disturbed {
 		r.metrics.EpochChanges.Inc()
 		r.events.Disturbed()
+		r.log.Warn("Redis may have lost data (flushed, restarted or failed over): all leases are verified", "epoch", id)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -70,6 +72,31 @@ func (r *Registry) updateSettled() {
 	}
 	close(r.epochsChanged)
 	r.epochsChanged = make(chan struct{})
+}
+
+// tellSettled logs when what is not in the registry begins and ends to prove nothing,
+// until ctx ends. The first time is the node's start.
+func (r *Registry) tellSettled(ctx context.Context) {
+	level, was, since := slog.LevelDebug, false, time.Now()
+	for {
+		r.mu.Lock()
+		settled, changed := r.undisturbed.Load(), r.epochsChanged
+		r.mu.Unlock()
+		switch {
+		case settled && !was:
+			r.log.Log(ctx, level, "registry is settled: all nodes have verified their leases", "after", time.Since(since).Round(time.Millisecond))
+			level = slog.LevelInfo
+		case was && !settled:
+			since = time.Now()
+			r.log.Warn("registry is not settled: until all nodes have verified their leases, nobody is welcomed or called offline")
+		}
+		was = settled
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // settledIn tells whether id is the last seen epoch of master, and settled. The

@@ -37,7 +37,7 @@ func (r *Registry) Beat(ctx context.Context, info NodeInfo) error {
 	}
 	if !r.Undisturbed() {
 		if _, err := r.settleAll(ctx); err != nil {
-			r.log.Warn("epoch could not be settled", "error", err) // the lease is written all the same
+			r.log.Debug("epoch could not be settled", "error", err) // the lease is written all the same
 		}
 	}
 	return nil

@@ -73,6 +73,7 @@ type Registry struct {
 	masters   *masters
 	slots     *slotWatch
 	metrics   *metrics.Registry
+	outage    *outage
 	log       *slog.Logger
 	committer *committer
 	refresher *refresher
@@ -147,6 +148,7 @@ func New(opts Options) (*Registry, error) {
 		rdb:           opts.Redis,
 		metrics:       opts.Metrics,
 		log:           opts.Logger,
+		outage:        newOutage(opts.Logger, opts.Metrics.RedisUp),
 		events:        noEvents{},
 		slots:         new(slotWatch),
 		settling:      make(chan struct{}, 1),
@@ -178,6 +180,7 @@ func (r *Registry) Start(events Events) {
 	refreshing, stopRefreshing := context.WithCancel(ctx)
 	r.stopRefreshing = stopRefreshing
 	r.ended.Go(func() { r.refresher.loop(refreshing) })
+	r.ended.Go(func() { r.tellSettled(refreshing) })
 }
 
 // Stop sends what waits in the committer, stops the goroutines and removes the

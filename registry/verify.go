@@ -72,13 +72,16 @@ func (f *refresher) verify(ctx context.Context) {
 	}
 	f.r.mu.Unlock()
 	if err != nil {
-		f.r.log.Warn("leases could not be verified", "error", err)
+		if ctx.Err() == nil {
+			f.r.Failed(Verifying, err)
+		}
 		return
 	}
+	f.r.Works(Verifying)
 	ctx, cancel := context.WithTimeout(ctx, f.r.timing.operation())
 	defer cancel()
 	if err := f.r.announce(ctx); err != nil {
-		f.r.log.Warn("verified epoch could not be announced", "error", err) // the next beat does
+		f.r.log.Debug("verified epoch could not be announced", "error", err) // the next beat does
 	}
 }
 

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/beeline-ws/beeline/registry"
@@ -28,7 +29,7 @@ func (r *Router) runHeartbeat(ctx context.Context) {
 		began := r.now()
 		next.Reset(every)
 		if err := r.beat(ctx, every/2); err != nil && ctx.Err() == nil {
-			r.log.Warn("heartbeat failed", "error", err)
+			r.log.Debug("heartbeat failed", "error", err)
 			next.Reset(max(began.Add(every/2).Sub(r.now()), every/8))
 		}
 	}
@@ -42,10 +43,11 @@ func (r *Router) beat(ctx context.Context, patience time.Duration) error {
 	defer cancel()
 	if !r.hearing.Load() {
 		r.reg.MissBeat()
-		return errDeaf
+		return errDeaf // whoever subscribes tells why
 	}
 	if err := r.probe(ctx); err != nil {
 		r.reg.MissBeat()
+		r.missed(ctx, err)
 		return err
 	}
 	if r.pub != nil { // if Redis has closed the connection, better know before a message does
@@ -55,11 +57,20 @@ func (r *Router) beat(ctx context.Context, patience time.Duration) error {
 	}
 	before := r.now()
 	if err := r.refreshLease(ctx); err != nil {
+		r.missed(ctx, err)
 		return err
 	}
+	r.reg.Works(registry.Beating)
 	r.leaseUntil.Store(int64(before.Add(r.reg.Timing().NodeTTL()).Sub(r.started)))
 	r.dropIdleLinks()
 	return nil
+}
+
+// missed has the log told of a heartbeat that failed, unless the router is stopping.
+func (r *Router) missed(ctx context.Context, err error) {
+	if !errors.Is(ctx.Err(), context.Canceled) {
+		r.reg.Failed(registry.Beating, err)
+	}
 }
 
 func (r *Router) refreshLease(ctx context.Context) error {

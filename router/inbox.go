@@ -2,12 +2,15 @@ package router
 
 import (
 	"context"
-	"log/slog"
+	"errors"
+	"net"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/registry"
 )
 
 // Waits before the private channel is subscribed again.
@@ -45,12 +48,10 @@ type inbox struct {
 	r *Router
 
 	// The receiving goroutine's.
-	recent   *recent
-	arrival  arrival   // the message in hand
-	now      time.Time // when its batch came
-	saidLost bool      // the loss was logged
-
-	subscribed bool // the private channel was, once
+	recent     *recent
+	arrival    arrival   // the message in hand
+	now        time.Time // when its batch came
+	subscribed bool      // the private channel was, once
 
 	mu       sync.Mutex
 	sub      *redis.PubSub
@@ -172,7 +173,8 @@ func (in *inbox) receive(ctx context.Context, sub *redis.PubSub) (heard bool) {
 			case strings.HasSuffix(event.Kind, "unsubscribe"):
 				return heard
 			default:
-				heard, in.saidLost = true, false
+				heard = true
+				in.r.reg.Works(registry.Subscribing)
 				if in.subscribed {
 					in.r.m.Resubscribes.Inc()
 				}
@@ -185,16 +187,11 @@ func (in *inbox) receive(ctx context.Context, sub *redis.PubSub) (heard bool) {
 	}
 }
 
-// lost logs why the node is deaf, once until it hears again; what fails meanwhile
-// is for those who look closer.
+// lost has the log told why the node is deaf. A subscription that this node has closed
+// itself is no cause: whoever closed it has told one.
 func (in *inbox) lost(ctx context.Context, err error) {
-	level := slog.LevelWarn
-	if in.saidLost {
-		level = slog.LevelDebug
-	}
-	if ctx.Err() == nil {
-		in.saidLost = true
-		in.r.log.Log(ctx, level, "private channel lost", "error", err)
+	if ctx.Err() == nil && !errors.Is(err, redis.ErrClosed) && !errors.Is(err, net.ErrClosed) {
+		in.r.reg.Failed(registry.Subscribing, err)
 	}
 }
 

@@ -14,7 +14,7 @@ type pending struct {
 	also     []func(MessageID, Outcome) // those of its repeats
 	accepted time.Time
 	took     time.Duration // until it was delivered, if that was at once
-	deadline time.Time // when it is answered at the latest, a little before its time is over
+	deadline time.Time     // when it is answered at the latest, a little before its time is over
 	route    *route
 
 	believed ownerSet // whom it was last sent to without a lookup; see ownerSet

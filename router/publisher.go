@@ -3,9 +3,10 @@ package router
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"strconv"
 	"time"
+
+	"github.com/beeline-ws/beeline/registry"
 )
 
 // wire is the publisher's connection to Redis, on which go-redis has introduced
@@ -40,7 +41,7 @@ type publisher struct {
 	looks    bool       // the sweeper will look at the replies
 	away     time.Time  // since when nothing can be published; zero: it can
 	anew     time.Time  // the last time that the connection was made anew
-	warned   bool       // the present trouble was logged
+	warned   bool       // that Redis refuses PUBLISH was logged
 	progress time.Time  // the last reply, or the first write after it
 	in       []byte     // a reply that is not complete yet, in room for more
 }
@@ -180,9 +181,7 @@ func (p *publisher) run(ctx context.Context) {
 			err = p.serve(ctx, conn)
 		}
 		if ctx.Err() == nil {
-			p.r.mu.Lock()
-			p.warn("nothing can be published", err)
-			p.r.unlock()
+			p.r.reg.Failed(registry.Publishing, err)
 		}
 		select {
 		case <-time.After(wait):
@@ -199,6 +198,7 @@ func (p *publisher) serve(ctx context.Context, conn wire) error {
 	p.in = make([]byte, 0, maxReplies)
 	p.away = time.Time{}
 	r.unlock()
+	r.reg.Works(registry.Publishing)
 
 	var err error
 	if p.detached {
@@ -237,15 +237,13 @@ func (p *publisher) drop(conn wire, why error) {
 	p.broken <- why
 }
 
-// warn logs what keeps the node from publishing, once until a PUBLISH succeeds.
-// It is called with mu held.
-func (p *publisher) warn(what string, err error) {
-	level := slog.LevelWarn
-	if p.warned {
-		level = slog.LevelDebug
+// refused has the log told that Redis answers PUBLISH with an error, once until one
+// succeeds. It is called with mu held.
+func (p *publisher) refused(err error) {
+	if !p.warned {
+		p.r.run(func(context.Context) { p.r.log.Warn("Redis refuses PUBLISH", "error", err) })
 	}
 	p.warned = true
-	p.r.log.Log(context.Background(), level, what, "error", err)
 }
 
 // silent tells whether nothing could be published for so long that it is more

@@ -60,7 +60,7 @@ func (p *publisher) take(n int) error {
 			return errReply
 		}
 		if failed != nil {
-			p.warn("Redis refuses PUBLISH", failed)
+			p.refused(failed)
 		} else {
 			p.warned = false
 		}

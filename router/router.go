@@ -226,7 +226,7 @@ func (r *Router) firstBeat(ctx context.Context) error {
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		r.log.Warn("first heartbeat failed", "error", err)
+		r.log.Debug("first heartbeat failed", "error", err)
 		r.in.reset() // subscribing again brings the next try
 	}
 }

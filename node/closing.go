@@ -1,7 +1,7 @@
 package node
 
 import (
-	"errors"
+	"unicode/utf8"
 
 	"github.com/gobwas/ws"
 )
@@ -19,6 +19,7 @@ const (
 	closedTooBig
 	closedUnsupported
 	closedSlow
+	closedFragments
 	closedPingTimeout
 	closedDraining
 	closedReplaced
@@ -57,6 +58,7 @@ var closings = [closeReasons]closing{
 	closedTooBig:      {label: "too_big", code: ws.StatusMessageTooBig},
 	closedUnsupported: {label: "unsupported", code: ws.StatusUnsupportedData},
 	closedSlow:        {label: "slow_consumer", code: ws.StatusPolicyViolation, drop: true},
+	closedFragments:   {label: "empty_fragments", code: ws.StatusPolicyViolation},
 	closedPingTimeout: {label: "ping_timeout", code: ws.StatusGoingAway, drop: true},
 	closedDraining:    {label: "draining", code: ws.StatusGoingAway, bye: true, retry: true},
 	closedReplaced:    {label: "replaced", code: codeReplaced, bye: true},
@@ -87,12 +89,23 @@ func checkClose(body []byte) (ws.StatusCode, error) {
 		return 0, closedProtocol
 	}
 	code := ws.StatusCode(uint16(body[0])<<8 | uint16(body[1]))
-	err := ws.CheckCloseFrameData(code, string(body[2:]))
 	switch {
-	case errors.Is(err, ws.ErrProtocolInvalidUTF8):
-		return 0, closedBadUTF8
-	case err != nil || code >= 5000:
+	case !validCode(code):
 		return 0, closedProtocol
+	case !utf8.Valid(body[2:]):
+		return 0, closedBadUTF8
 	}
 	return code, nil
+}
+
+// validCode reports whether a close frame may carry code: RFC 6455, section 7.4, with
+// what IANA has registered since (1012 to 1014), and the ranges of libraries (3000 to
+// 3999) and applications (4000 to 4999). 1004 is reserved; 1005, 1006 and 1015 only
+// name what no frame said.
+func validCode(code ws.StatusCode) bool {
+	switch {
+	case code >= 1000 && code <= 1003, code >= 1007 && code <= 1014, code >= 3000 && code <= 4999:
+		return true
+	}
+	return false
 }

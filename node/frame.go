@@ -16,6 +16,7 @@ type frames struct {
 
 	partial  [ws.MaxHeaderSize]byte // of a header
 	npartial uint8
+	empties  uint8 // empty fragments of the message so far
 
 	control []byte // of a control frame's payload
 	text    assembly
@@ -102,6 +103,24 @@ func (f *frames) check(h ws.Header, limit int) error {
 		return closedUnsupported // beeline.v1 is text only
 	case h.OpCode.IsData() && h.Length > int64(limit-len(f.text.bytes)):
 		return closedTooBig
+	}
+	return f.countEmpty(h)
+}
+
+// maxEmpties is how many empty fragments a message may have. Others bring it nearer to
+// its greatest length; these could go on for ever.
+const maxEmpties = 64
+
+// countEmpty closes with 1008 where a message has too many empty fragments.
+func (f *frames) countEmpty(h ws.Header) error {
+	switch {
+	case !h.OpCode.IsData():
+	case h.Fin:
+		f.empties = 0
+	case h.Length == 0:
+		if f.empties++; f.empties > maxEmpties {
+			return closedFragments
+		}
 	}
 	return nil
 }

@@ -44,6 +44,13 @@ func TestHostileFrames(t *testing.T) {
 		{"close with one byte", closeFrame("x"), 1002, closedProtocol},
 		{"close with code 999", closeFrame("\x03\xe7"), 1002, closedProtocol},
 		{"close with code 1005", closeFrame("\x03\xed"), 1002, closedProtocol},
+		{"close with code 1004", closeFrame("\x03\xec"), 1002, closedProtocol},
+		{"close with code 1006", closeFrame("\x03\xee"), 1002, closedProtocol},
+		{"close with code 1015", closeFrame("\x03\xf7"), 1002, closedProtocol},
+		{"close with code 2999", closeFrame("\x0b\xb7"), 1002, closedProtocol},
+		{"endless empty fragments", join(rawFrame(1, true, ""), bytes.Repeat(rawFrame(0, true, ""), 200)), 1008, closedFragments},
+		{"endless empty fragments behind text", join(rawFrame(1, true, "{"), bytes.Repeat(rawFrame(0, true, ""), 200)), 1008, closedFragments},
+		{"endless empty fragments and pings", join(rawFrame(1, true, "{"), bytes.Repeat(join(frame(ws.OpPong, ""), rawFrame(0, true, "")), 200)), 1008, closedFragments},
 		{"close with code 1016", closeFrame("\x03\xf8"), 1002, closedProtocol},
 		{"close with code 5000", closeFrame("\x13\x88"), 1002, closedProtocol},
 		{"close with a bad reason", closeFrame("\x03\xe8\xff"), 1007, closedBadUTF8},
@@ -70,6 +77,7 @@ func TestClosingHandshake(t *testing.T) {
 	n := start(t, nil)
 	for body, answer := range map[string]string{
 		"": "", "\x03\xe8": "\x03\xe8", "\x03\xe9bye": "\x03\xe9", "\x0f\xa1": "\x0f\xa1",
+		"\x03\xf4": "\x03\xf4", "\x03\xf5": "\x03\xf5", "\x03\xf6": "\x03\xf6", "\x0b\xb8": "\x0b\xb8", "\x13\x87": "\x13\x87",
 	} {
 		c := connect(t, n.Addr(), "leaver")
 		c.write(frame(ws.OpClose, body))
@@ -79,8 +87,8 @@ func TestClosingHandshake(t *testing.T) {
 		c.wantEnd()
 	}
 	eventually(t, "it left", func() bool { return n.x.members("leaver") == 0 })
-	if got := testutil.ToFloat64(n.counts.closes[closedByClient]); got != 4 {
-		t.Errorf("%v closed by the client, want 4", got)
+	if got := testutil.ToFloat64(n.counts.closes[closedByClient]); got != 9 {
+		t.Errorf("%v closed by the client, want 9", got)
 	}
 }
 
@@ -169,5 +177,17 @@ func TestLongMessages(t *testing.T) {
 		data := `"` + strings.Repeat("x", size) + `"`
 		c.send("long", data, "")
 		c.wantMessage("long", data)
+	}
+}
+
+// Some empty fragments are no attack, in each message anew.
+func TestSomeEmptyFragmentsAreTaken(t *testing.T) {
+	n := start(t, nil)
+	c := connect(t, n.Addr(), "a")
+	for range 3 {
+		c.write(rawFrame(1, true, ""))
+		c.write(bytes.Repeat(rawFrame(0, true, ""), maxEmpties-1))
+		c.write(frame(ws.OpContinuation, `{"type":"ping"}`))
+		c.want(ws.OpText, `{"type":"pong"}`)
 	}
 }

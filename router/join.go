@@ -85,7 +85,7 @@ func (r *Router) Withdraw(address string, s Session) {
 // JoinAsync adds a session to address. The first session of an address claims it,
 // and every earlier owner knows of the claim before joined is called with nil;
 // only then may the client be welcomed, though messages may be delivered before.
-// An error is ErrDuplicate, or wraps ErrUnavailable. joined is called exactly once,
+// An error is ErrDuplicate or ErrTooManySessions, or wraps ErrUnavailable. joined is called exactly once,
 // from a goroutine of the router or before JoinAsync returns, and must not block.
 // What is not under way at the deadline fails.
 func (r *Router) JoinAsync(deadline time.Time, address string, s Session, joined func(error)) {
@@ -143,6 +143,8 @@ func (t *holdings) join(r *Router, address string, j *joining) (claim *holding, 
 		h = &holding{joining: j}
 		t.of[address] = h
 		return h, nil, nil
+	case h.joining != nil && r.tooMany(1+len(h.joining.behind)):
+		return nil, nil, ErrTooManySessions
 	case h.joining != nil:
 		h.joining.behind = append(h.joining.behind, j)
 		return nil, nil, errBehind
@@ -150,9 +152,16 @@ func (t *holdings) join(r *Router, address string, j *joining) (claim *holding, 
 		return nil, nil, ErrDuplicate
 	case r.opts.Duplicates == registry.Replace:
 		evict, h.sessions = h.sessions, nil
+	case r.tooMany(len(h.sessions)):
+		return nil, nil, ErrTooManySessions
 	}
 	h.sessions = append(h.sessions, j.session)
 	return nil, evict, nil
+}
+
+// tooMany reports whether an address that has so many sessions here gets no other one.
+func (r *Router) tooMany(sessions int) bool {
+	return r.opts.MaxClientSessions > 0 && sessions >= r.opts.MaxClientSessions
 }
 
 // claim makes this node an owner of address for its first session here.

@@ -76,6 +76,8 @@ var (
 var (
 	// ErrDuplicate: the client is connected already and newcomers are refused.
 	ErrDuplicate = errors.New("client is connected already")
+	// ErrTooManySessions: the client has as many sessions here as it may.
+	ErrTooManySessions = errors.New("client has too many sessions")
 	// ErrUnavailable: the registry or the private channel is away; try later.
 	ErrUnavailable = errors.New("registry is not available")
 )

@@ -50,11 +50,14 @@ type Options struct {
 	Duplicates      registry.Duplicates // default registry.Allow
 	MessageTimeout  time.Duration       // a message's deadline; default 5 s
 	MaxPendingBytes int                 // payload bytes without outcome; default 64 MiB
-	Grace           time.Duration       // how long a message waits for a receiver that nobody owns; default 0; at most half of MessageTimeout
-	OwnerCache      int                 // addresses whose owners are cached; default 65,536; negative: none
-	Gather          func(on bool)       // told before the messages of a batch are delivered here, and behind; default: nothing
-	Metrics         *metrics.Router     // required
-	Logger          *slog.Logger        // default: discard
+	// MaxClientSessions is how many sessions an address has here at most; default 0, no
+	// limit.
+	MaxClientSessions int
+	Grace             time.Duration   // how long a message waits for a receiver that nobody owns; default 0; at most half of MessageTimeout
+	OwnerCache        int             // addresses whose owners are cached; default 65,536; negative: none
+	Gather            func(on bool)   // told before the messages of a batch are delivered here, and behind; default: nothing
+	Metrics           *metrics.Router // required
+	Logger            *slog.Logger    // default: discard
 
 	intercept func(wire) wire // tests put themselves between the publisher and Redis
 	lazyAck   time.Duration   // how long an acknowledgement that nobody waits for may take; tests choose it

@@ -16,19 +16,19 @@ import (
 // startAdmin serves metrics and health. It is up before the router is and until
 // all else has ended, so that a node that starts or drains can be watched.
 func (n *Node) startAdmin() {
-	n.serveHTTP("admin", n.admin, n.adminHandler())
+	n.serveHTTP("admin", n.admin, n.adminHandler(), maxAdmin)
 }
 
 // adminHandler is where /api/v1 will be mounted.
 func (n *Node) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	series := promhttp.HandlerFor(n.opts.Gatherer, promhttp.HandlerOpts{})
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+	mux.Handle("/metrics", readOnly(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n.showReadiness()
 		series.ServeHTTP(w, r)
-	})
-	mux.HandleFunc("GET /healthz", n.healthz)
-	mux.HandleFunc("GET /readyz", n.readyz)
+	})))
+	mux.Handle("/healthz", readOnly(http.HandlerFunc(n.healthz)))
+	mux.Handle("/readyz", readOnly(http.HandlerFunc(n.readyz)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "not found; there are /metrics, /healthz and /readyz", http.StatusNotFound)
 	})
@@ -39,8 +39,12 @@ func (n *Node) adminHandler() http.Handler {
 // again does not mend Redis, and would cut every session.
 func (n *Node) healthz(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
 
-// serveHTTP starts an HTTP server on l, and registers its end.
-func (n *Node) serveHTTP(name string, l net.Listener, h http.Handler) {
+// maxAdmin is how many connections the admin listener has at most.
+const maxAdmin = 64
+
+// serveHTTP starts an HTTP server on l with at most limit connections, and registers
+// its end.
+func (n *Node) serveHTTP(name string, l net.Listener, h http.Handler, limit int) {
 	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: n.opts.HandshakeTimeout,
@@ -48,6 +52,7 @@ func (n *Node) serveHTTP(name string, l net.Listener, h http.Handler) {
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       15 * time.Second,
 		MaxHeaderBytes:    n.opts.MaxHead,
+		ConnState:         newVisitors(limit).changed,
 		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
 	}
 	var running sync.WaitGroup

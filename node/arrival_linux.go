@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"net"
-	"slices"
 	"syscall"
 	"time"
 )
@@ -104,19 +103,18 @@ func (a *arrival) read() {
 }
 
 func (a *arrival) take(b []byte) {
-	searched := max(0, a.spill.size()-3)
+	searched := a.spill.size()
 	if a.spill != nil {
 		a.spill.b = append(a.spill.b, b...)
 		b = a.spill.b
 	}
-	end := headEnd(b[searched:])
+	start, end, err := findHead(b, searched)
 	switch {
-	case !isToken(b[0]):
-		a.refuseHead(errNotHTTP)
-	case end >= 0:
-		end += searched
+	case err != nil:
+		a.refuseHead(err)
+	case end > 0:
 		h := &a.loop().head
-		*h = head{raw: b[:end:end], rest: b[end:]}
+		*h = head{raw: b[start:end:end], rest: b[end:]}
 		a.decide(h)
 		*h = head{}
 	case len(b) == a.engine.node.opts.MaxHead:
@@ -135,10 +133,12 @@ func (a *arrival) decide(h *head) {
 		return
 	}
 	if n.isPage(h) {
-		request := &head{raw: slices.Concat(h.raw, h.rest)}
+		page := newPageConn(n, nil, h)
 		a.leave(tryLater(resultUnavailable, "node is out of file descriptors: try again"), func(conn net.Conn) {
 			n.counts.connects[resultHTTP].Inc()
-			a.engine.plain.hand(conn, request, n.handshakes.free)
+			page.Conn = conn
+			a.engine.plain.hand(page)
+			n.handshakes.free()
 		})
 		return
 	}
@@ -249,8 +249,7 @@ func (a *arrival) refuseHead(err error) {
 func (a *arrival) refuse(r *refusal) {
 	n := a.engine.node
 	a.leave(r, func(conn net.Conn) {
-		n.refuse(conn, r)
-		n.handshakes.free()
+		n.refuse(conn, r, n.handshakes.free)
 	})
 }
 

@@ -23,6 +23,7 @@ const (
 	resultUnavailable  = "unavailable"
 	resultDraining     = "draining"
 	resultTooMany      = "too_many_sessions"
+	resultClientFull   = "too_many_client_sessions"
 )
 
 // Codes of error answers: labels of beeline_client_errors_total.
@@ -65,7 +66,7 @@ func newCounts(m *metrics.Node) *counts {
 		Node: m,
 		connects: countersOf(m.Connects, resultWelcomed, resultHTTP, resultDuplicate, resultBadHead,
 			resultHeadTooLarge, resultHeadTimeout, resultGone, resultBadHandshake, resultBadVersion, resultUnknownPath,
-			resultBadMethod, resultBadClient, resultUnavailable, resultDraining, resultTooMany),
+			resultBadMethod, resultBadClient, resultUnavailable, resultDraining, resultTooMany, resultClientFull),
 		errors: countersOf(m.ClientErrors, codeMalformed, codeTooDeep, codeUnknownType, codeMissingTo,
 			codeBadAddress, codeMissingData, codeMissingID, codeBadID, codeBadFlag),
 		drops: countersOf(m.Drops, dropSlow, dropOldest, dropClosing, dropTotal, dropTooBig, dropUnacked),

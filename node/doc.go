@@ -3,9 +3,11 @@
 //
 // # The story of one connection
 //
-//  1. A connection is accepted and its HTTP head read, up to MaxHead bytes and
-//     until HandshakeTimeout (head.go). What is no WebSocket goes to an HTTP
-//     server, with the head played back (page.go).
+//  1. A connection is accepted, takes a slot (handshakes.go), and its HTTP head is
+//     read, up to MaxHead bytes and until HandshakeTimeout, by a strict parser (head.go,
+//     fields.go). What is no WebSocket leaves its slot and goes to an HTTP server
+//     (page.go), which sees no head that the parser has not (pageconn.go) and whose
+//     connections have a bound of their own (visitors.go).
 //  2. The handshake and the client's name are checked, and the session takes its
 //     place in the table (handshake.go, gate.go). Every refusal is an HTTP answer
 //     with one line that says what was wrong and what is allowed (refusal.go).

@@ -15,30 +15,30 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gobwas/ws"
-
 	"github.com/beeline-ws/beeline/router"
 )
 
 // welcome takes a connection whose head asks for a WebSocket from its check to
-// its session. It answers and closes what it does not take. deadline bounds it.
-func (n *Node) welcome(conn net.Conn, h *head, deadline time.Time) {
+// its session. It answers and closes what it does not take. deadline bounds it, and
+// free is called when its slot is needed no longer.
+func (n *Node) welcome(conn net.Conn, h *head, deadline time.Time, free func()) {
 	s, response, r := n.open(h)
 	if r != nil {
-		n.refuse(conn, r)
+		n.refuse(conn, r, free)
 		return
 	}
 	ctx, cancel := context.WithDeadline(n.handshakes.ctx, deadline)
 	defer cancel()
 	early, err := n.join(ctx, s, conn)
 	if errors.Is(err, errGone) {
-		n.refuseHead(conn, err)
+		n.refuseHead(conn, err, free)
 		return
 	}
 	if r := n.concludeJoin(s, err); r != nil {
-		n.refuse(conn, r)
+		n.refuse(conn, r, free)
 		return
 	}
+	defer free()
 	conn.SetDeadline(time.Time{})
 	n.read(s, slices.Concat(h.rest, early))
 	s.attach(response, func() wire { return n.engine.add(s, conn) })
@@ -83,11 +83,14 @@ func (n *Node) join(ctx context.Context, s *session, conn net.Conn) (early []byt
 	return nil, errGone
 }
 
-// refuse answers a connection that does not become a session, and closes it.
-func (n *Node) refuse(conn net.Conn, r *refusal) {
+// refuse answers a connection that does not become a session, frees its slot, and
+// closes it.
+func (n *Node) refuse(conn net.Conn, r *refusal, free func()) {
 	n.counts.connects[r.result].Inc()
 	n.log.Debug("connection refused", "remote", conn.RemoteAddr(), "result", r.result, "answer", r.text)
-	r.answer(conn)
+	err := r.write(conn)
+	free()
+	n.lingers.close(conn, err)
 }
 
 // open checks the handshake and the client, and makes the session.
@@ -97,16 +100,13 @@ func (n *Node) open(h *head) (*session, acceptance, *refusal) {
 	if r != nil {
 		return nil, none, r
 	}
-	if r := checkUpgrade(h); r != nil {
-		return nil, none, r
-	}
 	client, r := n.identified(h)
 	if r != nil {
 		return nil, none, r
 	}
 	s := newSession(n, p, client)
 	if !n.table.add(s) {
-		return nil, none, tryLater(resultTooMany, "node is full: it holds %d sessions; try another one", n.opts.MaxSessions)
+		return nil, none, tryLater(resultTooMany, "node is full: it holds %d sessions; try another one", n.table.limit)
 	}
 	return s, accept(h, p), nil
 }
@@ -120,6 +120,10 @@ func (n *Node) concludeJoin(s *session, err error) *refusal {
 		s.setJoined()
 		n.counts.connects[resultWelcomed].Inc()
 		return nil
+	case errors.Is(err, router.ErrTooManySessions):
+		s.abandon()
+		return refuse(resultClientFull, http.StatusTooManyRequests,
+			"this client has %d sessions on this node, which are all that are allowed", n.opts.MaxClientSessions).with("Retry-After: 10")
 	case errors.Is(err, router.ErrDuplicate):
 		s.close(closedDuplicate)
 		n.counts.connects[resultDuplicate].Inc()
@@ -143,7 +147,7 @@ func (n *Node) read(s *session, rest []byte) {
 	}
 }
 
-// route finds the protocol of the head's path.
+// route finds the protocol of the head's path, and checks that the head asks for it.
 func (n *Node) route(h *head) (protocol, *refusal) {
 	p, ok := n.paths[string(h.path)]
 	switch {
@@ -155,46 +159,59 @@ func (n *Node) route(h *head) (protocol, *refusal) {
 			"method %.20s does not open a WebSocket; allowed is GET", h.method).with("Allow: GET")
 	case n.draining.Load():
 		return nil, tryLater(resultDraining, "node is draining: connect to another one")
-	case !h.handshake:
-		return nil, refuse(resultBadHandshake, http.StatusUpgradeRequired,
-			"this path speaks WebSocket only: send Upgrade: websocket").
-			with("Upgrade: websocket").with("Connection: Upgrade").with("Sec-WebSocket-Version: 13")
-	case h.version != nil && string(h.version) != "13":
-		return nil, refuse(resultBadVersion, http.StatusUpgradeRequired,
-			"Sec-WebSocket-Version %.20q is unknown; allowed is 13", h.version).with("Sec-WebSocket-Version: 13")
+	case !h.has(fieldHandshake):
+		return nil, needsUpgrade(resultBadHandshake, "this path speaks WebSocket only: send Upgrade: websocket")
 	}
-	return p, nil
+	return p, checkUpgrade(h)
+}
+
+// needsUpgrade refuses with 426, which says what to upgrade to.
+func needsUpgrade(result, format string, args ...any) *refusal {
+	return refuse(result, http.StatusUpgradeRequired, format, args...).
+		with("Upgrade: websocket").with("Connection: Upgrade").with("Sec-WebSocket-Version: 13")
 }
 
 // checkUpgrade checks the handshake as RFC 6455, section 4.2.1, wants it.
 func checkUpgrade(h *head) *refusal {
+	wrong := h.wrong
 	switch {
-	case h.regular():
+	case !h.has(fieldHTTP11):
+		return refuse(resultBadHandshake, http.StatusHTTPVersionNotSupported, "HTTP/1.0 knows no upgrade; allowed is HTTP/1.1")
+	case h.has(fieldBody):
+		wrong = "a WebSocket handshake has no body"
+	case wrong != "":
+	case !h.has(fieldUpgrade):
+		wrong = "Upgrade: websocket is missing"
+	case !h.has(fieldConnection):
+		wrong = "Connection: Upgrade is missing"
+	case !h.has(fieldVersion):
+		wrong = "Sec-WebSocket-Version is missing"
+	case string(h.version) != "13":
+		return needsUpgrade(resultBadVersion, "Sec-WebSocket-Version %.20q is unknown; allowed is 13", h.version)
+	case !isKey(h.key):
+		wrong = "Sec-WebSocket-Key is not 16 bytes in base64"
+	default:
+		wrong = h.checkOffer()
+	}
+	if wrong == "" {
 		return nil
-	case h.fields&fieldBody != 0:
-		return refuse(resultBadHandshake, http.StatusBadRequest, "a WebSocket handshake has no body; allowed is none")
-	case h.fields&fieldTwoHosts != 0:
-		return refuse(resultBadHandshake, http.StatusBadRequest, "this request has two Host lines; allowed is one")
 	}
-	var rw headConn
-	rw.Reset(h.reduced())
-	u := ws.Upgrader{Protocol: func([]byte) bool { return false }} // checks the list
-	_, err := u.Upgrade(&rw)
-	if err == nil {
-		return nil
-	}
-	status := http.StatusBadRequest
-	if rejected, ok := errors.AsType[*ws.ConnectionRejectedError](err); ok && rejected.StatusCode() != 0 {
-		status = rejected.StatusCode()
-	}
-	return refuse(resultBadHandshake, status, "%s; allowed is a WebSocket handshake of version 13 (RFC 6455, section 4.1)",
-		strings.TrimPrefix(err.Error(), "handshake error: "))
+	return refuse(resultBadHandshake, http.StatusBadRequest,
+		"%s; allowed is a WebSocket handshake of version 13 (RFC 6455, section 4.1)", wrong)
 }
 
-// headConn lets the upgrader read a head in memory, and answer nobody.
-type headConn struct{ bytes.Reader }
+// keySize is the length of a handshake's key: 16 bytes in base64.
+const keySize = 24
 
-func (*headConn) Write(p []byte) (int, error) { return len(p), nil }
+// isKey reports whether key is 16 bytes in base64.
+func isKey(key []byte) bool {
+	if len(key) != keySize {
+		return false
+	}
+	var means [keySize]byte
+	n, err := base64.StdEncoding.Decode(means[:], key)
+	return err == nil && n == 16
+}
 
 // acceptance is what the response to a handshake says: it is small, because it
 // waits for the router with its session.
@@ -211,7 +228,7 @@ func accept(h *head, p protocol) (a acceptance) {
 	sum := sha1.Sum(append(append(buf[:0], h.key...), magic...))
 	base64.StdEncoding.Encode(a.proof[:], sum[:])
 	for token := range bytes.SplitSeq(h.offered, comma) {
-		if string(bytes.TrimSpace(token)) == p.subprotocol() {
+		if string(trim(token)) == p.subprotocol() {
 			a.subprotocol = p.subprotocol()
 		}
 	}

@@ -2,8 +2,10 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,6 +16,7 @@ type handshakes struct {
 	cancel  context.CancelFunc
 	slots   chan struct{}
 	running sync.WaitGroup
+	full    atomic.Int64 // since when all slots are taken and somebody waits, in Unix ns; 0: there is one
 
 	mu    sync.Mutex
 	heads map[net.Conn]struct{} // whose head is awaited; nil once stopped
@@ -25,14 +28,46 @@ func (h *handshakes) init(limit int) {
 	h.heads = map[net.Conn]struct{}{}
 }
 
-// acquire waits for a slot, and returns false once stopped.
+// acquire waits for a slot, and returns false once stopped. Only who accepts calls it.
 func (h *handshakes) acquire() bool {
+	select {
+	case h.slots <- struct{}{}:
+		return h.ctx.Err() == nil
+	default:
+	}
+	h.full.Store(time.Now().UnixNano())
+	defer h.full.Store(0)
 	select {
 	case h.slots <- struct{}{}:
 		return h.ctx.Err() == nil
 	case <-h.ctx.Done():
 		return false
 	}
+}
+
+// acquireUntil waits for a slot until deadline.
+func (h *handshakes) acquireUntil(deadline time.Time) bool {
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	select {
+	case h.slots <- struct{}{}:
+		return true
+	case <-timer.C:
+	case <-h.ctx.Done():
+	}
+	return false
+}
+
+// maxFull is how long all slots may be taken on end while a node counts as ready.
+const maxFull = 5 * time.Second
+
+// health says why no newcomer is served, or returns nil.
+func (h *handshakes) health() error {
+	since := h.full.Load()
+	if since == 0 || time.Since(time.Unix(0, since)) < maxFull {
+		return nil
+	}
+	return fmt.Errorf("no handshake slot has been free for %v: %d connections are on their way to the welcome", maxFull, cap(h.slots))
 }
 
 func (h *handshakes) free() { <-h.slots }

@@ -4,25 +4,36 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
-	"slices"
-	"strings"
 )
 
-// head is the beginning of an HTTP connection, read before anybody decides what
-// the connection is for.
+// head is the beginning of an HTTP request, read before anybody decides what its
+// connection is for. Every request on the clients' listener goes through its one
+// parser, which is as strict as RFC 9112 allows: what two programs may read in two
+// ways is refused.
 type head struct {
-	raw  []byte // up to and with the blank line
+	raw  []byte // from the request line up to and with the blank line
 	rest []byte // what came behind it in the same segments
 
 	method, path, query []byte
-	upgrade             bool // asks for a WebSocket
-	connection          bool // and says so of this connection
-	handshake           bool // has any header of a WebSocket handshake
-	version, key        []byte
 	fields              fieldSet
-	offered             []byte // subprotocols, the first line of them
+	version, key        []byte // of a handshake
+	offered             []byte // subprotocols
+	wrong               string // with the handshake; empty: nothing so far
+}
+
+// headFault is what is wrong with a head that can be read no further.
+type headFault struct {
+	status int
+	text   string // one line: what was wrong and what is allowed
+}
+
+func (f *headFault) Error() string { return f.text }
+
+func badHead(what string) *headFault {
+	return &headFault{http.StatusBadRequest, what + "; allowed is HTTP/1.1 as in RFC 9112"}
 }
 
 // Why a head can't be read, or what follows has no sense any more.
@@ -30,7 +41,12 @@ var (
 	errHeadTooLarge = errors.New("head is too large")
 	errHeadTimeout  = errors.New("head took too long")
 	errGone         = errors.New("the connection ended")
-	errNotHTTP      = errors.New("not HTTP")
+
+	errNotHTTP     = badHead("this is not an HTTP request")
+	errRequestLine = badHead("the request line is not a method, a target and HTTP/1.1 with one space between")
+	errTarget      = badHead("the request's target is neither a path nor a URL")
+	errBareLine    = badHead("a line of the request's head does not end with CR and LF, or has one of them inside")
+	errHTTPVersion = &headFault{http.StatusHTTPVersionNotSupported, "this version of HTTP is not spoken here; allowed is HTTP/1.1"}
 )
 
 // readHead reads into buf until the head is complete. A head that does not fit
@@ -40,14 +56,14 @@ func readHead(r io.Reader, buf []byte) (head, error) {
 	for {
 		m, err := r.Read(buf[n:])
 		n += m
-		if n > 0 && !isToken(buf[0]) {
-			return head{}, errNotHTTP
+		start, end, fault := findHead(buf[:n], searched)
+		switch {
+		case fault != nil:
+			return head{}, fault
+		case end > 0:
+			return head{raw: buf[start:end:end], rest: buf[end:n:n]}, nil
 		}
-		if end := headEnd(buf[searched:n]); end >= 0 {
-			end += searched
-			return head{raw: buf[:end:end], rest: buf[end:n:n]}, nil
-		}
-		searched = max(0, n-3)
+		searched = n
 		switch {
 		case n == len(buf):
 			return head{}, errHeadTooLarge
@@ -59,219 +75,143 @@ func readHead(r io.Reader, buf []byte) (head, error) {
 	}
 }
 
-// headEnd returns the index behind the blank line, or -1. Lines may end without
-// a carriage return, as net/http and gobwas take them.
-func headEnd(b []byte) int {
-	for at := 0; ; {
-		i := bytes.IndexByte(b[at:], '\n')
-		if i < 0 {
-			return -1
+// maxEmptyLines is how many empty lines before a request are skipped: clients of
+// old send one behind a body.
+const maxEmptyLines = 8
+
+// findHead finds where the head begins, behind empty lines, and where it ends,
+// behind the blank line; end is 0 if that has not come yet. Of b, searched bytes were
+// looked at before. What can't become a head is a fault at once: it might never end.
+func findHead(b []byte, searched int) (start, end int, err error) {
+	for bytes.HasPrefix(b[start:], lineEnd) {
+		start += len(lineEnd)
+	}
+	switch {
+	case start > maxEmptyLines*len(lineEnd):
+		return 0, 0, errNotHTTP
+	case start == len(b):
+		return 0, 0, nil
+	case b[start] == '\n':
+		return 0, 0, errBareLine
+	case !isToken(b[start]) && b[start] != '\r':
+		return 0, 0, errNotHTTP
+	}
+	at := max(start, searched-len(blankLine)+1)
+	if b[at] == '\n' && at > start && b[at-1] == '\r' {
+		at++
+	}
+	for {
+		line, _, ended := bytes.Cut(b[at:], carriage)
+		if bytes.IndexByte(line, '\n') >= 0 {
+			return 0, 0, errBareLine
 		}
-		at += i + 1
-		switch rest := b[at:]; {
-		case len(rest) > 0 && rest[0] == '\n':
-			return at + 1
-		case len(rest) > 1 && rest[0] == '\r' && rest[1] == '\n':
-			return at + 2
+		at += len(line)
+		switch {
+		case !ended || at+1 == len(b):
+			return 0, 0, nil
+		case b[at+1] != '\n':
+			return 0, 0, errBareLine
+		case at >= start+len(lineEnd) && b[at-1] == '\n':
+			return start, at + len(lineEnd), nil
 		}
+		at += len(lineEnd)
 	}
 }
 
-// parse reads what decides about the connection's way. What it does not look at
-// is checked by the WebSocket upgrader or by net/http.
+// parse reads the whole head, and finds what decides about the connection's way. An
+// error is a *headFault.
 func (h *head) parse() error {
-	line, lines, _ := bytes.Cut(h.raw, newline)
-	method, rest, ok := bytes.Cut(bytes.TrimSuffix(line, carriage), space)
-	target, version, ok2 := bytes.Cut(rest, space)
-	if !ok || !ok2 || !bytes.HasPrefix(version, []byte("HTTP/1.")) {
-		return errNotHTTP
-	}
-	for _, c := range method {
-		if !isToken(c) {
-			return errNotHTTP
-		}
-	}
-	h.method = method
-	if err := h.target(target); err != nil {
+	line, lines, _ := bytes.Cut(h.raw, lineEnd)
+	if err := h.requestLine(line); err != nil {
 		return err
 	}
-	if string(version) == "HTTP/1.1" {
-		h.fields |= fieldVersion
-	}
-	for len(lines) > 0 {
-		line, lines, _ = bytes.Cut(lines, newline)
-		name, value, ok := bytes.Cut(line, colon)
-		if ok {
-			h.field(name, bytes.TrimSpace(value))
-		} else if len(bytes.TrimSuffix(line, carriage)) > 0 {
-			h.fields |= fieldOdd
+	for {
+		line, lines, _ = bytes.Cut(lines, lineEnd)
+		if len(line) == 0 {
+			return h.checkFields()
+		}
+		if err := h.fieldLine(line); err != nil {
+			return err
 		}
 	}
-	return nil
 }
 
-// target takes the path and the query. Most targets mean what they say.
+func (h *head) requestLine(line []byte) error {
+	method, rest, _ := bytes.Cut(line, space)
+	target, version, _ := bytes.Cut(rest, space)
+	if !isTokens(method) || !isVersion(version) {
+		return errRequestLine
+	}
+	switch {
+	case version[5] != '1':
+		return errHTTPVersion
+	case version[7] != '0':
+		h.fields |= fieldHTTP11
+	}
+	h.method = method
+	return h.target(target)
+}
+
+// isVersion reports whether b is HTTP-version of RFC 9112, section 2.3.
+func isVersion(b []byte) bool {
+	return len(b) == len("HTTP/1.1") && string(b[:5]) == "HTTP/" && isDigit(b[5]) && b[6] == '.' && isDigit(b[7])
+}
+
+// target takes the path and the query: RFC 9112, section 3.2. A query may have any
+// visible character, because browsers send some that RFC 3986 does not know there.
 func (h *head) target(target []byte) error {
-	if len(target) > 0 && target[0] == '/' && bytes.IndexFunc(target, odd) < 0 {
-		h.path, h.query, _ = bytes.Cut(target, question)
+	for _, c := range target {
+		if c <= ' ' || c >= 0x7f || c == '#' {
+			return errTarget
+		}
+	}
+	switch {
+	case len(target) == 0:
+		return errTarget
+	case target[0] == '/':
+		return h.origin(target)
+	case string(h.method) == http.MethodConnect, string(h.method) == http.MethodOptions && string(target) == "*":
+		h.path = target
 		return nil
 	}
-	u, err := url.ParseRequestURI(string(target))
-	if err != nil {
-		return errNotHTTP
+	scheme, rest, _ := bytes.Cut(target, schemeEnd)
+	if !isField(scheme, "http") && !isField(scheme, "https") {
+		return errTarget
 	}
-	h.path, h.query = []byte(u.Path), []byte(u.RawQuery)
+	authority := rest
+	if i := bytes.IndexAny(rest, "/?"); i >= 0 {
+		authority, rest = rest[:i], rest[i:]
+	} else {
+		rest = nil
+	}
+	if !isHost(authority) {
+		return errTarget
+	}
+	if len(rest) == 0 || rest[0] != '/' {
+		rest = append([]byte("/"), rest...)
+	}
+	return h.origin(rest)
+}
+
+// origin takes a target that begins with a path.
+func (h *head) origin(target []byte) error {
+	h.path, h.query, _ = bytes.Cut(target, question)
+	if bytes.IndexByte(h.path, '%') < 0 {
+		return nil
+	}
+	path, err := url.PathUnescape(string(h.path))
+	if err != nil {
+		return errTarget
+	}
+	h.path = []byte(path)
 	return nil
 }
 
-// odd tells whether r in a target has to be looked at more closely.
-func odd(r rune) bool { return r <= ' ' || r >= 0x7f || r == '%' }
-
 var (
-	newline  = []byte("\n")
-	carriage = []byte("\r")
-	space    = []byte(" ")
-	colon    = []byte(":")
-	question = []byte("?")
-	comma    = []byte(",")
+	carriage  = []byte("\r")
+	lineEnd   = []byte("\r\n")
+	blankLine = []byte("\r\n\r\n")
+	space     = []byte(" ")
+	question  = []byte("?")
+	schemeEnd = []byte("://")
 )
-
-// fieldSet is what a head has of a WebSocket handshake.
-type fieldSet uint16
-
-const (
-	fieldVersion fieldSet = 1 << iota // HTTP/1.1
-	fieldHost
-	fieldUpgrade
-	fieldConnection
-	fieldWSVersion
-	fieldKey
-	fieldOdd  // has something that is not as in all other heads
-	fieldBody // is followed by a body
-	fieldTwoHosts
-
-	wholeHandshake = fieldOdd - 1
-)
-
-// regular tells whether this is a handshake as RFC 6455, section 4.2.1, wants it,
-// and as nearly all of them look. Of those that are not, some may be accepted too.
-func (h *head) regular() bool {
-	return h.fields == wholeHandshake && string(h.method) == "GET" && len(h.key) == keySize
-}
-
-// keySize is the length of a handshake's key: 16 bytes in base64.
-const keySize = 24
-
-// note notes a field that may come once, and is as it should be or not.
-func (h *head) note(f fieldSet, ok bool) {
-	if !ok || h.fields&f != 0 {
-		f |= fieldOdd
-	}
-	h.fields |= f
-}
-
-// field notes a header field of the handshake.
-func (h *head) field(name, value []byte) {
-	switch {
-	case isField(name, "host"):
-		if h.fields&fieldHost != 0 {
-			h.fields |= fieldTwoHosts
-		}
-		h.note(fieldHost, len(value) > 0)
-	case isField(name, "upgrade"):
-		h.note(fieldUpgrade, bytes.EqualFold(value, []byte("websocket")))
-		h.upgrade = h.upgrade || hasToken(value, "websocket")
-		h.handshake = true
-	case isField(name, "connection"):
-		h.note(fieldConnection, bytes.EqualFold(value, []byte("upgrade")))
-		h.connection = h.connection || hasToken(value, "upgrade")
-	case isField(name, "content-length"), isField(name, "transfer-encoding"):
-		if string(value) != "0" {
-			h.fields |= fieldBody
-		}
-	case isField(name, "sec-websocket-version"):
-		h.note(fieldWSVersion, string(value) == "13")
-		h.version, h.handshake = value, true
-	case isField(name, "sec-websocket-key"):
-		h.note(fieldKey, true)
-		h.key, h.handshake = value, true
-	case isField(name, "sec-websocket-protocol"):
-		h.offer(value)
-	default:
-		h.fieldName(name)
-	}
-}
-
-// offer adds a line of subprotocols. What is no list of tokens makes it odd.
-func (h *head) offer(line []byte) {
-	if h.offered != nil {
-		line = slices.Concat(h.offered, comma, line)
-	}
-	h.offered = line
-	for _, c := range line {
-		if !isToken(c) && c != ',' && c != ' ' {
-			h.fields |= fieldOdd
-		}
-	}
-}
-
-// fieldName checks the name of a field that nobody here looks at.
-func (h *head) fieldName(name []byte) {
-	for _, c := range name {
-		if !isToken(c) {
-			h.fields |= fieldOdd
-			return
-		}
-	}
-	if len(name) == 0 {
-		h.fields |= fieldOdd
-	}
-}
-
-// reduced is the head without what else its lists offer: an upgrade to something
-// else, and options of the connection. A list may come in several lines.
-func (h *head) reduced() []byte {
-	b := make([]byte, 0, len(h.raw)+len(upgradeLine)+len(connectionLine))
-	for line := range bytes.Lines(h.raw) {
-		first := len(b) == 0
-		name, _, _ := bytes.Cut(line, colon)
-		if !isField(name, "upgrade") && !isField(name, "connection") {
-			b = append(b, line...)
-		}
-		if first && h.upgrade {
-			b = append(b, upgradeLine...)
-		}
-		if first && h.connection {
-			b = append(b, connectionLine...)
-		}
-	}
-	return b
-}
-
-const (
-	upgradeLine    = "Upgrade: websocket\r\n"
-	connectionLine = "Connection: Upgrade\r\n"
-)
-
-// hasToken tells whether a list has a token, which is given in lower case.
-func hasToken(list []byte, lower string) bool {
-	for token := range bytes.SplitSeq(list, comma) {
-		if isField(bytes.TrimSpace(token), lower) {
-			return true
-		}
-	}
-	return false
-}
-
-func isField(name []byte, lower string) bool {
-	return len(name) == len(lower) && strings.EqualFold(string(name), lower)
-}
-
-// isToken tells whether c may be part of an HTTP method.
-func isToken(c byte) bool {
-	switch {
-	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		return true
-	}
-	return strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
-}

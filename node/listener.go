@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -38,7 +39,7 @@ func (n *Node) openListener(name, address string) (net.Listener, error) {
 // what is no WebSocket.
 func (n *Node) startAccepting() {
 	plain := newHandoff(n.client.Addr())
-	n.serveHTTP("page", plain, n.pageHandler())
+	n.serveHTTP("page", plain, n.pageHandler(), n.capacity.http)
 	var running sync.WaitGroup
 	running.Go(func() { n.engine.accept(n.client, plain) })
 	n.cleanups.add("accepting", func(ctx context.Context) error {
@@ -72,7 +73,7 @@ func (n *Node) acceptFailed(err error) bool {
 	if errors.Is(err, net.ErrClosed) {
 		return false
 	}
-	n.log.Error("accept failed", "error", err) // out of file descriptors, or memory
+	n.acceptErrors.log(n.log, "accept failed", err) // out of file descriptors, or memory
 	n.acceptFailedAt.Store(max(1, int64(time.Since(n.born))))
 	n.handshakes.rest(acceptRest)
 	return true
@@ -100,32 +101,32 @@ func (n *Node) serve(conn net.Conn, plain *handoff) {
 	if err == nil {
 		err = h.parse()
 	}
-	if err == nil && n.isPage(&h) {
-		n.handshakes.leave()
-		n.counts.connects[resultHTTP].Inc()
-		plain.hand(conn, &h, n.handshakes.free)
-		return
-	}
-	defer n.handshakes.free()
 	defer n.handshakes.leave()
-	if err != nil {
-		n.refuseHead(conn, err)
-		return
+	switch {
+	case err != nil:
+		n.refuseHead(conn, err, n.handshakes.free)
+	case n.isPage(&h):
+		n.counts.connects[resultHTTP].Inc()
+		plain.hand(newPageConn(n, conn, &h))
+		n.handshakes.free()
+	default:
+		n.welcome(conn, &h, deadline, n.handshakes.free)
 	}
-	n.welcome(conn, &h, deadline)
 }
 
 // isPage tells whether h is for the HTTP server.
-func (n *Node) isPage(h *head) bool { return n.paths[string(h.path)] == nil && !h.upgrade }
+func (n *Node) isPage(h *head) bool { return n.paths[string(h.path)] == nil && !h.has(fieldUpgrade) }
 
 // refuseHead answers a connection whose head can't be read, or that has ended since.
-func (n *Node) refuseHead(conn net.Conn, err error) {
+// It frees the connection's slot.
+func (n *Node) refuseHead(conn net.Conn, err error, free func()) {
 	if errors.Is(err, errGone) {
 		n.counts.connects[resultGone].Inc()
 		conn.Close()
+		free()
 		return
 	}
-	n.refuse(conn, n.headRefusal(err))
+	n.refuse(conn, n.headRefusal(err), free)
 }
 
 func (n *Node) headRefusal(err error) *refusal {
@@ -137,7 +138,10 @@ func (n *Node) headRefusal(err error) *refusal {
 	case errors.Is(err, errHeadTimeout):
 		return refuse(resultHeadTimeout, 408, "the request's head did not come in time; allowed are %v", n.opts.HandshakeTimeout)
 	}
-	return refuse(resultBadHead, 400, "this is not an HTTP/1.1 request; allowed are GET requests and WebSocket handshakes")
+	if fault, ok := errors.AsType[*headFault](err); ok {
+		return refuse(resultBadHead, fault.status, "%s", fault.text)
+	}
+	return refuse(resultBadHead, http.StatusBadRequest, "%v", err)
 }
 
 // advertised derives the URL by which other nodes reach a listener. For one that

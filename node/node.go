@@ -42,6 +42,7 @@ type Node struct {
 	counts   *counts
 	identify identify
 	paths    map[string]protocol
+	capacity capacity
 	// compose makes the router once the node's URL is known.
 	compose   func(url string) (exchange, error)
 	newEngine func(*Node) engine
@@ -54,14 +55,16 @@ type Node struct {
 	admin  net.Listener
 
 	// Shared, each with its own lock.
-	table      table
-	handshakes handshakes
-	graces     graces
-	losses     losses
-	leaving    group        // what the router is told apart: a session leaves, messages were lost
-	queued     atomic.Int64 // bytes in all sessions' queues
-	draining   atomic.Bool
-	ready      atomic.Bool
+	table        table
+	handshakes   handshakes
+	lingers      lingers
+	graces       graces
+	losses       losses
+	acceptErrors repeated     // logged at times
+	leaving      group        // what the router is told apart: a session leaves, messages were lost
+	queued       atomic.Int64 // bytes in all sessions' queues
+	draining     atomic.Bool
+	ready        atomic.Bool
 	// acceptFailedAt is when a connection could not be accepted last, in ns after born;
 	// 0: one could be since.
 	acceptFailedAt atomic.Int64
@@ -78,6 +81,10 @@ func New(opts Options) (*Node, error) {
 	if err := opts.check(); err != nil {
 		return nil, fmt.Errorf("node's options: %w", err)
 	}
+	fits, err := newCapacity(&opts, opts.openFiles())
+	if err != nil {
+		return nil, err
+	}
 	m := metrics.New(opts.Registerer)
 	n := &Node{
 		opts:     opts,
@@ -87,12 +94,14 @@ func New(opts Options) (*Node, error) {
 		counts:   newCounts(m.Node),
 		identify: identifyByQuery,
 		paths:    map[string]protocol{"/ws": plain{}},
-		table:    table{limit: opts.MaxSessions},
+		capacity: fits,
+		table:    table{limit: fits.sessions},
+		lingers:  lingers{limit: int32(fits.lingers)},
 		pools:    newPools(&opts),
 	}
 	n.log = opts.Logger.With("node", n.id)
 	n.compose, n.newEngine = n.newRouter, bestEngine
-	n.handshakes.init(opts.MaxHandshakes)
+	n.handshakes.init(fits.handshakes)
 	return n, nil
 }
 
@@ -127,6 +136,9 @@ func (n *Node) Start(ctx context.Context) error {
 		return errors.New("node was started before")
 	}
 	n.started = true
+	if most := n.capacity.sessions; most < n.opts.MaxSessions {
+		n.log.Warn("fewer sessions fit than are allowed: raise the limit of open files", "allowed", n.opts.MaxSessions, "fit", most)
+	}
 	if err := n.start(ctx); err != nil {
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 		defer cancel()
@@ -185,7 +197,8 @@ func (n *Node) newRouter(url string) (exchange, error) {
 		NodeID: n.id, URL: url, Version: o.Version, Redis: o.Redis, Registry: reg,
 		Delivery: o.Delivery, Duplicates: o.Duplicates,
 		MessageTimeout: o.MessageTimeout, Grace: o.Grace, MaxPendingBytes: o.MaxPendingBytes, OwnerCache: o.OwnerCache,
-		Gather: func(on bool) { n.engine.gather(on) }, Metrics: n.metrics.Router, Logger: n.log,
+		MaxClientSessions: o.MaxClientSessions,
+		Gather:            func(on bool) { n.engine.gather(on) }, Metrics: n.metrics.Router, Logger: n.log,
 	})
 	if err != nil {
 		return nil, err // not r: a nil *Router is not a nil exchange

@@ -53,14 +53,23 @@ type Options struct {
 
 	// HandshakeTimeout bounds the time from the accept to the welcome; default 5 s.
 	HandshakeTimeout time.Duration
-	// MaxHead is the longest HTTP head of a connection, in bytes; default 8 KiB.
+	// MaxHead is the longest HTTP head of a connection, in bytes, 256 to 64 KiB;
+	// default 8 KiB.
 	MaxHead int
 	// MaxHandshakes is the number of connections that may be on their way to the
-	// welcome; the others wait to be accepted. Default 8192.
+	// welcome; the others wait to be accepted. Default 8192, or less where the process
+	// may open few files.
 	MaxHandshakes int
-	// MaxSessions is the number of sessions the node holds; default 0, no limit
-	// but the process' file descriptors.
+	// MaxHTTP is the number of connections on Listen that speak plain HTTP; for one
+	// more, the one that has been idle longest is closed. Default 1000, or less where the
+	// process may open few files.
+	MaxHTTP int
+	// MaxSessions is the number of sessions the node holds. It is never more than the
+	// limit of open files leaves beside a reserve; 0, the default, is that.
 	MaxSessions int
+	// MaxClientSessions is the number of sessions of one client on this node; default
+	// 100.
+	MaxClientSessions int
 	// MaxMessage is the longest message of a client, in bytes of its frames'
 	// payloads together; default 64 KiB, at most 1 GiB.
 	MaxMessage int
@@ -94,11 +103,16 @@ type Options struct {
 	Gatherer   prometheus.Gatherer
 
 	Logger *slog.Logger // default: discard
+
+	openFiles func() int // how many files the process may open, 0: no limit; tests choose it
 }
 
 // queueSlack is what a queue holds beside a message of the greatest size: its
 // frame's header, names and other fields.
 const queueSlack = 4 << 10
+
+// maxMaxHead bounds what all handshakes together may hold: 512 MiB by default.
+const maxMaxHead = 64 << 10
 
 // maxMaxMessage lets 32 bits count a session's bytes without outcome.
 const maxMaxMessage = 1 << 30
@@ -110,6 +124,8 @@ func (o *Options) setDefaults() {
 	setDefault(&o.HandshakeTimeout, 5*time.Second)
 	setDefault(&o.MaxHead, 8<<10)
 	setDefault(&o.MaxHandshakes, 8192)
+	setDefault(&o.MaxHTTP, 1000)
+	setDefault(&o.MaxClientSessions, 100)
 	setDefault(&o.MaxMessage, 64<<10)
 	setDefault(&o.MaxQueue, max(256<<10, o.MaxMessage+queueSlack))
 	setDefault(&o.MaxQueueTotal, 256<<20)
@@ -119,6 +135,9 @@ func (o *Options) setDefaults() {
 	setDefault(&o.DrainPeriod, 10*time.Second)
 	if o.Name == "" {
 		o.Name = hostName()
+	}
+	if o.openFiles == nil {
+		o.openFiles = openFilesLimit
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -154,8 +173,10 @@ func (o *Options) check() error {
 	require(o.HandshakeTimeout > 0, "handshake timeout %v is not positive", o.HandshakeTimeout)
 	require(o.PingInterval > 0, "ping interval %v is not positive", o.PingInterval)
 	require(o.PongTimeout > 0, "pong timeout %v is not positive", o.PongTimeout)
-	require(o.MaxHead >= 256, "longest head of %d bytes is below 256", o.MaxHead)
+	require(o.MaxHead >= 256 && o.MaxHead <= maxMaxHead, "longest head of %d bytes is not between 256 and %d", o.MaxHead, maxMaxHead)
 	require(o.MaxHandshakes > 0, "%d concurrent handshakes are not positive", o.MaxHandshakes)
+	require(o.MaxHTTP > 0, "%d connections of plain HTTP are not positive", o.MaxHTTP)
+	require(o.MaxClientSessions > 0, "%d sessions of one client are not positive", o.MaxClientSessions)
 	require(o.MaxSessions >= 0, "%d sessions are negative", o.MaxSessions)
 	require(o.MaxMessage > 0, "longest message of %d bytes is not positive", o.MaxMessage)
 	require(o.MaxMessage <= maxMaxMessage, "longest message of %d bytes is above %d", o.MaxMessage, maxMaxMessage)

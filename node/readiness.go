@@ -26,6 +26,7 @@ const (
 	causeDraining    router.Cause = "draining"
 	causeFull        router.Cause = "full"        // it holds as many sessions as it may
 	causeDescriptors router.Cause = "descriptors" // connections can't be accepted
+	causeHandshakes  router.Cause = "handshakes"  // no slot was free for a while
 )
 
 // ownCauses returns the causes that lie in the node itself, in the order in which they
@@ -35,6 +36,7 @@ func ownCauses() []cause {
 		{causeDraining, (*Node).whyDraining},
 		{causeFull, (*Node).whyFull},
 		{causeDescriptors, (*Node).whyNoDescriptors},
+		{causeHandshakes, (*Node).whyNoSlot},
 	}
 }
 
@@ -82,6 +84,8 @@ func (n *Node) whyNoDescriptors() error {
 	}
 	return nil
 }
+
+func (n *Node) whyNoSlot() error { return n.handshakes.health() }
 
 // readyz says whether the node should get new clients, and if not, why: one line for
 // each cause, "cause: what it is in words".

@@ -2,19 +2,10 @@ package node
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"strconv"
 	"time"
-)
-
-// lingerTime is how long a refused connection is read on after the answer, so
-// that what the client still sends does not make the kernel reset the
-// connection before the answer was read; lingerBytes is how much.
-const (
-	lingerTime  = time.Second
-	lingerBytes = 256 << 10
 )
 
 // refusal is an HTTP answer to a connection that does not become a session.
@@ -54,14 +45,9 @@ func (r *refusal) bytes() []byte {
 	return append(b, '\n')
 }
 
-// answer writes r and closes conn, in bounded time.
-func (r *refusal) answer(conn net.Conn) {
-	defer conn.Close()
+// write writes r, in bounded time.
+func (r *refusal) write(conn net.Conn) error {
 	conn.SetDeadline(time.Now().Add(lingerTime))
-	if _, err := conn.Write(r.bytes()); err != nil {
-		return
-	}
-	if half, ok := conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		_, _ = io.CopyN(io.Discard, conn, lingerBytes)
-	}
+	_, err := conn.Write(r.bytes())
+	return err
 }

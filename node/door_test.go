@@ -1,0 +1,231 @@
+package node
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/beeline-ws/beeline/registry/redistest"
+	"github.com/beeline-ws/beeline/router"
+)
+
+// idlePage returns a connection that has been answered a page and stays.
+func idlePage(t *testing.T, addr string) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	conn := dial(t, addr)
+	answers := bufio.NewReader(conn)
+	wantPage(t, conn, answers)
+	return conn, answers
+}
+
+func wantPage(t *testing.T, conn net.Conn, answers *bufio.Reader) {
+	t.Helper()
+	io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+	r, err := http.ReadResponse(answers, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, r.Body)
+}
+
+// hasEnded reports whether the node has closed conn; it waits as long as it may be on its
+// way.
+func hasEnded(conn net.Conn, within time.Duration) bool {
+	conn.SetReadDeadline(time.Now().Add(within))
+	_, err := conn.Read(make([]byte, 1))
+	var timeout net.Error
+	return !(errors.As(err, &timeout) && timeout.Timeout())
+}
+
+func TestIdlePagesHoldNoHandshakeSlot(t *testing.T) {
+	n := start(t, func(o *Options, _ *localExchange) { o.MaxHandshakes = 3 })
+	for range 20 {
+		idlePage(t, n.Addr())
+	}
+	eventually(t, "only who accepts has a slot", func() bool { return len(n.handshakes.slots) == 1 })
+	connect(t, n.Addr(), "newcomer")
+}
+
+// The same bound and rule hold on both listeners.
+func TestLongestIdleConnectionMakesRoom(t *testing.T) {
+	n := start(t, func(o *Options, _ *localExchange) { o.MaxHTTP = maxAdmin })
+	for name, addr := range map[string]string{"clients": n.Addr(), "admin": n.AdminAddr()} {
+		t.Run(name, func(t *testing.T) {
+			conns := make([]net.Conn, maxAdmin)
+			readers := make([]*bufio.Reader, maxAdmin)
+			for i := range conns {
+				conns[i], readers[i] = idlePage(t, addr)
+			}
+			wantPage(t, conns[0], readers[0]) // so conns[1] is idle longest, and conns[2] next
+			for i := 1; i < 4; i++ {
+				idlePage(t, addr)
+				if !hasEnded(conns[i], patience) {
+					t.Errorf("connection %d, idle longest, stays", i)
+				}
+			}
+			for _, i := range []int{0, 4, maxAdmin - 1} {
+				conns[i].SetDeadline(time.Now().Add(patience))
+				wantPage(t, conns[i], readers[i])
+			}
+		})
+	}
+}
+
+// Connections that never send a request make room as well, so that the node's health can
+// always be asked.
+func TestHealthAnswersBesideSilentConnections(t *testing.T) {
+	n := start(t, nil)
+	first := dial(t, n.AdminAddr())
+	for range 2 * maxAdmin {
+		dial(t, n.AdminAddr())
+	}
+	wantGet(t, "http://"+n.AdminAddr()+"/healthz", http.StatusOK, "ok")
+	if !hasEnded(first, patience) {
+		t.Error("the first connection stays")
+	}
+}
+
+func TestAdminRefusesOtherMethods(t *testing.T) {
+	n := start(t, nil)
+	for _, path := range []string{"/metrics", "/healthz", "/readyz"} {
+		r, err := http.Post("http://"+n.AdminAddr()+path, "text/plain", strings.NewReader("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		if r.StatusCode != http.StatusMethodNotAllowed || r.Header.Get("Allow") != "GET, HEAD" {
+			t.Errorf("%s: status %d, allowed %q", path, r.StatusCode, r.Header.Get("Allow"))
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// A refused client that does not go has had its answer: it holds no slot.
+func TestRefusedClientsHoldNoSlot(t *testing.T) {
+	const slots = 3
+	n := start(t, func(o *Options, _ *localExchange) { o.MaxHandshakes = slots })
+	eventually(t, "more refused ones linger than there are slots", func() bool {
+		io.WriteString(dial(t, n.Addr()), "no HTTP\r\n\r\n")
+		return n.lingers.count.Load() > slots
+	})
+	connect(t, n.Addr(), "newcomer")
+}
+
+func TestRefusedClientsThatLingerAreBounded(t *testing.T) {
+	l := lingers{limit: 1}
+	l.count.Store(1)
+	here, there := net.Pipe()
+	defer there.Close()
+	l.close(here, nil)
+	if _, err := there.Read(make([]byte, 1)); !errors.Is(err, io.EOF) || l.count.Load() != 1 {
+		t.Errorf("%v, %d linger", err, l.count.Load())
+	}
+}
+
+func TestNoFreeHandshakeSlotIsNotReady(t *testing.T) {
+	n := start(t, func(o *Options, _ *localExchange) { o.MaxHandshakes, o.HandshakeTimeout = 2, 4*patience })
+	readyz := "http://" + n.AdminAddr() + "/readyz"
+	silent := []net.Conn{dial(t, n.Addr()), dial(t, n.Addr())}
+	eventually(t, "it is not ready", func() bool { return len(n.unready()) > 0 })
+	wantGet(t, readyz, http.StatusServiceUnavailable, string(causeHandshakes)+": no handshake slot has been free for 5s")
+	silent[0].Close()
+	eventually(t, "it is ready again", func() bool { return len(n.unready()) == 0 })
+	wantGet(t, readyz, http.StatusOK, "ready")
+	connect(t, n.Addr(), "newcomer")
+}
+
+// Without a bound of its own a node takes what the limit of open files leaves.
+func TestSessionsLeaveDescriptorsForAllElse(t *testing.T) {
+	files := leastFiles() + 40
+	n := start(t, func(o *Options, _ *localExchange) { o.openFiles = func() int { return files } })
+	most := n.capacity.sessions
+	if most < fewSessions || most > files-reserve(files) {
+		t.Fatalf("%d sessions with %d files", most, files)
+	}
+	for i := range most {
+		connect(t, n.Addr(), fmt.Sprint("c", i))
+	}
+	if answer := tryToConnect(t, n.Node, "late"); !strings.HasPrefix(answer, "HTTP/1.1 503 ") {
+		t.Errorf("one more is answered %q", answer)
+	}
+	wantGet(t, "http://"+n.AdminAddr()+"/healthz", http.StatusOK, "ok")
+	wantGet(t, "http://"+n.AdminAddr()+"/readyz", http.StatusServiceUnavailable, "full: ")
+	wantGet(t, "http://"+n.Addr()+"/node", http.StatusOK, n.ID())
+}
+
+func TestAllConnectionsTogetherFitIntoTheLimitOfOpenFiles(t *testing.T) {
+	o := Options{}
+	o.setDefaults()
+	for _, files := range []int{leastFiles(), 1024, 4096, 20000, 65536, 1 << 20, manyFiles - 1} {
+		for _, wanted := range []int{0, 10, manyFiles} {
+			o.MaxSessions = wanted
+			c, err := newCapacity(&o, files)
+			sum := c.sessions + c.handshakes + c.http + c.lingers
+			if err != nil || sum > files-reserve(files) || min(c.sessions, c.handshakes, c.http, c.lingers) < 1 || wanted == 10 && c.sessions != 10 {
+				t.Errorf("%d files, %d sessions: %+v, %v", files, wanted, c, err)
+			}
+		}
+	}
+	o.MaxSessions = 0
+	if c, err := newCapacity(&o, 0); err != nil || c.sessions != 0 {
+		t.Errorf("without a limit of open files: %+v, %v", c, err)
+	}
+	if c, err := newCapacity(&o, 64); err == nil || !strings.Contains(err.Error(), fmt.Sprint(leastFiles())) {
+		t.Errorf("64 files: %+v, %v", c, err)
+	}
+}
+
+// What goes on many times a second is logged once a minute.
+func TestRepeatedTroubleIsLoggedOnceAMinute(t *testing.T) {
+	var r repeated
+	now, lines, counted := time.Unix(1000, 0), 0, 0
+	for range 3*600 + 1 { // three minutes, ten times a second
+		if since, ok := r.due(now); ok {
+			lines++
+			counted += since + 1
+		}
+		now = now.Add(100 * time.Millisecond)
+	}
+	if lines != 4 || counted != 3*600+1 {
+		t.Errorf("%d lines tell of %d", lines, counted)
+	}
+}
+
+func TestSessionsOfAClientAreBounded(t *testing.T) {
+	redis := redistest.Start(t)
+	few := func(o *Options) { o.MaxClientSessions = 2 }
+	a, b := startWhole(t, redis, "a", few), startWhole(t, redis, "b", few)
+	first := connect(t, a.Addr(), "bob")
+	connect(t, a.Addr(), "bob")
+	conn := dial(t, a.Addr())
+	io.WriteString(conn, upgradeHead("/ws?client=bob"))
+	c := &client{t, conn, bufio.NewReader(conn), "bob"}
+	r := c.response()
+	text, _ := io.ReadAll(r.Body)
+	if r.StatusCode != http.StatusTooManyRequests || r.Header.Get("Retry-After") == "" || !strings.Contains(string(text), "2 sessions") {
+		t.Errorf("the third session is answered %v %q", r, text)
+	}
+	connect(t, b.Addr(), "bob") // each node counts its own
+	connect(t, a.Addr(), "alice")
+	first.conn.Close()
+	eventually(t, "the first has left", func() bool { return a.table.size() == 2 })
+	eventually(t, "another one is welcomed", func() bool {
+		return strings.HasPrefix(tryToConnect(t, a, "bob"), "HTTP/1.1 101 ")
+	})
+}
+
+func TestTooManySessionsAreRefusedByTheRouter(t *testing.T) {
+	n := start(t, func(_ *Options, x *localExchange) {
+		x.joinError = func(string) error { return fmt.Errorf("join: %w", router.ErrTooManySessions) }
+	})
+	if answer := tryToConnect(t, n.Node, "bob"); !strings.HasPrefix(answer, "HTTP/1.1 429 ") || n.table.size() != 0 {
+		t.Errorf("answer %q, %d sessions are left", answer, n.table.size())
+	}
+	n.wantCount(n.counts.connects, resultClientFull, 1)
+}

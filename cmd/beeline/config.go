@@ -41,7 +41,10 @@ type config struct {
 	DrainPeriod      time.Duration `env:"BEELINE_DRAIN_PERIOD" envDefault:"10s" min:"0s" max:"24h" unit:"duration" doc:"a node that stops closes its sessions spread over this; 0s closes all at once"`
 
 	MaxMessage    byteSize          `env:"BEELINE_MAX_MESSAGE" envDefault:"64KiB" min:"128" max:"64MiB" unit:"bytes" doc:"the longest message of a client"`
-	MaxSessions   int               `env:"BEELINE_MAX_SESSIONS" envDefault:"0" min:"0" max:"10000000" unit:"sessions" doc:"the most sessions of a node; 0 leaves it to the limit of open files"`
+	MaxSessions   int               `env:"BEELINE_MAX_SESSIONS" envDefault:"0" min:"0" max:"10000000" unit:"sessions" doc:"the most sessions of a node; 0 is what the limit of open files leaves beside a reserve"`
+	MaxClient     int               `env:"BEELINE_MAX_CLIENT_SESSIONS" envDefault:"100" min:"1" max:"1000000" unit:"sessions" doc:"the most sessions of one client on a node; one more is refused with 429"`
+	MaxHTTP       int               `env:"BEELINE_MAX_HTTP" envDefault:"1000" min:"1" max:"1000000" unit:"connections" doc:"the most connections on BEELINE_LISTEN that are no WebSocket; for one more, the longest idle is closed"`
+	MaxHead       byteSize          `env:"BEELINE_MAX_HEAD" envDefault:"8KiB" min:"1KiB" max:"64KiB" unit:"bytes" doc:"the longest head of a client's request, cookies included"`
 	MaxQueue      byteSize          `env:"BEELINE_MAX_QUEUE" envDefault:"256KiB" min:"4KiB" max:"1GiB" unit:"bytes" doc:"the most that may wait for one client to read"`
 	SlowConsumer  node.SlowConsumer `env:"BEELINE_SLOW_CONSUMER" envDefault:"disconnect" oneof:"disconnect,drop_oldest" doc:"when more than that waits for a client: it is closed, or messages that were sent as droppable make room for newer ones"`
 	MaxQueueTotal byteSize          `env:"BEELINE_MAX_QUEUE_TOTAL" envDefault:"256MiB" min:"4KiB" max:"1024GiB" unit:"bytes" doc:"the most that may wait for all clients of a node"`
@@ -192,6 +195,7 @@ func (c *config) nodeOptions() node.Options {
 		MessageTimeout: c.MessageTimeout, Grace: c.Grace, MaxPendingBytes: int(c.MaxPending), OwnerCache: cache,
 		HandshakeTimeout: c.HandshakeTimeout,
 		MaxMessage:       int(c.MaxMessage), MaxSessions: c.MaxSessions,
+		MaxClientSessions: c.MaxClient, MaxHTTP: c.MaxHTTP, MaxHead: int(c.MaxHead),
 		MaxQueue: int(c.MaxQueue), MaxQueueTotal: int(c.MaxQueueTotal), SlowConsumer: c.SlowConsumer,
 		PingInterval: c.PingInterval, PongTimeout: c.PongTimeout, DrainPeriod: drain,
 	}

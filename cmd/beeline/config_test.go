@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -34,11 +35,13 @@ func TestSettingsAreTaken(t *testing.T) {
 		"BEELINE_NODE_NAME=n-1", "BEELINE_ADVERTISE=http://10.0.0.1:80", "BEELINE_DELIVERY=broadcast",
 		"BEELINE_DUPLICATES=replace", "BEELINE_MAX_MESSAGE=1MiB", "BEELINE_MAX_QUEUE=2097152",
 		"BEELINE_DRAIN_PERIOD=0s", "BEELINE_MAX_SESSIONS=1000", "BEELINE_OWNER_CACHE=0",
-		"BEELINE_SLOW_CONSUMER=drop_oldest", "BEELINE_GRACE=2s")
+		"BEELINE_SLOW_CONSUMER=drop_oldest", "BEELINE_GRACE=2s",
+		"BEELINE_MAX_CLIENT_SESSIONS=3", "BEELINE_MAX_HTTP=4", "BEELINE_MAX_HEAD=64KiB")
 	o := c.nodeOptions()
 	if o.Listen != "0.0.0.0:80" || o.Name != "n-1" || o.Advertise != "http://10.0.0.1:80" ||
 		o.Delivery != router.Broadcast || o.Duplicates != registry.Replace || o.MaxMessage != 1<<20 ||
-		o.MaxQueue != 2<<20 || o.MaxSessions != 1000 || o.SlowConsumer != node.DropOldest || o.Grace != 2*time.Second {
+		o.MaxQueue != 2<<20 || o.MaxSessions != 1000 || o.SlowConsumer != node.DropOldest || o.Grace != 2*time.Second ||
+		o.MaxClientSessions != 3 || o.MaxHTTP != 4 || o.MaxHead != 64<<10 {
 		t.Errorf("options: %+v", o)
 	}
 	if o.DrainPeriod >= 0 || o.OwnerCache >= 0 { // a node's zero is its default
@@ -67,31 +70,34 @@ func TestDefaultsMakeANode(t *testing.T) {
 
 func TestEveryFaultAtOnce(t *testing.T) {
 	faulty := map[string]string{
-		"BEELINE_REDIS_URL":         "redis.example:6379",
-		"BEELINE_LISTEN":            "80",
-		"BEELINE_ADMIN_LISTEN":      "host:99999",
-		"BEELINE_NODE_NAME":         "my node",
-		"BEELINE_ADVERTISE":         "10.0.0.1:80",
-		"BEELINE_DELIVERY":          "boardcast",
-		"BEELINE_DUPLICATES":        "Replace",
-		"BEELINE_AUTH":              "jwt",
-		"BEELINE_KEY_PREFIX":        "a{b}",
-		"BEELINE_HEARTBEAT":         "2",
-		"BEELINE_MESSAGE_TIMEOUT":   "soon",
-		"BEELINE_GRACE":             "-1s",
-		"BEELINE_HANDSHAKE_TIMEOUT": "1ms",
-		"BEELINE_PING_INTERVAL":     "-1s",
-		"BEELINE_PONG_TIMEOUT":      "1d",
-		"BEELINE_DRAIN_PERIOD":      "48h",
-		"BEELINE_MAX_MESSAGE":       "much",
-		"BEELINE_MAX_SESSIONS":      "-1",
-		"BEELINE_MAX_QUEUE":         "1KiB",
-		"BEELINE_SLOW_CONSUMER":     "drop",
-		"BEELINE_MAX_QUEUE_TOTAL":   "9999999GiB",
-		"BEELINE_MAX_PENDING":       "64 k",
-		"BEELINE_OWNER_CACHE":       "all",
-		"BEELINE_LOG_LEVEL":         "verbose",
-		"BEELINE_LOG_FORMAT":        "xml",
+		"BEELINE_REDIS_URL":           "redis.example:6379",
+		"BEELINE_LISTEN":              "80",
+		"BEELINE_ADMIN_LISTEN":        "host:99999",
+		"BEELINE_NODE_NAME":           "my node",
+		"BEELINE_ADVERTISE":           "10.0.0.1:80",
+		"BEELINE_DELIVERY":            "boardcast",
+		"BEELINE_DUPLICATES":          "Replace",
+		"BEELINE_AUTH":                "jwt",
+		"BEELINE_KEY_PREFIX":          "a{b}",
+		"BEELINE_HEARTBEAT":           "2",
+		"BEELINE_MESSAGE_TIMEOUT":     "soon",
+		"BEELINE_GRACE":               "-1s",
+		"BEELINE_HANDSHAKE_TIMEOUT":   "1ms",
+		"BEELINE_PING_INTERVAL":       "-1s",
+		"BEELINE_PONG_TIMEOUT":        "1d",
+		"BEELINE_DRAIN_PERIOD":        "48h",
+		"BEELINE_MAX_MESSAGE":         "much",
+		"BEELINE_MAX_SESSIONS":        "-1",
+		"BEELINE_MAX_CLIENT_SESSIONS": "0",
+		"BEELINE_MAX_HTTP":            "none",
+		"BEELINE_MAX_HEAD":            "1MiB",
+		"BEELINE_MAX_QUEUE":           "1KiB",
+		"BEELINE_SLOW_CONSUMER":       "drop",
+		"BEELINE_MAX_QUEUE_TOTAL":     "9999999GiB",
+		"BEELINE_MAX_PENDING":         "64 k",
+		"BEELINE_OWNER_CACHE":         "all",
+		"BEELINE_LOG_LEVEL":           "verbose",
+		"BEELINE_LOG_FORMAT":          "xml",
 	}
 	env := []string{"BEELINE_HEARTBEET=2s"}
 	for name, value := range faulty {
@@ -104,8 +110,9 @@ func TestEveryFaultAtOnce(t *testing.T) {
 	}
 	r := beeline(env, "serve").want(t, exitUsage)
 	lines := strings.Split(strings.TrimSpace(r.err), "\n")
-	if want := "beeline: 26 settings are wrong:"; lines[0] != want || len(lines) != 27 {
-		t.Fatalf("%d lines:\n%s\nwant 26 faults below %q", len(lines), r.err, want)
+	faults := len(faulty) + 1
+	if want := fmt.Sprintf("beeline: %d settings are wrong:", faults); lines[0] != want || len(lines) != faults+1 {
+		t.Fatalf("%d lines:\n%s\nwant %d faults below %q", len(lines), r.err, faults, want)
 	}
 	for i, s := range settings() {
 		line := lines[1+i]
@@ -114,7 +121,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 			wantContains(t, line, `"`+faulty[s.name]+`"`, "allowed: ")
 		}
 	}
-	wantContains(t, lines[26], "BEELINE_HEARTBEET is not a setting; did you mean BEELINE_HEARTBEAT?")
+	wantContains(t, lines[faults], "BEELINE_HEARTBEET is not a setting; did you mean BEELINE_HEARTBEAT?")
 }
 
 func TestFaultSays(t *testing.T) {
@@ -126,7 +133,7 @@ func TestFaultSays(t *testing.T) {
 		"BEELINE_MAX_MESSAGE=1MiB":      "BEELINE_MAX_QUEUE is 256KiB; allowed: at least BEELINE_MAX_MESSAGE and 4KiB more, which is 1028KiB",
 		"BEELINE_MAX_QUEUE=1GiB":        "BEELINE_MAX_QUEUE_TOTAL is 256MiB; allowed: at least BEELINE_MAX_QUEUE, which is 1GiB",
 		"BEELINE_MAX_PENDING=4KiB":      "allowed: at least BEELINE_MAX_MESSAGE, which is 64KiB",
-		"BEELINE_KEY_PREFIX=a:db7":       "is \"a:db7\"; allowed: one that does not end with ':db' and a number",
+		"BEELINE_KEY_PREFIX=a:db7":      "is \"a:db7\"; allowed: one that does not end with ':db' and a number",
 		"BEELINE_GRACE=2501ms":          "BEELINE_GRACE is 2.501s; allowed: at most half of BEELINE_MESSAGE_TIMEOUT, which is 5s",
 		"BEELINE_LISTEN=127.0.0.1:9090": "BEELINE_ADMIN_LISTEN is \"127.0.0.1:9090\", which is BEELINE_LISTEN as well",
 		"BEELINE_SOMETHING_ELSE=1":      "BEELINE_SOMETHING_ELSE is not a setting",

@@ -113,6 +113,7 @@ type Router struct {
 	StaleOwners         *prometheus.CounterVec // reason
 	DroppedEnvelopes    *prometheus.CounterVec // reason
 	LinkResends         prometheus.Counter
+	LinkRenewals        prometheus.Counter
 	PendingMessages     prometheus.Gauge
 	PendingBytes        prometheus.Gauge
 	Resubscribes        prometheus.Counter
@@ -188,6 +189,10 @@ func newRouter(f promauto.Factory) *Router {
 		LinkResends: f.NewCounter(prometheus.CounterOpts{
 			Name: "beeline_link_resends_total",
 			Help: "Envelopes published again because their first PUBLISH failed, reached nobody or was not acknowledged.",
+		}),
+		LinkRenewals: f.NewCounter(prometheus.CounterOpts{
+			Name: "beeline_link_renewals_total",
+			Help: "Links that began anew because their peers believed in a later life of them: with a cluster key, after a peer had forgotten the link; without one, also because somebody else made up a batch.",
 		}),
 		PendingMessages: f.NewGauge(prometheus.GaugeOpts{
 			Name: "beeline_pending_messages",

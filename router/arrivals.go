@@ -1,35 +1,79 @@
 package router
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"github.com/beeline-ws/beeline/registry"
 )
 
-// handle takes one payload: a batch, or a foreign publisher's JSON.
-func (in *inbox) handle(payload string) {
+// handle takes one payload that came by a channel: a batch.
+func (in *inbox) handle(channel, payload string) {
 	in.now = in.r.now()
-	if strings.HasPrefix(payload, "{") {
-		in.foreign(payload)
+	opened, err := in.signer.open(channel, payload)
+	if err != nil {
+		in.refused(channel, payload, err)
 		return
 	}
-	h, envelopes, err := readHeader(payload)
-	if errors.Is(err, errVersion) {
-		in.dropped(dropVersion)
-		return
-	}
+	h, envelopes, err := readHeader(opened)
 	n, ok := wellFormed(envelopes)
 	if err != nil || !ok {
 		in.dropped(dropMalformed)
 		return
 	}
-	if h.link == 0 {
+	switch {
+	case h.link == 0:
 		for rest := (reader{rest: envelopes}); rest.rest != ""; {
-			in.take(&h, nil, rest.next())
+			in.unnumbered(&h, rest.next())
 		}
+	case channel != in.private: // links are between two nodes
+		in.dropped(dropMalformed)
+	default:
+		in.numbered(&h, envelopes, n)
+	}
+}
+
+// refused counts a payload that was not opened, by its reason, and says the same in the
+// log, because nodes that can't verify each other don't hear each other.
+func (in *inbox) refused(channel, payload string, err error) {
+	switch {
+	case errors.Is(err, errUnsigned):
+		in.dropped(dropUnsigned)
+	case errors.Is(err, errForged):
+		in.dropped(dropForged)
+	case errors.Is(err, errMalformed):
+		in.dropped(dropMalformed)
+		return
+	case strings.HasPrefix(payload, "{"):
+		in.dropped(dropJSON)
+	default:
+		in.dropped(dropVersion)
 		return
 	}
-	in.numbered(&h, envelopes, n)
+	if in.now.Sub(in.refusedSaid) < sayEvery {
+		return
+	}
+	in.refusedSaid = in.now
+	if strings.HasPrefix(payload, "{") {
+		in.r.log.Warn("JSON on a channel for nodes alone was dropped: publish it to an inlet, see docs/redis.md",
+			"channel", channel, "inlet", in.r.keys.Inlet(in.r.opts.NodeID))
+		return
+	}
+	in.r.log.Warn("batch was dropped: its publisher does not have this node's cluster key", "channel", channel, "error", err)
+}
+
+// unnumbered takes what no link numbers: a probe, and a baseline's message, unless it
+// may be one that is played again.
+func (in *inbox) unnumbered(h *header, e envelope) {
+	switch e.kind {
+	case kindMessage, kindProbe:
+		in.take(h, nil, e)
+	default:
+		in.dropped(dropUnknownKind)
+	}
 }
 
 // numbered takes a batch of a link: what it acknowledges, then what is new in it.
@@ -95,9 +139,9 @@ func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, within
 		return 0, receiptAck
 	case kindMessage:
 		var ok bool
-		if in.arrival, ok = e.message(); !ok {
+		if in.arrival, ok = e.message(); !ok || !in.trusts && !in.arrival.wellMade(r) {
 			in.dropped(dropMalformed)
-			return 0, r.lazyAck
+			return refusedOverloaded, receiptAck
 		}
 		if in.arrival.Confirm {
 			r.cameFrom(h.from, in.arrival.ID.Origin)
@@ -112,8 +156,15 @@ func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, within
 		}
 		return 0, 0
 	case kindReplaced:
-		address, token := strings.Clone(body.str()), body.str()
-		r.replaced(address, strings.Clone(token))
+		address, token := strings.Clone(body.str()), strings.Clone(body.str())
+		if r.opts.Duplicates == registry.Replace {
+			r.replaced(address, token)
+			return 0, 0
+		}
+		in.dropped(dropNotReplacing) // it is one owner more at the most
+		if !r.holdings.claimed(address) {
+			return refusedNotHere, 0
+		}
 		return 0, 0
 	case kindReceipt:
 		id := MessageID{Origin: body.uint64(), Count: body.uvarint()}
@@ -134,6 +185,15 @@ func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, within
 	return 0, r.lazyAck
 }
 
+// wellMade reports whether a message of a node that can't prove to be one is what a
+// node would have accepted: sessions pass on names and data as they come.
+func (a *arrival) wellMade(r *Router) bool {
+	return CheckAddress(a.To) == nil && CheckClient(a.From) == nil && r.opts.ValidData(a.Data)
+}
+
+// validJSON is the default of Options.ValidData.
+func validJSON(data []byte) bool { return utf8.Valid(data) && json.Valid(data) }
+
 // message delivers a message to this node's sessions. It never routes it again.
 func (in *inbox) message(h *header, from *inlink, a *arrival) refusal {
 	r := in.r
@@ -143,6 +203,9 @@ func (in *inbox) message(h *header, from *inlink, a *arrival) refusal {
 		return refusedOverloaded
 	case in.recent.has(a.ID):
 		in.dropped(dropDuplicate)
+		return 0
+	case from == nil && in.stale(a):
+		in.dropped(dropStale)
 		return 0
 	case from != nil && !from.admits(a):
 		from.refuse(strings.Clone(a.To), in.now, r.opts.MessageTimeout) // this one may be sent again, too

@@ -31,7 +31,8 @@ func (w *broadcast) send(p *pending) {
 		return
 	}
 	if w.count == 0 {
-		w.batch = appendHeader(nil, &header{from: w.r.opts.NodeID})
+		h := w.r.header()
+		w.batch = appendHeader(nil, &h)
 	}
 	w.batch = p.encode(w.batch, true)
 	w.r.published[kindMessage].Inc()
@@ -83,7 +84,8 @@ func (w subscribe) send(p *pending) {
 	if !r.room(p) {
 		return
 	}
-	payload := p.encode(appendHeader(nil, &header{from: r.opts.NodeID}), true)
+	h := r.header()
+	payload := p.encode(appendHeader(nil, &h), true)
 	r.published[kindMessage].Inc()
 	r.awaitReceipt(p)
 	r.posts = append(r.posts, post{channel: r.keys.Client(p.To), payload: payload, envelopes: 1, then: func(n int64, err error) {

@@ -21,7 +21,7 @@ func BenchmarkEnvelopeRead(b *testing.B) {
 	b.ReportAllocs()
 	payload := string(appendMessage(appendHeader(nil, &header{from: "n1", link: 1, first: 1, base: 1}), &benchMessage, 0, 1, 1, 0))
 	for b.Loop() {
-		_, rest, err := readHeader(payload)
+		_, rest, err := readBatch(payload)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -76,7 +76,7 @@ func benchSend(b *testing.B, opts *Options, owner int) {
 }
 
 // benchRoute is a router that has bob's owner cached, and no publisher.
-func benchRoute(b *testing.B) (*Router, *link) {
+func benchRoute(b testing.TB) (*Router, *link) {
 	c := newCluster(b, 1, nil)
 	r := c.node(0).Router
 	r.mu.Lock()
@@ -147,7 +147,7 @@ func BenchmarkInbox(b *testing.B) {
 			m.ID.Count = i + k
 			batch = appendMessage(batch, &m, 0, 0, 1_700_000_000_000_000, lookedUp)
 		}
-		in.handle(string(batch))
+		in.handle(in.private, string(batch))
 	}
 }
 

@@ -105,6 +105,7 @@ func (r *Router) post() {
 // lent.
 func (r *Router) gather(publish func(*post)) {
 	for i := range r.posts {
+		r.signer.sign(r.posts[i].channel, r.posts[i].payload)
 		r.countPost(r.posts[i].envelopes, len(r.posts[i].payload))
 		publish(&r.posts[i])
 	}
@@ -123,6 +124,7 @@ func (r *Router) gather(publish func(*post)) {
 		payload := r.scratch[:0]
 		b := l.batch(r, &payload)
 		r.scratch = payload
+		r.signer.sign(l.channel, payload)
 		r.countPost(b.count, len(payload))
 		publish(&post{channel: l.channel, private: true, payload: payload, envelopes: b.count, batch: b})
 		if r.pub != nil && l.next < l.end() { // elsewhere the reply brings the rest
@@ -136,6 +138,7 @@ func (r *Router) gather(publish func(*post)) {
 	}
 	if r.cast != nil {
 		if p, ok := r.cast.gather(); ok {
+			r.signer.sign(p.channel, p.payload)
 			r.countPost(p.envelopes, len(p.payload))
 			publish(&p)
 		}

@@ -8,7 +8,8 @@ import (
 
 // What travels in one PUBLISH is a batch of envelopes from one node:
 //
-//	batch    = version:1 uvarint(len(header)) header envelope*
+//	batch    = version:1 seal:1 mac uvarint(len(header)) header envelope*
+//	mac      = 16 bytes if seal is 1, none if it is 0 (seal.go)
 //	header   = str(from) link:8 uvarint(first) uvarint(base) ack more*
 //	ack      = ackLink:8 uvarint(upTo) uvarint(n) { uvarint(sequence) code:1 }*n
 //	envelope = uvarint(len) kind:1 body
@@ -29,10 +30,9 @@ import (
 // for. accepted is in Unix microseconds. believed is the set of owners that the
 // sender's node has cached, 0 after a lookup (owners.go). What a reader does not
 // know it skips: bytes behind the known fields of a header or body, extensions,
-// envelopes of an unknown kind. Another version is not read at all. A payload that
-// begins with '{' is JSON instead (foreign.go). Who may publish to a private channel
-// is trusted: he could claim to be any node.
-const batchVersion = 1
+// envelopes of an unknown kind. Another version is not read at all. Version 1 had no
+// seal.
+const batchVersion = 2
 
 // kind tells what an envelope carries.
 type kind uint8
@@ -97,6 +97,8 @@ type header struct {
 	first uint64
 	base  uint64
 	ack   ack
+
+	sealed bool // there is room for a MAC
 }
 
 var (
@@ -109,10 +111,15 @@ func appendStr[S string | []byte](b []byte, s S) []byte {
 	return append(b, s...)
 }
 
-// appendHeader begins a batch in b. It holds few bytes, so its length is
-// measured by writing it.
+// appendHeader begins a batch in b, with room for a MAC if it is to be signed. The
+// header holds few bytes, so its length is measured by writing it.
 func appendHeader(b []byte, h *header) []byte {
-	b = append(b, batchVersion)
+	b = append(b, batchVersion, sealNone)
+	if h.sealed {
+		var mac [macSize]byte
+		b[len(b)-1] = sealMAC
+		b = append(b, mac[:]...)
+	}
 	var room [512]byte
 	body := appendStr(room[:0], h.from)
 	body = binary.LittleEndian.AppendUint64(body, h.link)
@@ -251,13 +258,10 @@ func (r *reader) str() string {
 // message that arrives.
 func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
-// readHeader takes the version and the header off payload and returns the
-// envelopes behind it.
-func readHeader(payload string) (h header, envelopes string, err error) {
-	r := reader{rest: payload}
-	if v := r.byte(); r.bad || v != batchVersion {
-		return h, "", errVersion
-	}
+// readHeader takes the header off what a signer has opened and returns the envelopes
+// behind it.
+func readHeader(opened string) (h header, envelopes string, err error) {
+	r := reader{rest: opened}
 	body := reader{rest: r.str()}
 	h.from = body.str()
 	h.link = body.uint64()

@@ -31,6 +31,15 @@ func goldenBatch() []byte {
 	return appendProbe(b, 1000)
 }
 
+// readBatch reads a batch without a MAC.
+func readBatch(payload string) (h header, envelopes string, err error) {
+	opened, err := newSigner(nil).open("", payload)
+	if err != nil {
+		return header{}, "", err
+	}
+	return readHeader(opened)
+}
+
 func TestBatchBytesStayAsTheyAre(t *testing.T) {
 	file := filepath.Join("testdata", "batch.hex")
 	got := hex.Dump(goldenBatch())
@@ -49,7 +58,7 @@ func TestBatchBytesStayAsTheyAre(t *testing.T) {
 }
 
 func TestBatchIsReadAsWritten(t *testing.T) {
-	h, rest, err := readHeader(string(goldenBatch()))
+	h, rest, err := readBatch(string(goldenBatch()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,8 +93,8 @@ func wantKind(t *testing.T, e envelope, k kind) {
 // A newer node may add fields to the header, to a body, and extensions.
 func TestUnknownFieldsAreSkipped(t *testing.T) {
 	plain := string(appendHeader(nil, &header{from: "a", link: 1, first: 1, base: 1}))
-	longer := string([]byte{plain[0], plain[1] + 3}) + plain[2:] + "new"
-	h, _, err := readHeader(longer)
+	longer := plain[:2] + string([]byte{plain[2] + 3}) + plain[3:] + "new"
+	h, _, err := readBatch(longer)
 	if err != nil || h.from != "a" || h.base != 1 {
 		t.Errorf("header with more fields: %+v, %v", h, err)
 	}
@@ -102,13 +111,15 @@ func TestHeadersThatAreRefused(t *testing.T) {
 	good := goldenBatch()
 	for name, payload := range map[string]string{
 		"empty":             "",
-		"another version":   "\x02" + string(good[1:]),
+		"another version":   "\x01" + string(good[1:]),
+		"another seal":      "\x02\x02" + string(good[2:]),
+		"MAC cut":           "\x02\x01" + string(good[2:17]),
 		"cut in the header": string(good[:9]),
-		"length too large":  "\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
-		"too many numbers":  "\x01" + strings.Repeat("\xff", 12),
+		"length too large":  "\x02\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+		"too many numbers":  "\x02\x00" + strings.Repeat("\xff", 12),
 		"no sender":         string(appendHeader(nil, &header{})),
 	} {
-		if _, _, err := readHeader(payload); err == nil {
+		if _, _, err := readBatch(payload); err == nil {
 			t.Errorf("%s: read without an error", name)
 		}
 	}
@@ -145,7 +156,7 @@ func messagesWith() (batches [][]byte) {
 func TestFlagsAndExtensionsAreRead(t *testing.T) {
 	batches := messagesWith()
 	for i, batch := range batches {
-		_, rest, err := readHeader(string(batch))
+		_, rest, err := readBatch(string(batch))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,8 +177,9 @@ func FuzzBatch(f *testing.F) {
 	}
 	f.Add([]byte(`{"to":"bob","from":"x","data":1}`))
 	f.Add([]byte{1, 0})
+	f.Add([]byte{2, 0, 0})
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		h, rest, err := readHeader(string(payload))
+		h, rest, err := readBatch(string(payload))
 		if err != nil {
 			return
 		}
@@ -192,7 +204,7 @@ func FuzzBatch(f *testing.F) {
 		if n != 0 {
 			t.Fatalf("%d envelopes were counted but not read", n)
 		}
-		again, _, err := readHeader(string(appendHeader(nil, &h)))
+		again, _, err := readBatch(string(appendHeader(nil, &h)))
 		if err != nil || again.from != h.from || again.ack.upTo != h.ack.upTo || len(again.ack.exceptions) != len(h.ack.exceptions) {
 			t.Fatalf("%+v became %+v, %v", h, again, err)
 		}

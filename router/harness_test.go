@@ -59,6 +59,7 @@ func startNode(t testing.TB, name string, client redis.UniversalClient, prefix s
 	opts := Options{
 		NodeID: name, URL: n.where.URL, Version: "test", Redis: client, Metrics: n.m.Router, Logger: testLogger(t),
 		MessageTimeout: patience,
+		ValidData:      func([]byte) bool { return true }, // tests send what reads well
 	}
 	if change != nil {
 		change(&opts)

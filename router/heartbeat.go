@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/beeline-ws/beeline/registry"
@@ -86,13 +87,13 @@ const minPatience = 500 * time.Millisecond
 // is heard and was counted for nobody came by way of a replica, as after a failover
 // that left the subscription where it was: other nodes would take this one for deaf.
 func (r *Router) probe(ctx context.Context) error {
-	n := r.probes.Add(1)
+	n := rand.Uint64() // nobody else can know it before it is published
+	r.awaitedProbe.Store(n)
 	select {
 	case <-r.probed: // an earlier one that came late
 	default:
 	}
-	h := header{from: r.opts.NodeID}
-	p := post{channel: r.keys.Channel(r.opts.NodeID), private: true, payload: appendProbe(appendHeader(nil, &h), n)}
+	p := r.signed(r.keys.Channel(r.opts.NodeID), func(b []byte) []byte { return appendProbe(b, n) })
 	r.published[kindProbe].Inc()
 	r.countPost(1, len(p.payload))
 	receivers, err := r.publish(ctx, r.opts.Redis, &p).Result()
@@ -116,8 +117,12 @@ func (r *Router) probe(ctx context.Context) error {
 	}
 }
 
-// heardProbe is called by the inbox. Nobody waits for a probe that comes late.
+// heardProbe is called by the inbox. Nobody waits for a probe that comes late, or that
+// was played again or made up by somebody else.
 func (r *Router) heardProbe(n uint64) {
+	if n != r.awaitedProbe.Load() {
+		return
+	}
 	select {
 	case r.probed <- n:
 	default:
@@ -156,13 +161,18 @@ func (r *Router) leaseLivesAt(now time.Time) bool {
 	return int64(now.Sub(r.started)) < r.leaseUntil.Load()
 }
 
-// dropIdleLinks forgets links to nodes that nothing is exchanged with.
+// dropIdleLinks forgets links to nodes that nothing is exchanged with, and does so
+// sooner when there are so many that most must be strangers'.
 func (r *Router) dropIdleLinks() {
 	r.mu.Lock()
 	defer r.unlock()
+	idle := idleLink
+	if len(r.links) > maxLinks/2 {
+		idle = crowdedLink
+	}
 	for node, l := range r.links {
-		if len(l.window) == 0 && l.in.due.IsZero() && !l.judged && r.now().Sub(l.used) > idleLink {
-			delete(r.links, node)
+		if len(l.window) == 0 && l.in.due.IsZero() && !l.judged && r.now().Sub(l.used) > idle {
+			r.forgetLink(node, l)
 		}
 	}
 }

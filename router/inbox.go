@@ -30,28 +30,36 @@ const (
 	dropRepeated
 	dropGap
 	dropHops
-	dropForeign
-	dropNotHere
 	dropTooManyLinks
+	dropUnsigned
+	dropForged
+	dropJSON
+	dropStale
+	dropNotReplacing
 
 	dropReasons = iota
 )
 
 var dropNames = [dropReasons]string{
-	"malformed", "version", "unknown_kind", "duplicate", "repeated", "gap", "hops", "malformed_json", "not_here",
-	"too_many_links",
+	"malformed", "version", "unknown_kind", "duplicate", "repeated", "gap", "hops", "too_many_links",
+	"unsigned", "bad_mac", "json", "too_old", "not_replacing",
 }
 
 // inbox subscribes this node's channels and takes what arrives there. Its
 // goroutine receives; others may add channels and reset it.
 type inbox struct {
-	r *Router
+	r       *Router
+	private string // this node's channel
+	trusts  bool   // what is taken was signed
 
 	// The receiving goroutine's.
 	recent     *recent
 	arrival    arrival   // the message in hand
 	now        time.Time // when its batch came
 	subscribed bool      // the private channel was, once
+	signer     *signer
+	// refusedSaid is when a payload that was not opened was logged last.
+	refusedSaid time.Time
 
 	mu       sync.Mutex
 	sub      *redis.PubSub
@@ -59,7 +67,10 @@ type inbox struct {
 }
 
 func newInbox(r *Router) *inbox {
-	return &inbox{r: r, recent: newRecent(), channels: make(map[string]chan struct{})}
+	return &inbox{
+		r: r, private: r.keys.Channel(r.opts.NodeID), trusts: r.keyed(),
+		recent: newRecent(), signer: newSigner(r.opts.ClusterKeys), channels: make(map[string]chan struct{}),
+	}
 }
 
 // run receives until ctx ends. Receive has no deadline: one in mid-message would
@@ -96,11 +107,10 @@ func (in *inbox) follow(ctx context.Context) {
 func (in *inbox) subscribe(ctx context.Context) *redis.PubSub {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	client, private := in.r.opts.Redis, in.r.keys.Channel(in.r.opts.NodeID)
-	if in.r.sharded {
-		in.sub = client.SSubscribe(ctx, private)
+	if client := in.r.opts.Redis; in.r.sharded {
+		in.sub = client.SSubscribe(ctx, in.private)
 	} else {
-		in.sub = client.Subscribe(ctx, private)
+		in.sub = client.Subscribe(ctx, in.private)
 	}
 	if len(in.channels) > 0 {
 		names := make([]string, 0, len(in.channels))
@@ -158,7 +168,6 @@ func (in *inbox) drop(ctx context.Context, channel string, confirmed <-chan stru
 // receive takes what arrives until the connection fails, or Redis says that the
 // channel has moved to another master. It tells whether it heard anything.
 func (in *inbox) receive(ctx context.Context, sub *redis.PubSub) (heard bool) {
-	private := in.r.keys.Channel(in.r.opts.NodeID)
 	for {
 		event, err := sub.Receive(ctx)
 		if err != nil {
@@ -168,7 +177,7 @@ func (in *inbox) receive(ctx context.Context, sub *redis.PubSub) (heard bool) {
 		switch event := event.(type) {
 		case *redis.Subscription:
 			switch {
-			case event.Channel != private:
+			case event.Channel != in.private:
 				in.confirm(event)
 			case strings.HasSuffix(event.Kind, "unsubscribe"):
 				return heard
@@ -182,7 +191,7 @@ func (in *inbox) receive(ctx context.Context, sub *redis.PubSub) (heard bool) {
 				in.r.setHearing(true)
 			}
 		case *redis.Message:
-			in.handle(event.Payload)
+			in.handle(event.Channel, event.Payload)
 		}
 	}
 }

@@ -51,7 +51,7 @@ func (in *inlink) takes(h *header, n int) (skip int, ok bool) {
 	if h.base > h.first || h.first-h.base+uint64(n) > maxWindow+1 {
 		return 0, false // no link of ours has such a window
 	}
-	if h.link < in.link {
+	if newerLife(in.link, h.link) {
 		return 0, false
 	}
 	if in.link != h.link {

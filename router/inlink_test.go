@@ -25,7 +25,7 @@ func (p *postman) hand(link, base, first uint64, to string, counts ...uint64) {
 		}
 		b = appendMessage(b, &m, flags, 1, 1, lookedUp)
 	}
-	p.in.handle(string(b))
+	p.in.handle(p.in.private, string(b))
 }
 
 // A failover may hold up what was published on one server and deliver it behind what was

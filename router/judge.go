@@ -97,8 +97,8 @@ func (r *Router) waitsForNobody(l *link) bool {
 func (r *Router) heard(ctx context.Context, node string) bool {
 	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
 	defer cancel()
-	empty := appendHeader(nil, &header{from: r.opts.NodeID})
-	n, err := r.publish(ctx, r.opts.Redis, &post{channel: r.keys.Channel(node), private: true, payload: empty}).Result()
+	empty := r.signed(r.keys.Channel(node), func(b []byte) []byte { return b })
+	n, err := r.publish(ctx, r.opts.Redis, &empty).Result()
 	return err == nil && n > 0
 }
 

@@ -33,8 +33,10 @@ const (
 	maxRefused = maxWindow
 	// maxLinks bounds the links that strangers' batches can make.
 	maxLinks = 1 << 12
-	// idleLink is how long a link is kept without traffic.
-	idleLink = 5 * time.Minute
+	// idleLink is how long a link is kept without traffic, crowdedLink when there are more
+	// than half of maxLinks.
+	idleLink    = 5 * time.Minute
+	crowdedLink = 10 * time.Second
 )
 
 // fate is what became of an envelope on a link.
@@ -109,8 +111,9 @@ type link struct {
 	// What waits for the peer: an acknowledgement, or that it hears again.
 	progress time.Time // of the acknowledgements, while some are awaited
 	resend   time.Duration
-	judged   bool // a judge decides whether the peer is dead or deaf
-	unheard  bool // because a PUBLISH reached nobody
+	renewed  time.Time // the last time that the peer believed in a later life
+	judged   bool      // a judge decides whether the peer is dead or deaf
+	unheard  bool      // because a PUBLISH reached nobody
 
 	in inlink
 }
@@ -121,6 +124,7 @@ func (r *Router) linkTo(node string) *link {
 	if l == nil {
 		node = strings.Clone(node) // it may be a part of what was received
 		l = &link{node: node, channel: r.keys.Channel(node)}
+		l.in = inlink{link: r.floor, expected: 1}
 		l.restart(r)
 		r.links[node] = l
 	}
@@ -164,8 +168,7 @@ func (r *Router) dirty(l *link) {
 // restart forgets what was sent. The peer sees a new life of the link and takes its
 // numbers from the start; what was received stays.
 func (l *link) restart(r *Router) {
-	r.lives++
-	l.id, l.base, l.next, l.high, l.sent = r.lives, 1, 1, 1, 1
+	l.id, l.base, l.next, l.high, l.sent = r.nextLife(), 1, 1, 1, 1
 	l.window, l.room, l.urgent = nil, nil, 0
 	l.progress, l.resend = time.Time{}, firstResend
 	l.relayed, l.uncounted = false, time.Time{}
@@ -183,7 +186,8 @@ type batch struct {
 // batch encodes what waits on the link, up to maxBatchBytes, with the
 // acknowledgement that is owed.
 func (l *link) batch(r *Router, payload *[]byte) batch {
-	h := header{from: r.opts.NodeID, link: l.id, first: l.next, base: l.base}
+	h := r.header()
+	h.link, h.first, h.base = l.id, l.next, l.base
 	if l.in.link != 0 {
 		h.ack = ack{link: l.in.link, upTo: l.in.expected - 1, exceptions: l.in.exceptions}
 	}
@@ -240,7 +244,11 @@ func (l *link) published(r *Router, b *batch, receivers int64, err error) {
 
 // acknowledged settles what the peer has taken.
 func (l *link) acknowledged(r *Router, a ack) {
-	if a.link != l.id || a.upTo < l.base {
+	switch {
+	case newerLife(a.link, l.id):
+		l.renew(r, a.link)
+		return
+	case a.link != l.id || a.upTo < l.base:
 		return
 	}
 	upTo := min(a.upTo, l.sent-1)

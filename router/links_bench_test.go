@@ -22,9 +22,10 @@ func (*unnumbered) close(string)                       {}
 func (w *unnumbered) send(p *pending) {
 	r := w.r
 	if len(r.posts) == 0 {
+		h := r.header()
 		r.posts = append(r.posts, post{
 			channel: r.keys.Channel(w.owner), private: true,
-			payload: appendHeader(w.room[:0], &header{from: r.opts.NodeID}), then: func(int64, error) {},
+			payload: appendHeader(w.room[:0], &h), then: func(int64, error) {},
 		})
 	}
 	last := &r.posts[len(r.posts)-1]

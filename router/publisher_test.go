@@ -75,7 +75,8 @@ func (n *testNode) busyWriting() bool {
 func TestImpossibleBatchIsNotAnswered(t *testing.T) {
 	n := newCluster(t, 1, nil).node(0)
 	batch := appendHeader(nil, &header{from: "stranger", link: 7, first: 3, base: 5})
-	newInbox(n.Router).handle(string(appendBare(batch, kindVoid)))
+	in := newInbox(n.Router)
+	in.handle(in.private, string(appendBare(batch, kindVoid)))
 	n.mu.Lock()
 	defer n.unlock()
 	if l := n.links["stranger"]; l == nil || l.queued || !l.in.due.IsZero() {

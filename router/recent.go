@@ -34,6 +34,12 @@ func (w *recent) has(id MessageID) bool {
 	return o != nil && o.has(id.Count)
 }
 
+// passed reports whether id is older than what is remembered of its origin.
+func (w *recent) passed(id MessageID) bool {
+	o := w.window(id.Origin)
+	return o != nil && id.Count <= o.newest && o.newest-id.Count >= recentIDs
+}
+
 // add remembers id.
 func (w *recent) add(id MessageID) {
 	o := w.window(id.Origin)

@@ -164,7 +164,7 @@ func TestStrangersMakeNoMoreLinksThanAreAllowed(t *testing.T) {
 	n := newCluster(t, 1, nil).node(0)
 	in := newInbox(n.Router)
 	for i := range maxLinks + 5 {
-		in.handle(string(appendHeader(nil, &header{from: MessageID{1, uint64(i)}.String(), link: 1, first: 1, base: 1})))
+		in.handle(in.private, string(appendHeader(nil, &header{from: MessageID{1, uint64(i)}.String(), link: 1, first: 1, base: 1})))
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -59,6 +59,13 @@ type Options struct {
 	Metrics           *metrics.Router // required
 	Logger            *slog.Logger    // default: discard
 
+	// ClusterKeys sign what nodes publish to each other: the first one signs, all of up
+	// to two verify. Default: nothing is signed.
+	ClusterKeys []ClusterKey
+	// ValidData reports whether a message's data is what sessions may pass on. It is asked
+	// about what others than nodes can have published. Default: JSON in UTF-8.
+	ValidData func([]byte) bool
+
 	intercept func(wire) wire // tests put themselves between the publisher and Redis
 	lazyAck   time.Duration   // how long an acknowledgement that nobody waits for may take; tests choose it
 }
@@ -96,7 +103,8 @@ type Router struct {
 	draining   atomic.Bool
 	leaseUntil atomic.Int64 // ns after started; this node's lease can't have ended before
 
-	probes  atomic.Uint64
+	awaitedProbe atomic.Uint64
+
 	beating sync.Mutex // orders what the node lease says
 	probed  chan uint64
 	beatNow chan struct{}
@@ -104,28 +112,32 @@ type Router struct {
 	sweep   chan struct{} // wakes the sweeper
 	prunes  chan staleEntry
 
-	mu       sync.Mutex
-	routes   map[string]*route
-	quiet    quiet
-	links    map[string]*link
-	lives    uint64 // of links, of which each has a number
-	judging  int    // links that are judged
-	era      uint64 // grows when what is cached of owners no longer counts
-	dead     map[string]struct{}
-	pending  deadlines
-	receipts map[MessageID]*pending // messages whose receipts are envelopes
-	origins  map[uint64]string      // which nodes' messages carry which origin
-	repeats  *repeats
-	awaited  []awaited  // a baseline's messages that were published and wait for receipts
-	unused   []*pending // for the next messages
-	lookups  []*route   // for the next commit
-	outgoing []*link    // with something to publish
-	posts    []post     // of the baselines
-	posted   int        // bytes of data in what the baselines have queued
-	later    []later
-	sweepAt  time.Time // when the sweeper looks next; zero: nothing waits
-	scratch  []byte
-	calls    []call // senders' callbacks, run when mu is released
+	mu     sync.Mutex
+	routes map[string]*route
+	quiet  quiet
+	links  map[string]*link
+	lives  uint64 // the number of the last life of a link
+	floor  uint64 // newer than the lives of links that are forgotten: new ones begin there
+	// renewedSaid is when a new life of a link was logged last.
+	renewedSaid time.Time
+	signer      *signer
+	judging     int    // links that are judged
+	era         uint64 // grows when what is cached of owners no longer counts
+	dead        map[string]struct{}
+	pending     deadlines
+	receipts    map[MessageID]*pending // messages whose receipts are envelopes
+	origins     map[uint64]string      // which nodes' messages carry which origin
+	repeats     *repeats
+	awaited     []awaited  // a baseline's messages that were published and wait for receipts
+	unused      []*pending // for the next messages
+	lookups     []*route   // for the next commit
+	outgoing    []*link    // with something to publish
+	posts       []post     // of the baselines
+	posted      int        // bytes of data in what the baselines have queued
+	later       []later
+	sweepAt     time.Time // when the sweeper looks next; zero: nothing waits
+	scratch     []byte
+	calls       []call // senders' callbacks, run when mu is released
 
 	ctx     context.Context // ends the goroutines
 	cancel  context.CancelFunc
@@ -144,8 +156,19 @@ func New(opts Options) (*Router, error) {
 	if opts.Gather == nil {
 		opts.Gather = func(bool) {}
 	}
+	if opts.ValidData == nil {
+		opts.ValidData = validJSON
+	}
 	if opts.NodeID == "" || opts.Redis == nil || opts.Registry == nil || opts.Metrics == nil {
 		return nil, errors.New("router: NodeID, Redis, Registry and Metrics are required")
+	}
+	if len(opts.ClusterKeys) > maxClusterKeys {
+		return nil, fmt.Errorf("router: %d ClusterKeys; allowed are up to %d", len(opts.ClusterKeys), maxClusterKeys)
+	}
+	for _, key := range opts.ClusterKeys {
+		if err := key.check(); err != nil {
+			return nil, fmt.Errorf("router: ClusterKeys: %w; want %s", err, ClusterKeyForm)
+		}
 	}
 	if opts.Grace < 0 || opts.Grace > opts.MessageTimeout/2 {
 		return nil, fmt.Errorf("router: Grace is %v; allowed are 0 up to half of MessageTimeout, which is %v", opts.Grace, opts.MessageTimeout/2)
@@ -154,6 +177,7 @@ func New(opts Options) (*Router, error) {
 		opts: opts, keys: opts.Registry.Keys(), reg: opts.Registry, m: opts.Metrics, log: opts.Logger,
 		peers:  &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}},
 		origin: rand.Uint64(), started: time.Now(),
+		signer:   newSigner(opts.ClusterKeys),
 		lazyAck:  cmp.Or(opts.lazyAck, min(maxLazyAck, opts.MessageTimeout/5)),
 		holdings: newHoldings(opts.NodeID), quiet: quiet{limit: opts.OwnerCache},
 		probed: make(chan uint64, 1), beatNow: make(chan struct{}, 1),

@@ -1,0 +1,99 @@
+package router
+
+import (
+	"math"
+	"strconv"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/beeline-ws/beeline/registry"
+)
+
+// Without a key anybody who may publish can make up a link's number. The link is cut by
+// that for no longer than it takes its sender to hear of it, however large the number is.
+func TestForgedLifeCutsALinkForAMomentOnly(t *testing.T) {
+	c := newCluster(t, 2, nil)
+	n := c.node(0)
+	bob := c.node(1).connect("bob")
+	n.wantOutcome("bob", "0", Delivered)
+	want := []string{"0"}
+	for i, life := range []uint64{math.MaxUint64, math.MaxUint64, 1, n.links["n1"].id + 1<<60, math.MaxInt64} {
+		forged := appendHeader(nil, &header{from: "n0", link: life, first: 1, base: 1})
+		c.client.Publish(t.Context(), n.keys.Channel("n1"), forged)
+		want = append(want, strconv.Itoa(i+1))
+		n.wantOutcome("bob", want[i+1], Delivered)
+	}
+	bob.wantGot(want...)
+	if testutil.ToFloat64(n.m.Router.LinkRenewals) == 0 {
+		t.Error("no link began anew: the test forges nothing that counts")
+	}
+}
+
+// The peer that forgot the link has forgotten which addresses it refused, too: what must not
+// pass an earlier message is not sent again before that is.
+func TestRenewedLinkLetsNothingPassWhatWasRefused(t *testing.T) {
+	r, l := benchRoute(t)
+	for i := range 3 {
+		r.Send(Message{From: "alice", To: "bob", Data: []byte(strconv.Itoa(i))}, nil)
+	}
+	r.mu.Lock()
+	r.routeTo("eve").found(r, []registry.Owner{{NodeID: "n1", Token: "2"}}, true)
+	r.release()
+	r.Send(Message{From: "alice", To: "eve", Data: []byte("other")}, nil)
+	r.mu.Lock()
+	defer r.release()
+	l.next, l.high, l.sent = l.end(), l.end(), l.end()
+	l.acknowledged(r, ack{link: l.id, upTo: 1, exceptions: []exception{{1, refusedJoining}}})
+	before := l.id
+	l.acknowledged(r, ack{link: l.id + 1<<20, upTo: 0})
+	if !newerLife(l.id, before+1<<20) {
+		t.Errorf("the new life %x is not newer than what the peer believes in", l.id)
+	}
+	if l.next != l.base || len(l.window) != 1 || l.window[0].cargo.(*pending).To != "eve" {
+		t.Errorf("%d messages are to be sent again, want eve's", len(l.window))
+	}
+	rt := r.routes["bob"]
+	for i, p := range rt.back {
+		if string(p.Data) != strconv.Itoa(i) {
+			t.Errorf("message %d to be looked up again is %s", i, p.Data)
+		}
+	}
+	if len(rt.back) != 3 {
+		t.Errorf("%d messages are to be looked up again, want 3", len(rt.back))
+	}
+}
+
+func TestLivesGrow(t *testing.T) {
+	r, _ := benchRoute(t)
+	r.mu.Lock()
+	defer r.release()
+	for _, last := range []uint64{0, 1, r.lives, math.MaxInt64, math.MaxUint64 - 1, math.MaxUint64} {
+		r.lives = last
+		for range 3 {
+			before := r.lives
+			if life := r.nextLife(); !newerLife(life, before) || life == 0 {
+				t.Fatalf("life %x follows %x", life, before)
+			}
+		}
+	}
+	if newerLife(0, 1) || newerLife(0, 0) || !newerLife(1, 0) || newerLife(5, 5) {
+		t.Error("0 is no life")
+	}
+}
+
+// Strangers' batches make links. They don't keep a new node out for long.
+func TestStrangersLinksMakeRoom(t *testing.T) {
+	n := newCluster(t, 1, nil).node(0)
+	n.mu.Lock()
+	defer n.release()
+	for i := range maxLinks {
+		n.linkTo("stranger" + strconv.Itoa(i)).used = n.now().Add(-crowdedLink - 1)
+	}
+	n.mu.Unlock()
+	n.dropIdleLinks()
+	n.mu.Lock()
+	if len(n.links) > 1 {
+		t.Errorf("%d links are kept", len(n.links))
+	}
+}

@@ -1,0 +1,255 @@
+package router
+
+import (
+	"context"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/registry"
+)
+
+// eavesdropper has recorded what nodes published, and plays it again.
+type eavesdropper struct {
+	c     *cluster
+	tapes []*redis.Message
+}
+
+// eavesdrop records until the returned function is called.
+func eavesdrop(c *cluster) (stop func() *eavesdropper) {
+	sub := c.client.PSubscribe(context.Background(), c.prefix+":*")
+	if _, err := sub.Receive(context.Background()); err != nil {
+		c.t.Fatal(err)
+	}
+	e, ended := &eavesdropper{c: c}, make(chan struct{})
+	go func() {
+		defer close(ended)
+		for m := range sub.Channel(redis.WithChannelSize(1 << 12)) {
+			if m.Payload == "end" {
+				return
+			}
+			e.tapes = append(e.tapes, m)
+		}
+	}()
+	return func() *eavesdropper {
+		c.client.Publish(context.Background(), c.prefix+":end", "end")
+		<-ended
+		_ = sub.Close()
+		return e
+	}
+}
+
+// play hands all that was recorded to the nodes that it was for, whose windows of IDs
+// have forgotten it.
+func (e *eavesdropper) play() {
+	for _, n := range e.c.nodes {
+		in := newInbox(n.Router)
+		for _, m := range e.tapes {
+			if m.Channel == in.private {
+				in.handle(m.Channel, m.Payload)
+			}
+		}
+	}
+}
+
+// count returns how many messages the session got.
+func (s *testSession) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.got)
+}
+
+// taken counts the envelopes that nodes have acted on, without probes.
+func (c *cluster) taken() (counts []float64) {
+	for _, n := range c.nodes {
+		for k := range kinds {
+			if kind(k) != kindProbe {
+				counts = append(counts, testutil.ToFloat64(n.received[k]))
+			}
+		}
+	}
+	return counts
+}
+
+// forgetLinks has a node forget all others, as after a long silence.
+func (n *testNode) forgetLinks() {
+	n.mu.Lock()
+	defer n.release()
+	for node, l := range n.links {
+		n.forgetLink(node, l)
+	}
+}
+
+func withKey(rule registry.Duplicates) func(*Options) {
+	key := newKey()
+	return func(o *Options) { o.ClusterKeys, o.Duplicates = []ClusterKey{key}, rule }
+}
+
+// Who may publish to a node's channel, and has recorded what came by it, does nothing
+// with that, whatever kind of envelope it is, in what order it is played, and whether the nodes
+// still know each other. They talk as before.
+func TestBatchPlayedAgainDoesNothing(t *testing.T) {
+	provoke := map[kind]func(c *cluster, bob *testSession){
+		kindMessage: func(c *cluster, _ *testSession) { c.node(0).wantOutcome("bob", "once", Delivered) },
+		kindVoid: func(c *cluster, _ *testSession) {
+			n := c.node(0)
+			n.mu.Lock()
+			n.linkTo("n1").push(n.Router, item{cargo: nudge})
+			n.unlock()
+		},
+		kindClaimed: func(c *cluster, _ *testSession) { c.node(0).connect("bob") },
+		kindReplaced: func(c *cluster, _ *testSession) {
+			c.node(1).connect("carol")
+			c.node(0).connect("carol")
+		},
+		kindReceipt: func(c *cluster, bob *testSession) {
+			out := make(chan Outcome, 1)
+			c.node(0).Send(Message{From: "tester", To: "bob", Data: []byte("confirm"), Confirm: true}, func(_ MessageID, o Outcome) { out <- o })
+			bob.await("got it", func() bool { return len(bob.got) == 1 })
+			c.node(1).Confirm("bob", bob.last.ID)
+			c.node(1).Flush()
+			c.node(0).want(out, Confirmed)
+		},
+		kindPruned: func(c *cluster, _ *testSession) {
+			n := c.node(0)
+			n.mu.Lock()
+			n.tellPruned("n1")
+			n.unlock()
+		},
+	}
+	for k, provoke := range provoke {
+		t.Run(kindNames[k], func(t *testing.T) {
+			rule := registry.Allow
+			if k == kindReplaced {
+				rule = registry.Replace
+			}
+			c := newCluster(t, 2, withKey(rule))
+			stop := eavesdrop(c)
+			bob := c.node(1).connect("bob")
+			provoke(c, bob)
+			until(t, "it was taken", func() bool {
+				return testutil.ToFloat64(c.node(0).received[k])+testutil.ToFloat64(c.node(1).received[k]) > 0
+			})
+			c.node(0).wantOutcome("bob", "last", Delivered)
+			e := stop()
+			before, got := c.taken(), bob.count()
+
+			e.play()
+			slices.Reverse(e.tapes)
+			e.play()
+			c.node(0).forgetLinks()
+			c.node(1).forgetLinks()
+			e.play()
+			if after := c.taken(); !slices.Equal(after, before) {
+				t.Errorf("taken before %v, and after it was played again %v", before, after)
+			}
+			c.node(0).wantOutcome("bob", "new", Delivered)
+			c.node(1).forgetLinks() // alone: its peer's life is not newer than what is forgotten
+			c.node(0).wantOutcome("bob", "newer", Delivered)
+			if bob.await("got what is new", func() bool { return len(bob.got) > got+1 }); bob.count() != got+2 {
+				t.Errorf("bob got %d messages, want %d", bob.count(), got+2)
+			}
+		})
+	}
+}
+
+// A message on its way is not delivered because an earlier one's acknowledgement is
+// played again.
+func TestAcknowledgementPlayedAgainAcknowledgesNothing(t *testing.T) {
+	c := newCluster(t, 2, withKey(registry.Allow))
+	stop := eavesdrop(c) // Redis counts it as a receiver of all
+	c.node(1).connect("bob")
+	for range 5 {
+		c.node(0).wantOutcome("bob", "acknowledged", Delivered)
+	}
+	e := stop()
+	ghost := c.client.Subscribe(t.Context(), c.node(1).keys.Channel("n1"))
+	defer ghost.Close()
+	if _, err := ghost.Receive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.node(1).die()
+	out := c.node(0).sendTo("bob", "never")
+	e.play()
+	if len(out) > 0 {
+		t.Fatalf("outcome %v", <-out)
+	}
+	c.node(0).expire()
+	c.node(0).want(out, Timeout)
+}
+
+// A probe proves that a node hears itself only while the node waits for this very one.
+func TestProbePlayedAgainProvesNothing(t *testing.T) {
+	n := newProbeNode(t)
+	in := newInbox(n.Router)
+	play := func(count uint64) {
+		p := n.signed(in.private, func(b []byte) []byte { return appendProbe(b, count) })
+		in.handle(in.private, string(p.payload))
+	}
+	n.awaitedProbe.Store(7)
+	play(6)
+	if len(n.probed) > 0 {
+		t.Error("an earlier probe was taken for the one that is awaited")
+	}
+	play(7)
+	if len(n.probed) != 1 {
+		t.Error("the probe that is awaited was not taken")
+	}
+}
+
+// newProbeNode returns a node that sends no probe while the test runs.
+func newProbeNode(t *testing.T) *testNode {
+	c := newCluster(t, 1, nil)
+	return startNode(t, "quiet", c.client, c.prefix, relaxedHeartbeat, withKey(registry.Allow))
+}
+
+// A baseline's message counts once, and not long after it was sent: its channel is the
+// same for all nodes at all times.
+func TestBaselineMessagePlayedAgainIsNotDelivered(t *testing.T) {
+	for _, d := range []Delivery{Broadcast, Subscribe} {
+		t.Run(string(d), func(t *testing.T) {
+			key := newKey()
+			c := newCluster(t, 2, func(o *Options) { o.ClusterKeys, o.Delivery = []ClusterKey{key}, d })
+			stop := eavesdrop(c)
+			bob := c.node(1).connect("bob")
+			c.node(0).wantOutcome("bob", "1", Delivered)
+			e := stop()
+			for _, m := range e.tapes {
+				c.client.Publish(t.Context(), m.Channel, m.Payload)
+			}
+			channel := c.node(1).keys.Client("bob")
+			if d == Broadcast {
+				channel = c.node(1).keys.Broadcast()
+			}
+			old := appendHeader(nil, &header{from: "n0", sealed: true})
+			accepted := time.Now().Add(-patience - clockSkew - time.Second)
+			old = appendMessage(old, &Message{ID: MessageID{7, 7}, From: "tester", To: "bob", Data: []byte("old")}, flagFirst, 1, accepted.UnixMicro(), lookedUp)
+			newSigner([]ClusterKey{key}).sign(channel, old)
+			c.client.Publish(t.Context(), channel, old)
+			c.node(0).wantOutcome("bob", "2", Delivered)
+			bob.wantGot("1", "2")
+			if n := testutil.ToFloat64(c.node(1).drops[dropStale]); n != 1 {
+				t.Errorf("%v messages are too old, want 1", n)
+			}
+		})
+	}
+}
+
+// What the window of IDs has passed it can't tell from what it has seen.
+func TestWindowKnowsWhatItHasPassed(t *testing.T) {
+	w := newRecent()
+	w.add(MessageID{1, 2})
+	w.add(MessageID{1, recentIDs + 2})
+	for count, want := range map[uint64]bool{1: true, 2: true, 3: false, recentIDs + 2: false, recentIDs + 3: false, math.MaxUint64: false} {
+		if got := w.passed(MessageID{1, count}); got != want {
+			t.Errorf("%d is passed: %v, want %v", count, got, want)
+		}
+	}
+	if w.passed(MessageID{2, 1}) {
+		t.Error("another origin's message is passed")
+	}
+}

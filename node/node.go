@@ -170,6 +170,10 @@ func (n *Node) startRouter(ctx context.Context) error {
 	if url == "" {
 		url = advertised(n.client.Addr())
 	}
+	if len(n.opts.ClusterKeys) == 0 {
+		n.log.Warn("what nodes tell each other is not authenticated: whoever may publish to this Redis can speak for any node. " +
+			"Set BEELINE_CLUSTER_KEY on all nodes; see docs/redis.md")
+	}
 	r, err := n.compose(url)
 	if err != nil {
 		return fmt.Errorf("make router: %w", err)
@@ -199,6 +203,7 @@ func (n *Node) newRouter(url string) (exchange, error) {
 		MessageTimeout: o.MessageTimeout, Grace: o.Grace, MaxPendingBytes: o.MaxPendingBytes, OwnerCache: o.OwnerCache,
 		MaxClientSessions: o.MaxClientSessions,
 		Gather:            func(on bool) { n.engine.gather(on) }, Metrics: n.metrics.Router, Logger: n.log,
+		ClusterKeys: o.ClusterKeys, ValidData: validData,
 	})
 	if err != nil {
 		return nil, err // not r: a nil *Router is not a nil exchange

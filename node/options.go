@@ -40,6 +40,9 @@ type Options struct {
 	Redis     redis.UniversalClient
 	Prefix    string        // of every key and channel; default "beeline"
 	Heartbeat time.Duration // default: the registry's
+	// ClusterKeys sign what nodes publish to each other: the first one signs, all of up
+	// to two verify. Default: nothing is signed, and Start logs a warning.
+	ClusterKeys []router.ClusterKey
 
 	Delivery   router.Delivery     // default Targeted
 	Duplicates registry.Duplicates // default Allow

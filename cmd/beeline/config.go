@@ -31,6 +31,9 @@ type config struct {
 	Duplicates registry.Duplicates `env:"BEELINE_DUPLICATES" envDefault:"allow" oneof:"allow,replace,reject" doc:"when a client connects twice: both stay, the newest stays, or the newcomer is refused; the same on all nodes"`
 	Auth       string              `env:"BEELINE_AUTH" envDefault:"none" oneof:"none" doc:"how clients prove who they are; none takes the name from ?client="`
 	Prefix     string              `env:"BEELINE_KEY_PREFIX" envDefault:"beeline" unit:"text" doc:"begins every key and channel in Redis; the same on all nodes"`
+	ClusterKey string              `env:"BEELINE_CLUSTER_KEY" shown:"none" unit:"one key or two" doc:"a secret that all nodes share, to sign what they publish to each other: 32 to 128 random bytes in base64 or hexadecimal digits (openssl rand -base64 32); while it is changed two, with a comma between them, of which the first one signs; without it whoever may publish to nodes' channels is believed"`
+
+	ClusterKeyFile string `env:"BEELINE_CLUSTER_KEY_FILE" shown:"none" unit:"path" doc:"a file that holds what BEELINE_CLUSTER_KEY would, the keys on lines of their own or with a comma between them"`
 
 	Heartbeat        time.Duration `env:"BEELINE_HEARTBEAT" envDefault:"2s" min:"100ms" max:"1m" unit:"duration" doc:"how often a node proves that it lives; it counts as dead after three; the same on all nodes"`
 	MessageTimeout   time.Duration `env:"BEELINE_MESSAGE_TIMEOUT" envDefault:"5s" min:"10ms" max:"10m" unit:"duration" doc:"a message without an answer has the outcome timeout after this"`
@@ -84,6 +87,8 @@ func (c *config) check(vars map[string]string, found faults) faults {
 	require("BEELINE_NODE_NAME", checkNodeName(c.NodeName))
 	require("BEELINE_ADVERTISE", checkAdvertise(c.Advertise))
 	require("BEELINE_KEY_PREFIX", checkPrefix(c.Prefix))
+	require("BEELINE_CLUSTER_KEY", checkClusterKey(c.ClusterKey))
+	require("BEELINE_CLUSTER_KEY_FILE", c.readClusterKey())
 	if len(found.of("BEELINE_MESSAGE_TIMEOUT")) == 0 {
 		require("BEELINE_GRACE", checkGrace(c.Grace, c.MessageTimeout))
 	}
@@ -189,7 +194,7 @@ func (c *config) nodeOptions() node.Options {
 	}
 	return node.Options{
 		Name: c.NodeName, Version: versionString(),
-		Prefix: c.Prefix, Heartbeat: c.Heartbeat,
+		Prefix: c.Prefix, Heartbeat: c.Heartbeat, ClusterKeys: c.clusterKeys(),
 		Listen: c.Listen, AdminListen: c.Admin, Advertise: c.Advertise,
 		Delivery: c.Delivery, Duplicates: c.Duplicates,
 		MessageTimeout: c.MessageTimeout, Grace: c.Grace, MaxPendingBytes: int(c.MaxPending), OwnerCache: cache,

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +83,8 @@ func TestEveryFaultAtOnce(t *testing.T) {
 		"BEELINE_DUPLICATES":          "Replace",
 		"BEELINE_AUTH":                "jwt",
 		"BEELINE_KEY_PREFIX":          "a{b}",
+		"BEELINE_CLUSTER_KEY":         "correct horse battery staple",
+		"BEELINE_CLUSTER_KEY_FILE":    "no/such/file",
 		"BEELINE_HEARTBEAT":           "2",
 		"BEELINE_MESSAGE_TIMEOUT":     "soon",
 		"BEELINE_GRACE":               "-1s",
@@ -117,7 +123,12 @@ func TestEveryFaultAtOnce(t *testing.T) {
 	for i, s := range settings() {
 		line := lines[1+i]
 		wantContains(t, line, s.name+" ")
-		if s.name != "BEELINE_REDIS_URL" {
+		switch s.name {
+		case "BEELINE_REDIS_URL", "BEELINE_CLUSTER_KEY": // secrets are not repeated
+			if strings.Contains(line, faulty[s.name]) {
+				t.Errorf("%s repeats the secret", line)
+			}
+		default:
 			wantContains(t, line, `"`+faulty[s.name]+`"`, "allowed: ")
 		}
 	}
@@ -143,6 +154,47 @@ func TestFaultSays(t *testing.T) {
 		if err := wrong.err(); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v\nwant the one fault %q", env, err, want)
 		}
+	}
+}
+
+// A key is given by itself or in a file, as is usual for secrets; a file may end with a
+// new line. Two are given while the key is changed.
+func TestClusterKeyIsTakenFromSettingOrFile(t *testing.T) {
+	key, next := sha256.Sum256([]byte("key")), sha256.Sum256([]byte("the next")) // as good as random
+	encoded, second := base64.StdEncoding.EncodeToString(key[:]), base64.RawURLEncoding.EncodeToString(next[:])
+	file := filepath.Join(t.TempDir(), "key")
+	for content, want := range map[string]int{encoded: 1, encoded + "\n": 1, second + "\n" + encoded + "\n": 2, encoded + "," + second: 2} {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		byFile, bySetting := mustRead(t, "BEELINE_CLUSTER_KEY_FILE="+file), mustRead(t, "BEELINE_CLUSTER_KEY="+content)
+		for _, c := range []config{byFile, bySetting} {
+			if o := c.nodeOptions(); len(o.ClusterKeys) != want {
+				t.Errorf("%d keys, want %d", len(o.ClusterKeys), want)
+			}
+		}
+		if router.Fingerprint(byFile.clusterKeys()) != router.Fingerprint(bySetting.clusterKeys()) {
+			t.Error("the file gives other keys than the setting")
+		}
+	}
+	if c := mustRead(t); len(c.nodeOptions().ClusterKeys) != 0 {
+		t.Error("there is a key although none is set")
+	}
+}
+
+func TestClusterKeyFaultsSayWhatIsAllowed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte("hunter2"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, env := range []string{"BEELINE_CLUSTER_KEY=hunter2", "BEELINE_CLUSTER_KEY_FILE=" + file, "BEELINE_CLUSTER_KEY_FILE=" + file + "x", "BEELINE_CLUSTER_KEY_FILE=" + filepath.Dir(file)} {
+		_, wrong := readConfig([]string{env})
+		err := wrong.err()
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", env, err)
+			continue
+		}
+		wantContains(t, err.Error(), "allowed: ", "openssl rand -base64 32")
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,6 +32,7 @@ type demoCluster struct {
 	recorder recorder
 	page     page
 	keys     registry.Keys
+	secret   router.ClusterKey
 	nodes    []*demoNode
 	clients  []*demoClient
 
@@ -62,6 +64,8 @@ type arrival struct {
 
 func (c *demoCluster) start(ctx context.Context) error {
 	c.arrivals, c.ended = make(chan arrival), make(chan struct{})
+	c.secret = make(router.ClusterKey, 32)
+	_, _ = rand.Read(c.secret) // never fails
 	if err := c.findKeys(); err != nil {
 		return err
 	}
@@ -110,7 +114,8 @@ func (c *demoCluster) addNode(ctx context.Context, i int) error {
 		Name: n.name, Version: versionString(), Redis: n.redis,
 		Listen: listen, AdminListen: "127.0.0.1:0",
 		Delivery: router.Delivery(c.flags.delivery), DrainPeriod: -1,
-		Page: c.page.handler(i), Logger: c.log,
+		ClusterKeys: []router.ClusterKey{c.secret},
+		Page:        c.page.handler(i), Logger: c.log,
 	})
 	if err != nil {
 		return errors.Join(err, n.redis.Close())

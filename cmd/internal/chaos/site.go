@@ -4,6 +4,8 @@ package chaos
 
 import (
 	"context"
+	cryptorand "crypto/rand"
+	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -78,8 +80,9 @@ func (s *site) start(ctx context.Context) (err error) {
 	if err := s.findKeys(); err != nil {
 		return err
 	}
+	env := append([]string{"BEELINE_CLUSTER_KEY=" + clusterKey()}, s.opts.Env...)
 	for i := range s.mix.Nodes {
-		p, err := newPlace(s.mix.Name, i, dir, s.opts.Binary, s.backing.url(i), s.opts.Env)
+		p, err := newPlace(s.mix.Name, i, dir, s.opts.Binary, s.backing.url(i), env)
 		if err != nil {
 			return err
 		}
@@ -95,6 +98,14 @@ func (s *site) start(ctx context.Context) (err error) {
 		}
 	}
 	return err
+}
+
+// clusterKey makes a key for the nodes of a site. It is a secret of the site's own, not
+// made of the seed: nothing that happens depends on it.
+func clusterKey() string {
+	key := make([]byte, 32)
+	_, _ = cryptorand.Read(key) // never fails
+	return base64.StdEncoding.EncodeToString(key)
 }
 
 // findKeys learns how the registry names its keys and channels.

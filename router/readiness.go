@@ -15,11 +15,12 @@ const (
 	CauseLeaseExpired   Cause = "lease_expired"   // Redis did not take the last heartbeats
 	CausePublishBlocked Cause = "publish_blocked" // nothing can be published
 	CauseUnsettled      Cause = "unsettled"       // Redis lost data, and not every node has verified its leases
+	CauseURLTaken       Cause = "url_taken"       // another node answers at this one's URL
 )
 
 // Causes returns every cause that Hindrances may name.
 func Causes() []Cause {
-	return []Cause{CauseUnsubscribed, CauseLeaseExpired, CausePublishBlocked, CauseUnsettled}
+	return []Cause{CauseUnsubscribed, CauseLeaseExpired, CausePublishBlocked, CauseUnsettled, CauseURLTaken}
 }
 
 // Hindrance says why a newcomer would not be welcomed now.
@@ -46,6 +47,9 @@ func (r *Router) Hindrances() []Hindrance {
 func (r *Router) refusals() (found []Hindrance) {
 	if !r.hearing.Load() {
 		found = append(found, Hindrance{CauseUnsubscribed, errDeaf})
+	}
+	if taken := r.namesake.Load(); taken != nil {
+		found = append(found, Hindrance{CauseURLTaken, taken})
 	}
 	if !r.leaseLives() {
 		found = append(found, Hindrance{CauseLeaseExpired, errAway})

@@ -102,6 +102,7 @@ type Router struct {
 	hearing    atomic.Bool
 	draining   atomic.Bool
 	leaseUntil atomic.Int64 // ns after started; this node's lease can't have ended before
+	namesake   atomic.Pointer[NamesakeError]
 
 	awaitedProbe atomic.Uint64
 
@@ -230,7 +231,11 @@ func (r *Router) Start(ctx context.Context) error {
 	if err := r.firstBeat(ctx); err != nil {
 		return fmt.Errorf("router: %w", err)
 	}
+	if err := r.findNamesake(ctx); err != nil {
+		return fmt.Errorf("router: %w", err)
+	}
 	r.run(r.runHeartbeat)
+	r.run(r.watchNamesake)
 	return nil
 }
 

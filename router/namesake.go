@@ -1,0 +1,149 @@
+package router
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Two nodes that advertise one URL harm each other: whoever asks there whether one of
+// them still lives may be answered by the other, and take the one for dead. So a node
+// looks, before it accepts anybody, whether a node that lives already answers at its own
+// URL. Nodes that start together can't answer each other yet: each looks again a little
+// later, and welcomes nobody while another one answers.
+
+const (
+	// maxPlaces bounds the addresses of a name that are asked.
+	maxPlaces = 16
+	// asksPerPlace is how often each is asked: a load balancer answers by turns.
+	asksPerPlace = 3
+)
+
+// NamesakeError says that another live node answers at this node's own URL.
+type NamesakeError struct {
+	URL  string // this node's, and the other's
+	Node string // the other
+}
+
+func (e *NamesakeError) Error() string {
+	return fmt.Sprintf("node %q answers at %q too, which this node advertises: give each node a URL of its own (BEELINE_ADVERTISE), which leads to that node alone", e.Node, e.URL)
+}
+
+// findNamesake returns a *NamesakeError if another live node has this node's URL and
+// answers there. What can't be found out is no error: a node that was killed a moment
+// ago still has a lease, and does not answer.
+func (r *Router) findNamesake(ctx context.Context) error {
+	if taken := r.lookForNamesake(ctx); taken != nil {
+		return taken
+	}
+	return nil
+}
+
+func (r *Router) lookForNamesake(ctx context.Context) *NamesakeError {
+	own, err := url.Parse(r.opts.URL)
+	if err != nil {
+		return nil
+	}
+	nodes, err := r.reg.Nodes(ctx)
+	if err != nil {
+		return nil
+	}
+	for _, other := range nodes {
+		u, err := url.Parse(other.URL)
+		if other.ID == r.opts.NodeID || err != nil || !strings.EqualFold(u.Host, own.Host) {
+			continue
+		}
+		if id := r.strangerAt(ctx, own); id != "" {
+			return &NamesakeError{URL: r.opts.URL, Node: id}
+		}
+		return nil
+	}
+	return nil
+}
+
+// strangerAt returns a node that answers at u and is not this one, or "".
+func (r *Router) strangerAt(ctx context.Context, u *url.URL) (stranger string) {
+	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
+	defer cancel()
+	hosts, err := net.DefaultResolver.LookupHost(ctx, u.Hostname())
+	if err != nil {
+		return ""
+	}
+	hosts = hosts[:min(len(hosts), maxPlaces)]
+	answers := make(chan string)
+	for _, host := range hosts {
+		for range asksPerPlace {
+			go func() { answers <- whoAnswers(ctx, u, host) }()
+		}
+	}
+	for range len(hosts) * asksPerPlace {
+		if id := <-answers; id != "" && id != r.opts.NodeID {
+			stranger = id
+		}
+	}
+	return stranger
+}
+
+// whoAnswers returns the node that answers at one of the addresses of u, or "".
+func whoAnswers(ctx context.Context, u *url.URL, host string) string {
+	where := url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/node"}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, where.String(), http.NoBody)
+	if err != nil {
+		return ""
+	}
+	client := http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: 8 << 10,
+			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				_, port, err := net.SplitHostPort(addr)
+				if err != nil {
+					return nil, err
+				}
+				return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort(host, port))
+			},
+		},
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	var who struct{ Node string }
+	if resp.StatusCode != http.StatusOK || json.NewDecoder(io.LimitReader(resp.Body, 1<<10)).Decode(&who) != nil {
+		return ""
+	}
+	return who.Node
+}
+
+// watchNamesake looks for a namesake a heartbeat after the start and three, when all
+// nodes that started together are listed, and at each heartbeat while there is one.
+func (r *Router) watchNamesake(ctx context.Context) {
+	every := r.reg.Timing().Heartbeat
+	for looks := 0; looks < 2 || r.namesake.Load() != nil; looks++ {
+		wait := every
+		if looks == 1 {
+			wait = 2 * every
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+		asking, cancel := context.WithTimeout(ctx, commitTimeout)
+		taken := r.lookForNamesake(asking)
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		if was := r.namesake.Swap(taken); was == nil && taken != nil {
+			r.log.Error("another node has this node's URL", "error", taken)
+		}
+	}
+}

@@ -112,6 +112,7 @@ type Router struct {
 	OwnerCacheHits      prometheus.Counter
 	StaleOwners         *prometheus.CounterVec // reason
 	DroppedEnvelopes    *prometheus.CounterVec // reason
+	Overloaded          *prometheus.CounterVec // reason
 	LinkResends         prometheus.Counter
 	LinkRenewals        prometheus.Counter
 	PendingMessages     prometheus.Gauge
@@ -185,6 +186,10 @@ func newRouter(f promauto.Factory) *Router {
 		DroppedEnvelopes: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "beeline_dropped_envelopes_total",
 			Help: "Received envelopes that were not acted on, by reason.",
+		}, []string{"reason"}),
+		Overloaded: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "beeline_overloaded_total",
+			Help: "Times a message found no room on its way, by what had none: pending (this node's messages without outcome), sender or receiver (one client's share of them), node (the link to the receiver's node), links (to too many nodes), redis (it is away, or the message is too large for it), queue (the receiver's sessions).",
 		}, []string{"reason"}),
 		LinkResends: f.NewCounter(prometheus.CounterOpts{
 			Name: "beeline_link_resends_total",

@@ -105,7 +105,7 @@ func (w subscribe) send(p *pending) {
 // MaxPendingBytes. Else it is overloaded.
 func (r *Router) room(p *pending) bool {
 	if r.pub != nil && r.pub.conn == nil || r.posted+len(p.Data) > r.opts.MaxPendingBytes {
-		p.conclude(r, Overloaded)
+		p.conclude(r, r.overloaded(overloadRedis))
 		return false
 	}
 	r.posted += len(p.Data)

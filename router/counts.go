@@ -46,6 +46,11 @@ func (r *Router) countFromZero() {
 	for i, reason := range dropNames {
 		r.drops[i] = r.m.DroppedEnvelopes.WithLabelValues(reason)
 	}
+	for i, reason := range overloadNames {
+		if i > int(roomy) {
+			r.overload[i] = r.m.Overloaded.WithLabelValues(reason)
+		}
+	}
 	for i, kind := range kindNames {
 		r.received[i] = r.m.EnvelopesReceived.WithLabelValues(kind)
 		r.published[i] = r.m.EnvelopesPublished.WithLabelValues(kind)

@@ -14,9 +14,10 @@ func (rt *route) lost(r *Router) {
 	rt.failed(r, restFailed)
 }
 
-// deliverCutOff gives what waits on the route to the sessions here while Redis is
-// away; it goes on waiting for other owners that there may be. What is in flight to
-// others only must not be overtaken.
+// deliverCutOff has what waits on the route handed over to the sessions here while Redis
+// is away; it goes on waiting for other owners that there may be. What is in flight to
+// others only must not be overtaken. Once a message is not taken, because the sessions
+// are about to leave or to join, none behind it is handed over.
 func (rt *route) deliverCutOff(r *Router) {
 	here := r.opts.NodeID
 	self := func(o registry.Owner) bool { return o.NodeID == here }
@@ -25,19 +26,13 @@ func (rt *route) deliverCutOff(r *Router) {
 	}
 	for _, list := range [...][]*pending{rt.back, rt.waiting} {
 		first := len(list)
-		for first > 0 && !list[first-1].was(here) {
+		for first > 0 && !list[first-1].was(here) && !list[first-1].lent {
 			first--
 		}
 		for _, p := range list[first:] {
-			switch r.once(&p.Message, func() fate { return r.holdings.deliver(&p.Message, lookedUp) }) {
-			case fateDelivered:
-				r.delivery[pathLocal].Observe(r.now().Sub(p.accepted).Seconds())
-				p.arrived(r, here)
-			case fateOverloaded:
-				p.reached, p.full = append(p.reached, here), true
-			default:
-				return // it is about to leave or to join
-			}
+			p.lent = true
+			rt.lent++
+			rt.hand(r, handover{p: p, cutOff: true})
 		}
 	}
 }

@@ -51,15 +51,31 @@ func (p *pending) send(r *Router, owners []registry.Owner, believed ownerSet) {
 		case o.NodeID == r.opts.NodeID && p.route.mending:
 			p.settle(r, o, fateJoining)
 		case o.NodeID == r.opts.NodeID:
-			p.settle(r, o, r.deliverHere(&p.Message, believed, p.accepted, r.now()))
-		case !r.linkTo(o.NodeID).push(r, item{cargo: p, owner: o, first: first}):
-			p.settle(r, o, fateOverloaded)
+			p.route.hand(r, handover{p: p, owner: o, believed: believed})
+		default:
+			if why := r.pushMessage(p, o, first); why != roomy {
+				r.overloaded(why)
+				p.settle(r, o, fateNoRoom)
+			}
 		}
 	}
 	p.out--
 	if p.out == 0 {
 		p.route.returned(r, p)
 	}
+}
+
+// pushMessage puts p onto the link to an owner, or tells what has no room for it.
+func (r *Router) pushMessage(p *pending, o registry.Owner, first bool) overload {
+	if !r.roomForLink(o.NodeID) {
+		return overloadLinks
+	}
+	l := r.linkTo(o.NodeID)
+	if why := l.roomFor(r, p); why != roomy {
+		return why
+	}
+	l.push(r, item{cargo: p, owner: o, first: first, size: len(p.Data)})
+	return roomy
 }
 
 // returned takes a message that every owner has answered.

@@ -171,7 +171,7 @@ func (r *Router) dropIdleLinks() {
 		idle = crowdedLink
 	}
 	for node, l := range r.links {
-		if len(l.window) == 0 && l.in.due.IsZero() && !l.judged && r.now().Sub(l.used) > idle {
+		if l.idles() && r.now().Sub(l.used) > idle {
 			r.forgetLink(node, l)
 		}
 	}

@@ -59,7 +59,7 @@ func (r *Router) Leave(address string, s Session) {
 // whom a sender that did not look up takes for all owners; if this node does not
 // know for sure that they are, the sender shall look up. Who was welcomed after m was
 // delivered elsewhere is not owed it, and may be a client that has it and has moved.
-func (t *holdings) deliver(m *Message, believed ownerSet) fate {
+func (t *holdings) deliver(fan *fanouts, m *Message, believed ownerSet) fate {
 	t.mu.RLock()
 	h := t.of[m.To]
 	switch {
@@ -75,7 +75,7 @@ func (t *holdings) deliver(m *Message, believed ownerSet) fate {
 	}
 	sessions := h.sessions
 	t.mu.RUnlock()
-	return deliverTo(sessions, m)
+	return fan.deliver(h, sessions, m)
 }
 
 // deliverTo asks every session. Where all are closing, or none has joined yet,
@@ -95,18 +95,15 @@ func deliverTo(sessions []Session, m *Message) fate {
 	return f
 }
 
-// deliverAlone delivers m if no other node owns its receiver.
-func (t *holdings) deliverAlone(m *Message) (f fate, ok bool) {
+// alone returns the sessions of an address that this node holds, if no other owns it.
+func (t *holdings) alone(address string) (h *holding, sessions []Session, ok bool) {
 	t.mu.RLock()
-	h := t.of[m.To]
+	defer t.mu.RUnlock()
+	h = t.of[address]
 	if h == nil || h.joining != nil || h.certain != t.calm || h.owners != t.self {
-		t.mu.RUnlock()
-		return fateNotHere, false
+		return nil, nil, false
 	}
-	sessions := h.sessions
-	t.mu.RUnlock()
-	f = deliverTo(sessions, m)
-	return f, f != fateJoining
+	return h, h.sessions, true
 }
 
 // holds tells whether address has sessions here.
@@ -220,7 +217,7 @@ func (r *Router) deliverHere(m *Message, believed ownerSet, accepted, now time.T
 	if believed != lookedUp && !r.leaseLivesAt(now) {
 		return fateStale
 	}
-	f := r.once(m, func() fate { return r.holdings.deliver(m, believed) })
+	f := r.once(m, func() fate { return r.holdings.deliver(r.fan, m, believed) })
 	if f == fateDelivered {
 		r.delivery[pathRemote].Observe(now.Sub(accepted).Seconds())
 	}

@@ -31,8 +31,12 @@ const (
 	// maxRefused bounds the addresses that a link remembers to have refused: as many as
 	// its window may have messages for.
 	maxRefused = maxWindow
-	// maxLinks bounds the links that strangers' batches can make.
+	// maxLinks bounds the links, whether strangers' batches make them or owners that the
+	// registry names. For an owner's sake one that is not in use may be forgotten.
 	maxLinks = 1 << 12
+	// noticeRoom is what messages leave of the window for what nodes tell each other, so
+	// that clients can connect whatever is sent.
+	noticeRoom = maxWindow / 8
 	// idleLink is how long a link is kept without traffic, crowdedLink when there are more
 	// than half of maxLinks.
 	idleLink    = 5 * time.Minute
@@ -45,6 +49,7 @@ type fate uint8
 const (
 	fateDelivered  fate = iota
 	fateOverloaded      // its receiver's queues were full
+	fateNoRoom          // there was no room for it on this node, or on the link
 	fateNotHere         // the node does not hold the address
 	fateStale           // it does, but maybe not with the others that the sender believes in
 	fateJoining         // the node is just claiming the address
@@ -80,6 +85,7 @@ type item struct {
 	cargo cargo
 	owner registry.Owner
 	first bool
+	size  int // bytes of a message's data, as it was pushed
 
 	awaited bool
 }
@@ -104,6 +110,7 @@ type link struct {
 	// published no longer than commitTimeout before its reply, or the connection would be gone.
 	uncounted time.Time
 	window    []item
+	bytes     int    // the sizes of the window's items
 	room      []item // what window is a part of, from its start
 	queued    bool   // it is among what is to be published
 	urgent    int    // items of the window whose acknowledgements are awaited
@@ -116,6 +123,30 @@ type link struct {
 	unheard  bool      // because a PUBLISH reached nobody
 
 	in inlink
+}
+
+// roomForLink tells whether there is a link to a node, or may be one. At the bound one
+// that nothing waits for, and that was not used for longest, is forgotten for it.
+func (r *Router) roomForLink(node string) bool {
+	if r.links[node] != nil || len(r.links) < maxLinks {
+		return true
+	}
+	var last *link
+	for _, l := range r.links {
+		if l.idles() && (last == nil || l.used.Before(last.used)) {
+			last = l
+		}
+	}
+	if last == nil {
+		return false
+	}
+	r.forgetLink(last.node, last)
+	return true
+}
+
+// idles tells whether nothing waits on the link.
+func (l *link) idles() bool {
+	return len(l.window) == 0 && l.in.due.IsZero() && !l.judged && !l.queued
 }
 
 // linkTo returns the link to a node.
@@ -138,6 +169,7 @@ func (l *link) push(r *Router, it item) bool {
 	if len(l.window) >= maxWindow {
 		return false
 	}
+	l.bytes += it.size
 	if it.awaited = it.cargo.awaited(); it.awaited {
 		if l.urgent++; l.urgent == 1 && !l.progress.IsZero() {
 			l.progress = r.now() // it was not this one that took so long
@@ -169,7 +201,7 @@ func (r *Router) dirty(l *link) {
 // numbers from the start; what was received stays.
 func (l *link) restart(r *Router) {
 	l.id, l.base, l.next, l.high, l.sent = r.nextLife(), 1, 1, 1, 1
-	l.window, l.room, l.urgent = nil, nil, 0
+	l.window, l.room, l.bytes, l.urgent = nil, nil, 0, 0
 	l.progress, l.resend = time.Time{}, firstResend
 	l.relayed, l.uncounted = false, time.Time{}
 }
@@ -281,6 +313,7 @@ func (l *link) pop(r *Router, f fate) {
 	l.window[0] = item{}
 	l.window = l.window[1:]
 	l.base++
+	l.bytes -= it.size
 	if it.awaited {
 		l.urgent--
 	}

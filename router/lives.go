@@ -76,6 +76,7 @@ func (l *link) renew(r *Router, believed uint64) {
 		l.high, l.sent = l.end(), l.end() // of what was sent, any may have been received
 	}
 	for _, it := range kept {
+		l.bytes += it.size
 		if it.awaited {
 			l.urgent++
 		}

@@ -31,8 +31,11 @@ type pending struct {
 	local    bool     // no other node was asked
 	answered bool     // the outcome was told
 	inFlight bool     // counts in its route's out
+	lent     bool     // it is being handed over to this node's sessions, since Redis is away
 
-	listed place[*pending] // in the list of deadlines: neither concluded nor expired
+	listed   place[*pending] // in the list of deadlines: neither concluded nor expired
+	sender   *share          // what it counts in while it is listed
+	receiver *share
 
 	room []byte // that Data is in, for the next message, too
 }
@@ -57,16 +60,20 @@ func (p *pending) pause() time.Duration {
 
 // newPending returns m with its ID and the time. Its data is not copied yet.
 func (r *Router) newPending(m Message, done func(MessageID, Outcome)) *pending {
-	var p *pending
-	if n := len(r.unused); n > 0 {
-		p, r.unused = r.unused[n-1], r.unused[:n-1]
-	} else {
-		p = new(pending)
-	}
+	p := r.unusedPending()
 	p.Message, p.done, p.accepted = m, done, r.now()
 	p.ID = r.newID()
 	p.Receipt = m.Receipt || m.Confirm
 	p.Ref = nil
+	return p
+}
+
+func (r *Router) unusedPending() (p *pending) {
+	n := len(r.unused)
+	if n == 0 {
+		return new(pending)
+	}
+	p, r.unused = r.unused[n-1], r.unused[:n-1]
 	return p
 }
 
@@ -143,6 +150,10 @@ func (p *pending) settle(r *Router, owner registry.Owner, f fate) {
 	case fateDelivered:
 		p.arrived(r, owner.NodeID)
 	case fateOverloaded:
+		p.reached = append(p.reached, owner.NodeID)
+		p.full = true
+		r.overloaded(overloadQueue)
+	case fateNoRoom: // its reason is counted already
 		p.reached = append(p.reached, owner.NodeID)
 		p.full = true
 	case fateUnknown:
@@ -243,11 +254,22 @@ func (r *Router) answer(p *pending, o Outcome) {
 type deadlines struct {
 	ordered[*pending]
 	bytes int
+
+	limit, limitBytes  int
+	senders, receivers shares
+}
+
+func newDeadlines(limitBytes int) deadlines {
+	return deadlines{limit: maxPending, limitBytes: limitBytes, senders: newShares(), receivers: newShares()}
 }
 
 func (d *deadlines) add(p *pending) {
 	d.ordered.add(p)
-	d.bytes += len(p.Data)
+	size := len(p.Data)
+	d.bytes += size
+	p.sender, p.receiver = d.senders.get(p.From), d.receivers.get(p.To)
+	d.senders.add(p.sender, size)
+	d.receivers.add(p.receiver, size)
 }
 
 func (d *deadlines) remove(p *pending) {
@@ -255,11 +277,17 @@ func (d *deadlines) remove(p *pending) {
 		return
 	}
 	d.unload(p) // a link may hold on to p, as a void number
+	d.senders.remove(p.sender)
+	d.receivers.remove(p.receiver)
+	p.sender, p.receiver = nil, nil
 }
 
-// unload lets go of p's data.
+// unload lets go of the data of p, which is listed.
 func (d *deadlines) unload(p *pending) {
-	d.bytes -= len(p.Data)
+	size := len(p.Data)
+	d.bytes -= size
+	p.sender.bytes -= size
+	p.receiver.bytes -= size
 	p.Data = nil
 	if cap(p.room) > maxRoom {
 		p.room = nil

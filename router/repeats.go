@@ -21,6 +21,9 @@ const (
 	// repeatLife is for how long one is remembered, if there are not that many; at
 	// most for twice as long.
 	repeatLife = time.Minute
+	// maxAlso is how many repeats of one message wait for its outcome. Those beyond are
+	// Overloaded.
+	maxAlso = 1 << 8
 )
 
 // likeness is what a repeat has in common with its first: a hash of it with a secret,
@@ -161,9 +164,14 @@ func (r *Router) repeated(p *pending) bool {
 	if done == nil {
 		done = func(MessageID, Outcome) {}
 	}
-	if first != nil {
+	switch {
+	case first != nil && len(first.also) >= maxAlso:
+		o := r.overloaded(overloadSender)
+		r.outcomes[o][pathLocal].Inc()
+		r.calls = append(r.calls, call{done, p.ID, o})
+	case first != nil:
 		first.also = append(first.also, done)
-	} else {
+	default:
 		r.outcomes[o][pathLocal].Inc()
 		r.calls = append(r.calls, call{done, p.ID, o})
 	}

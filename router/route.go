@@ -34,16 +34,21 @@ type route struct {
 	mending  bool // one of those in flight is to be sent again: later ones must not pass it
 	remote   bool // owners are cached, and this node is none of them
 	cutOff   bool // Redis did not answer the last lookup
+	handing  bool // somebody hands over to this node's sessions
+	stopped  bool // ... and one of those that are handed over cut off was not taken
 
 	waiting []*pending       // in the order sent; the lookup under way covers the first `covered`
 	covered int              //
 	back    []*pending       // sent, answered, to be sent again: in the order sent
 	out     int              // messages that owners have not answered
+	lent    int              // messages that are handed over cut off
 	owners  []registry.Owner // whom the last messages went to
 	cached  ownerSet         // owners, if messages may go there without a lookup; else 0
 	era     uint64           // in which they were looked up
 	fresh   time.Time        // nothing is cached before
 	before  seen             // what this node had heard when the lookup was sent
+
+	handovers []handover // in order
 
 	quiet place[*route]
 }
@@ -95,14 +100,15 @@ func (rt *route) knows(r *Router) bool {
 
 // idles tells whether nothing waits on the route and nothing is in flight.
 func (rt *route) idles() bool {
-	return rt.out == 0 && !rt.asking && !rt.resting && len(rt.waiting)+len(rt.back) == 0
+	return rt.out == 0 && !rt.asking && !rt.resting && !rt.handing && len(rt.waiting)+len(rt.back) == 0
 }
 
 // ask queues a lookup if something waits for one. While something is to be sent
-// again, it waits until everything sent was answered, so that nothing overtakes.
+// again, it waits until everything sent was answered, so that nothing overtakes. Who hands
+// over asks when that is done.
 func (rt *route) ask(r *Router) {
 	switch {
-	case rt.asking || rt.resting:
+	case rt.asking || rt.resting || rt.handing:
 	case len(rt.back) == 0 && len(rt.waiting) == 0 && !rt.learning:
 		if rt.out == 0 {
 			rt.settle(r)
@@ -154,6 +160,10 @@ func (rt *route) asked(r *Router) {
 // them that are dead are not among owners any more, and all says that there were
 // none.
 func (rt *route) found(r *Router, owners []registry.Owner, all bool) {
+	if rt.lent > 0 {
+		rt.failed(r, restMoving)
+		return
+	}
 	if all {
 		rt.learn(r, owners)
 	}
@@ -187,6 +197,10 @@ func (rt *route) learn(r *Router, owners []registry.Owner) {
 
 // nobody takes the proof that no node owned the address.
 func (rt *route) nobody(r *Router) {
+	if rt.lent > 0 {
+		rt.failed(r, restMoving)
+		return
+	}
 	rt.asking, rt.learning, rt.cutOff, rt.cached = false, false, false, lookedUp
 	patient := r.now().Add(-r.opts.Grace)
 	taken := rt.take()
@@ -234,7 +248,7 @@ func (rt *route) take() []*pending {
 // those behind it. Its owners' answers are still awaited by their links.
 func (rt *route) forget(r *Router, p *pending) {
 	if p.inFlight {
-		p.inFlight = false
+		p.inFlight, p.room = false, nil
 		rt.landed(r)
 		return
 	}
@@ -243,7 +257,9 @@ func (rt *route) forget(r *Router, p *pending) {
 		rt.covered--
 	}
 	rt.back, _ = without(rt.back, p)
-	r.reuse(p)
+	if !p.lent {
+		r.reuse(p)
+	}
 	rt.ask(r)
 }
 

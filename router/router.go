@@ -36,7 +36,7 @@ var (
 	errStopped = errors.New("the router is stopping")
 )
 
-// maxPending bounds the messages without an outcome, whatever their size.
+// maxPending bounds the messages without an outcome, whatever their size: see shares.
 const maxPending = 1 << 18
 
 // Options configures a Router.
@@ -49,7 +49,7 @@ type Options struct {
 	Delivery        Delivery            // default Targeted
 	Duplicates      registry.Duplicates // default registry.Allow
 	MessageTimeout  time.Duration       // a message's deadline; default 5 s
-	MaxPendingBytes int                 // payload bytes without outcome; default 64 MiB
+	MaxPendingBytes int                 // payload bytes without outcome, of which one client or node has half at most; default 64 MiB
 	// MaxClientSessions is how many sessions an address has here at most; default 0, no
 	// limit.
 	MaxClientSessions int
@@ -89,10 +89,12 @@ type Router struct {
 	outcomeTimes [outcomes]prometheus.Observer
 	stale        [staleReasons]prometheus.Counter
 	drops        [dropReasons]prometheus.Counter
+	overload     [overloads]prometheus.Counter // none for roomy
 	received     [kinds]prometheus.Counter
 	published    [kinds]prometheus.Counter
 
 	holdings *holdings
+	fan      *fanouts
 	in       *inbox
 	way      way
 	pub      *publisher // nil in a Cluster
@@ -120,25 +122,27 @@ type Router struct {
 	lives  uint64 // the number of the last life of a link
 	floor  uint64 // newer than the lives of links that are forgotten: new ones begin there
 	// renewedSaid is when a new life of a link was logged last.
-	renewedSaid time.Time
-	signer      *signer
-	judging     int    // links that are judged
-	era         uint64 // grows when what is cached of owners no longer counts
-	dead        map[string]struct{}
-	pending     deadlines
-	receipts    map[MessageID]*pending // messages whose receipts are envelopes
-	origins     map[uint64]string      // which nodes' messages carry which origin
-	repeats     *repeats
-	awaited     []awaited  // a baseline's messages that were published and wait for receipts
-	unused      []*pending // for the next messages
-	lookups     []*route   // for the next commit
-	outgoing    []*link    // with something to publish
-	posts       []post     // of the baselines
-	posted      int        // bytes of data in what the baselines have queued
-	later       []later
-	sweepAt     time.Time // when the sweeper looks next; zero: nothing waits
-	scratch     []byte
-	calls       []call // senders' callbacks, run when mu is released
+	renewedSaid  time.Time
+	signer       *signer
+	judging      int    // links that are judged
+	era          uint64 // grows when what is cached of owners no longer counts
+	dead         map[string]struct{}
+	pending      deadlines
+	receipts     map[MessageID]*pending // messages whose receipts are envelopes
+	origins      map[uint64]string      // which nodes' messages carry which origin
+	repeats      *repeats
+	awaited      []awaited  // a baseline's messages that were published and wait for receipts
+	unused       []*pending // for the next messages
+	lookups      []*route   // for the next commit
+	outgoing     []*link    // with something to publish
+	posts        []post     // of the baselines
+	posted       int        // bytes of data in what the baselines have queued
+	later        []later
+	sweepAt      time.Time // when the sweeper looks next; zero: nothing waits
+	scratch      []byte
+	calls        []call   // senders' callbacks, run when mu is released
+	handovers    []*route // whose messages for this node's sessions are handed over then
+	handoverRoom []handover
 
 	ctx     context.Context // ends the goroutines
 	cancel  context.CancelFunc
@@ -180,7 +184,7 @@ func New(opts Options) (*Router, error) {
 		origin: rand.Uint64(), started: time.Now(),
 		signer:   newSigner(opts.ClusterKeys),
 		lazyAck:  cmp.Or(opts.lazyAck, min(maxLazyAck, opts.MessageTimeout/5)),
-		holdings: newHoldings(opts.NodeID), quiet: quiet{limit: opts.OwnerCache},
+		holdings: newHoldings(opts.NodeID), pending: newDeadlines(opts.MaxPendingBytes), quiet: quiet{limit: opts.OwnerCache},
 		probed: make(chan uint64, 1), beatNow: make(chan struct{}, 1),
 		work: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
 		prunes: make(chan staleEntry, maxPrunes),
@@ -194,6 +198,7 @@ func New(opts Options) (*Router, error) {
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.stopped = r.ctx.Done()
 	r.in = newInbox(r)
+	r.fan = newFanouts(r)
 	if err := r.chooseWay(); err != nil {
 		return nil, err
 	}

@@ -11,7 +11,10 @@ package router
 // outcome.
 //
 // A message is Overloaded at once if the messages without outcome would have
-// more than MaxPendingBytes, or be more than 262,144.
+// more than MaxPendingBytes, or be more than 262,144, or if its sender or its receiver
+// has a share of them that leaves less to the others than it has itself (shares.go).
+// A message that this node's sessions alone get needs no room, unless it is to be
+// confirmed.
 func (r *Router) Send(m Message, done func(MessageID, Outcome)) {
 	r.m.MessageBytes.Observe(float64(len(m.Data)))
 	m.content = m.sum() // not under the lock: it takes as long as the data is large
@@ -21,28 +24,25 @@ func (r *Router) Send(m Message, done func(MessageID, Outcome)) {
 		r.release()
 		return
 	}
-	o, path, now := r.sendNow(p)
 	switch {
-	case !now:
-		r.accept(p)
-		r.release()
+	case CheckAddress(m.To) != nil || CheckClient(m.From) != nil:
+		r.endAtOnce(p, Rejected, pathLocal)
 		return
-	case p.Confirm && o == Delivered:
-		p.local = true
-		r.awaitConfirmation(p)
-		r.release()
+	case r.ctx.Err() != nil:
+		r.endAtOnce(p, Timeout, pathLocal)
+		return
+	case r.sendAlone(p):
+		return
+	case r.ctx.Err() != nil: // since mu was released
+		r.endAtOnce(p, Timeout, pathLocal)
 		return
 	}
-	if p.content != 0 {
-		r.repeats.end(p, o)
+	if why := r.pending.roomFor(&p.Message); why != roomy {
+		r.endAtOnce(p, r.overloaded(why), pathRemote)
+		return
 	}
-	id, took := p.ID, p.took
-	r.reuse(p)
+	r.accept(p)
 	r.release()
-	r.countOutcome(o, path, took)
-	if done != nil {
-		done(id, o)
-	}
 }
 
 // Flush sends what Send has queued. Whoever calls Send calls it once after each
@@ -52,55 +52,18 @@ func (r *Router) Flush() {
 	r.unlock()
 }
 
-// sendNow ends a message that needs no Redis: refused, or for this node alone.
-func (r *Router) sendNow(p *pending) (o Outcome, way path, now bool) {
-	m := &p.Message
-	full := r.pending.count >= maxPending || r.pending.bytes+len(m.Data) > r.opts.MaxPendingBytes
-	switch {
-	case CheckAddress(m.To) != nil || CheckClient(m.From) != nil:
-		return Rejected, pathLocal, true
-	case r.ctx.Err() != nil:
-		return Timeout, pathLocal, true
-	case r.opts.Delivery == Targeted && r.mayBeAlone(p, full):
-		if f, ok := r.deliverAlone(m); ok {
-			return r.delivered(p, f), pathLocal, true
-		}
+// endAtOnce answers a message that was not accepted, and releases mu.
+func (r *Router) endAtOnce(p *pending, o Outcome, way path) {
+	if p.content != 0 {
+		r.repeats.end(p, o)
 	}
-	if full {
-		return Overloaded, pathRemote, true
+	id, done, took := p.ID, p.done, p.took
+	r.reuse(p)
+	r.release()
+	r.countOutcome(o, way, took)
+	if done != nil {
+		done(id, o)
 	}
-	return 0, 0, false
-}
-
-// mayBeAlone tells whether p may go to this node's sessions alone, if the node knows
-// of no other owner: that counts while its lease lives, or when there is no room to
-// wait for what Redis says. Nothing that was sent before may be overtaken.
-func (r *Router) mayBeAlone(p *pending, full bool) bool {
-	rt := r.routes[p.To]
-	p.route = rt
-	if r.leaseLivesAt(p.accepted) {
-		return rt == nil || !rt.remote && rt.idles()
-	}
-	return full && (rt == nil || rt.out == 0 && len(rt.back) == 0)
-}
-
-// deliverAlone delivers m if no other node is known to own its receiver.
-func (r *Router) deliverAlone(m *Message) (f fate, ok bool) {
-	f = r.once(m, func() (f fate) {
-		f, ok = r.holdings.deliverAlone(m)
-		return f
-	})
-	return f, ok
-}
-
-// delivered is the outcome of what was delivered here, or refused.
-func (r *Router) delivered(p *pending, f fate) Outcome {
-	if f == fateOverloaded {
-		return Overloaded
-	}
-	p.took = r.now().Sub(p.accepted)
-	r.delivery[pathLocal].Observe(p.took.Seconds())
-	return Delivered
 }
 
 // accept keeps a message and gives it to the delivery.
@@ -121,14 +84,6 @@ func (r *Router) keep(p *pending) {
 	r.arm(p.deadline)
 }
 
-// awaitConfirmation keeps a message that was delivered here until its receiver
-// confirms it.
-func (r *Router) awaitConfirmation(p *pending) {
-	p.Data, p.room, p.route, p.queued = nil, nil, nil, 1
-	r.keep(p)
-	r.awaitReceipt(p)
-}
-
 func (r *Router) newID() MessageID { return MessageID{Origin: r.origin, Count: r.count.Add(1)} }
 
 // gauge shows what is pending.
@@ -147,8 +102,12 @@ func (r *Router) unlock() {
 	r.release()
 }
 
-// release is unlock for those who leave the publishing to others.
+// release is unlock for those who leave the publishing to others. Messages for this
+// node's sessions are handed over first, which publishes what follows from that.
 func (r *Router) release() {
+	if len(r.handovers) > 0 {
+		r.handOver()
+	}
 	if len(r.calls) == 1 { // often, and then nothing need be allocated
 		c := r.calls[0]
 		r.calls = r.calls[:0]

@@ -8,8 +8,8 @@ import (
 )
 
 // While it is judged whether one owner is dead, what is for it waits in its link's
-// window, and what finds no room there is refused; those of other owners get theirs
-// meanwhile, and it gets all that was not refused once it has been heard of.
+// window, and what finds no room there, or is more than its receiver's share, is refused;
+// those of other owners get theirs meanwhile, and it gets all that was not refused once it has been heard of.
 func TestStalledLinkHarmsNoOther(t *testing.T) {
 	c := newCluster(t, 3, func(o *Options) { o.MessageTimeout = 3 * patience })
 	n := c.node(0)
@@ -20,7 +20,7 @@ func TestStalledLinkHarmsNoOther(t *testing.T) {
 	stalled := n.linkTo("n1")
 	stalled.setJudged(n.Router, true)
 	const room = 160
-	for range maxWindow - room { // what takes the room, but not the time, of messages
+	for range maxWindow - noticeRoom - 2*room { // what takes the room, but not the time, of messages; of the rest bob may have half
 		stalled.push(n.Router, item{cargo: nudge})
 	}
 	n.mu.Unlock()

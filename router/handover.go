@@ -1,0 +1,99 @@
+package router
+
+import (
+	"slices"
+
+	"github.com/beeline-ws/beeline/registry"
+)
+
+// Messages for this node's sessions that go by a route, since other nodes own the
+// address too or may do so, are handed over by whoever releases mu next, without mu: a
+// delivery may be to many, and each writes to a socket. Of one route one goroutine at a
+// time hands over, in the order in which the messages were put in.
+
+// handover is a message on its way to this node's sessions. Its message is a copy,
+// since the pending one may meet its deadline meanwhile.
+type handover struct {
+	p        *pending
+	message  Message
+	owner    registry.Owner // this node
+	believed ownerSet
+	cutOff   bool // Redis is away; see deliverCutOff
+	fate     fate
+}
+
+// maxHandoverRoom is how many handovers the room that is kept for them has.
+const maxHandoverRoom = 1 << 8
+
+// hand has p handed over. It is called with mu held, as all but handOver's loop here.
+func (rt *route) hand(r *Router, x handover) {
+	if rt.handovers == nil {
+		rt.handovers, r.handoverRoom = r.handoverRoom[:0], nil
+	}
+	x.message = x.p.Message
+	rt.handovers = append(rt.handovers, x)
+	if !rt.handing {
+		rt.handing = true
+		r.handovers = append(r.handovers, rt)
+	}
+}
+
+// handOver hands over what is due. It lets go of mu meanwhile.
+func (r *Router) handOver() {
+	for len(r.handovers) > 0 {
+		rt := r.handovers[0]
+		r.handovers = slices.Delete(r.handovers, 0, 1)
+		for len(rt.handovers) > 0 {
+			list := rt.handovers
+			rt.handovers = nil
+			r.mu.Unlock()
+			for i := range list {
+				list[i].deliver(r, rt)
+			}
+			r.mu.Lock()
+			for i := range list {
+				list[i].done(r, rt)
+			}
+			clear(list)
+			if cap(list) <= maxHandoverRoom {
+				r.handoverRoom = list[:0]
+			}
+		}
+		rt.handing, rt.stopped = false, false
+		rt.ask(r)
+	}
+	if r.pub != nil {
+		r.pub.flush()
+	}
+}
+
+// deliver is called without mu, by the one goroutine that hands over for the route.
+func (x *handover) deliver(r *Router, rt *route) {
+	switch {
+	case !x.cutOff:
+		x.fate = r.deliverHere(&x.message, x.believed, x.p.accepted, r.now())
+	case rt.stopped: // what is sent before was not delivered
+		x.fate = fateJoining
+	default:
+		x.fate = r.once(&x.message, func() fate { return r.holdings.deliver(r.fan, &x.message, lookedUp) })
+		rt.stopped = x.fate != fateDelivered && x.fate != fateOverloaded
+	}
+}
+
+func (x *handover) done(r *Router, rt *route) {
+	p := x.p
+	if !x.cutOff {
+		p.settle(r, x.owner, x.fate)
+		return
+	}
+	p.lent = false
+	rt.lent--
+	switch x.fate {
+	case fateDelivered:
+		r.delivery[pathLocal].Observe(r.now().Sub(p.accepted).Seconds())
+		p.arrived(r, r.opts.NodeID)
+	case fateOverloaded:
+		p.reached, p.full = append(p.reached, r.opts.NodeID), true
+		r.overloaded(overloadQueue)
+	}
+}

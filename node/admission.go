@@ -23,11 +23,8 @@ const (
 // closes the session with 1008, and so does, under Disconnect, a message, because
 // what the client misses from now on it could not know.
 //
-// When the queues of all sessions together would exceed MaxQueueTotal, a session
-// drops of its own what would make room. If that is not enough, a message is
-// refused and the session stays, for it need not be the one that fills them; an
-// answer is let through to a session whose queue is empty, and closes one whose
-// queue is not.
+// When the queues of all sessions together would exceed MaxQueueTotal, the largest
+// makes room: see relieve.
 func (s *session) admit(size int, answer bool) (drop string) {
 	s.makeRoom(size)
 	limits := &s.node.opts
@@ -44,25 +41,81 @@ func (s *session) admit(size int, answer bool) (drop string) {
 		}
 		return dropSlow
 	}
-	over := int(s.node.countQueued(size)) - limits.MaxQueueTotal
-	switch {
-	case over <= 0 || s.dropOldest(over):
-		return ""
-	case answer && waiting == 0:
-		return ""
+	s.node.countQueued(size)
+	if s.node.overfull() > 0 && !s.relieve(waiting) {
+		s.node.countQueued(-size)
+		return dropTotal
 	}
-	s.node.countQueued(-size)
-	if answer {
-		s.shut(closedSlow, nil)
-		return dropSlow
-	}
-	return dropTotal
+	return ""
 }
 
-// countQueued changes the number of bytes in all queues and returns it.
-func (n *Node) countQueued(size int) int64 {
+// countQueued changes the number of bytes in all queues.
+func (n *Node) countQueued(size int) {
 	n.counts.QueuedBytes.Add(float64(size))
-	return n.queued.Add(int64(size))
+	n.queued.Add(int64(size))
+}
+
+// count changes, with mu held, the number of bytes in the session's queue.
+func (s *session) count(size int) {
+	s.node.countQueued(size)
+	if s.reason != stillOpen {
+		s.node.ending.Add(int64(size))
+	}
+}
+
+// overfull is by how many bytes all queues exceed MaxQueueTotal. What sessions still hold
+// that are closing is on its way out, and for nobody else to make room for.
+func (n *Node) overfull() int {
+	return int(n.queued.Load()-n.ending.Load()) - n.opts.MaxQueueTotal
+}
+
+// maxRelieving is how many sessions one message has make room for it.
+const maxRelieving = 16
+
+// relieve has others make room, on a node whose queues are overfull, for what was just
+// counted to s, in whose queue waiting bytes are besides. The largest queue
+// drops messages that allow it, oldest first, under DropOldest; a largest queue that has
+// none is closed with its session (1008), and so on with the next one. If that of s is
+// the largest itself, it drops too, or is closed and gets nothing.
+//
+// So whoever reads gets its messages, however many others do not. What finds an empty
+// queue is never refused. Where sessions that should make room are busy just now, the
+// total may be exceeded by an eighth until they are not.
+func (s *session) relieve(waiting int) bool {
+	n := s.node
+	for range maxRelieving {
+		over := n.overfull()
+		if over <= 0 {
+			return true
+		}
+		largest, rank := n.backlogs.largest()
+		if rank <= rankOf(waiting) {
+			return s.relieveItself(over, waiting)
+		}
+		if largest.mu.TryLock() { // with its own lock held, s waits for none
+			largest.makeWay(over)
+			largest.mu.Unlock()
+		}
+	}
+	return waiting == 0 || n.overfull() <= n.opts.MaxQueueTotal/8
+}
+
+// relieveItself is relieve for the largest queue.
+func (s *session) relieveItself(over, waiting int) bool {
+	if waiting == 0 || s.dropOldest(over) {
+		return true
+	}
+	s.shut(closedNodeQueue, nil)
+	return false
+}
+
+// makeWay frees, with mu held, size bytes of a largest queue, or as many as are of
+// messages that may be dropped; if there are none of these, it closes the session.
+func (s *session) makeWay(size int) {
+	if s.reason == stillOpen && s.drop(size) == 0 {
+		s.shut(closedNodeQueue, nil)
+	}
+	s.rank()
 }
 
 // makeRoom has the engine write what it has put off, if size bytes more would be
@@ -74,23 +127,29 @@ func (s *session) makeRoom(size int) {
 }
 
 // dropOldest drops messages that wait and allow it, oldest first, until size bytes
-// are free, or does nothing if that can't be. It frees an eighth of MaxQueue more
-// if it can, so that not every message has to move the queue.
+// are free, or does nothing if that can't be.
 func (s *session) dropOldest(size int) bool {
-	if s.out.droppable() < size {
-		return false
+	return s.out.droppable() >= size && s.drop(size) >= size
+}
+
+// drop drops messages that wait and allow it, oldest first, until size bytes are free
+// or there are none. It frees an eighth of MaxQueue more if it can, so that not every
+// message has to move the queue.
+func (s *session) drop(size int) (freed int) {
+	if s.out.droppable() == 0 {
+		return 0
 	}
 	var count uint32
-	freed := s.out.drop(&s.node.pools, size+s.node.opts.MaxQueue/8, func(m *mark) {
+	freed = s.out.drop(&s.node.pools, size+s.node.opts.MaxQueue/8, func(m *mark) {
 		count++
 		if m.confirm {
 			s.node.losses.add(s.node, loss{s.client, m.id})
 		}
 	})
-	s.node.countQueued(-freed)
+	s.count(-freed)
 	s.node.counts.drops[dropOldest].Add(float64(count))
 	s.out.missed += count
-	return true
+	return freed
 }
 
 // tellMissed puts before what waits how many messages were dropped.
@@ -98,7 +157,7 @@ func (s *session) tellMissed() {
 	text := s.protocol.appendDropped(nil, s.out.missed)
 	b := s.node.buffer()
 	b.b = append(appendHeader(b.b, ws.OpText, len(text)), text...)
-	s.node.countQueued(len(b.b))
+	s.count(len(b.b))
 	s.out.missed = 0
 	s.out.precede(b)
 }

@@ -65,24 +65,6 @@ func TestSlowConsumerIsToldWhy(t *testing.T) {
 	by.wantUndisturbed()
 }
 
-func TestAllQueuesTogetherAreBounded(t *testing.T) {
-	n := start(t, func(o *Options, _ *localExchange) { o.MaxQueueTotal = 256 << 10 })
-	by := n.bystanders()
-	data := `"` + strings.Repeat("x", 60000) + `"`
-	for _, name := range []string{"deaf1", "deaf2"} {
-		open(t, n.Addr(), name).conn.(*net.TCPConn).SetReadBuffer(4096)
-	}
-	for testutil.ToFloat64(n.counts.drops[dropTotal]) == 0 {
-		for _, name := range []string{"deaf1", "deaf2"} {
-			by.from.send(name, data, "1")
-			by.from.want(ws.OpText, `{"type":"receipt"`)
-		}
-	}
-	if queued := n.queued.Load(); queued > 256<<10 {
-		t.Errorf("%d bytes are queued", queued)
-	}
-}
-
 func TestFloodingClient(t *testing.T) {
 	const sends = 5000
 	n := start(t, func(_ *Options, x *localExchange) {

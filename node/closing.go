@@ -19,6 +19,7 @@ const (
 	closedTooBig
 	closedUnsupported
 	closedSlow
+	closedNodeQueue
 	closedFragments
 	closedPingTimeout
 	closedDraining
@@ -58,6 +59,7 @@ var closings = [closeReasons]closing{
 	closedTooBig:      {label: "too_big", code: ws.StatusMessageTooBig},
 	closedUnsupported: {label: "unsupported", code: ws.StatusUnsupportedData},
 	closedSlow:        {label: "slow_consumer", code: ws.StatusPolicyViolation, drop: true},
+	closedNodeQueue:   {label: "node_queue", code: ws.StatusPolicyViolation, drop: true},
 	closedFragments:   {label: "empty_fragments", code: ws.StatusPolicyViolation},
 	closedPingTimeout: {label: "ping_timeout", code: ws.StatusGoingAway, drop: true},
 	closedDraining:    {label: "draining", code: ws.StatusGoingAway, bye: true, retry: true},

@@ -44,7 +44,7 @@ const (
 	dropSlow    = "slow_consumer" // the session's queue was full; see admit
 	dropOldest  = "drop_oldest"   // made room in the session's queue for a newer one
 	dropClosing = "closing"       // the session was closing
-	dropTotal   = "node_queue"    // all queues together were full
+	dropTotal   = "node_queue"    // all queues together were full, and this one was the largest
 	dropTooBig  = "too_big"       // longer than a session's queue
 	dropUnacked = "unconfirmed"   // too many of the sender's wait to be confirmed
 )

@@ -32,13 +32,14 @@ func (s *session) close(reason closeReason) {
 	s.shut(reason, nil)
 }
 
-// shut closes with mu held. answer is the close frame's body if it answers one.
+// shut closes with mu held. A slow consumer has the time of its grace to learn why it is
+// closed, unless those that close hold a quarter of MaxQueueTotal already: then it is cut.
+// answer is the close frame's body if it answers one.
 func (s *session) shut(reason closeReason, answer []byte) {
 	if s.reason != stillOpen {
 		return
 	}
-	s.reason = reason
-	s.closing.Store(true)
+	s.end(reason)
 	s.node.counts.closes[reason].Inc()
 	s.leave()
 	c := &closings[reason]
@@ -53,6 +54,17 @@ func (s *session) shut(reason closeReason, answer []byte) {
 		s.wire.resume()
 		s.startGrace()
 	}
+	if c.drop && s.node.ending.Load() > int64(s.node.opts.MaxQueueTotal/4) {
+		s.cut(true)
+	}
+}
+
+// end notes that the session closes, and why. What it holds is on its way out.
+func (s *session) end(reason closeReason) {
+	s.node.ending.Add(int64(s.out.size()))
+	s.reason = reason
+	s.closing.Store(true)
+	s.rank()
 }
 
 // queueGoodbye queues the bye and the close frame. They are few bytes, sent once,
@@ -66,7 +78,7 @@ func (s *session) queueGoodbye(c *closing, answer []byte) {
 		answer = c.body()
 	}
 	s.queue(ws.OpClose, answer)
-	s.node.countQueued(s.out.size() - before)
+	s.count(s.out.size() - before)
 }
 
 // hearClose takes the peer's close frame: it is answered with its own code, or
@@ -165,8 +177,7 @@ func (s *session) ended() {
 func (s *session) abandon() {
 	s.mu.Lock()
 	if s.reason == stillOpen {
-		s.reason = closedNetwork
-		s.closing.Store(true)
+		s.end(closedNetwork)
 	}
 	s.leave()
 	s.discard()
@@ -175,7 +186,7 @@ func (s *session) abandon() {
 }
 
 // discard throws away what no writer has taken.
-func (s *session) discard() { s.node.countQueued(-s.out.discard(&s.node.pools)) }
+func (s *session) discard() { s.count(-s.out.discard(&s.node.pools)) }
 
 // setJoined notes that the router knows the session. If it was evicted before,
 // it leaves at once.

@@ -63,6 +63,8 @@ type Node struct {
 	acceptErrors repeated     // logged at times
 	leaving      group        // what the router is told apart: a session leaves, messages were lost
 	queued       atomic.Int64 // bytes in all sessions' queues
+	ending       atomic.Int64 // bytes of them in the queues of sessions that are closing
+	backlogs     backlogs
 	draining     atomic.Bool
 	ready        atomic.Bool
 	// acceptFailedAt is when a connection could not be accepted last, in ns after born;

@@ -13,6 +13,7 @@ type outbox struct {
 	waiting *buffer // what no writer has taken: the first part of the queue
 	taken   *buffer // what the writer is at; with a writing goroutine its content is that one's
 	busy    bool    // a writer is at work, or about to be
+	rank    uint8   // the session's place among the backlogs
 	missed  uint32  // messages that the client is to be told it missed
 }
 

@@ -105,7 +105,7 @@ func (s *session) greet(response acceptance) {
 		b.b = append(appendHeader(b.b, ws.OpText, len(w.b)), w.b...)
 		s.node.release(w)
 	}
-	s.node.countQueued(len(b.b))
+	s.count(len(b.b))
 	s.out.precede(b)
 }
 
@@ -181,6 +181,7 @@ func (s *session) Deliver(m *router.Message) router.Outcome {
 		s.out.mark(m, frameSize(size))
 	}
 	s.flush()
+	s.rank()
 	if s.reason == closedNetwork { // found out by writing
 		s.node.counts.drops[dropClosing].Inc()
 		return router.Offline
@@ -198,6 +199,7 @@ func (s *session) reply(op ws.OpCode, payload []byte) {
 	}
 	s.queue(op, payload)
 	s.flush()
+	s.rank()
 }
 
 // queue appends a frame, for which there is room.
@@ -243,14 +245,15 @@ func (s *session) output() ([]byte, after) {
 // written or given up. The others are its beginning the next time.
 func (s *session) wrote(n int) {
 	s.node.counts.SentBytes.Add(float64(n))
-	s.node.countQueued(-n)
+	s.count(-n)
 	b := s.out.taken
-	b.written += n
-	if b.size() > 0 {
-		return
+	if b.written += n; b.size() == 0 {
+		s.out.taken = nil
+		s.node.release(b)
 	}
-	s.out.taken = nil
-	s.node.release(b)
+	if s.out.rank > 0 {
+		s.rank()
+	}
 }
 
 // giveUp throws away, with mu held, what a writer that is gone has not written.

@@ -166,6 +166,7 @@ func (w *pollWire) write() {
 		switch {
 		case errno == syscall.EAGAIN || errno == 0 && (n < len(b) || budget == 0 && s.out.size() > 0):
 			w.block()
+			s.rank()
 			return
 		case errno != 0:
 			s.breakOff()

@@ -115,6 +115,8 @@ type Router struct {
 	Overloaded          *prometheus.CounterVec // reason
 	LinkResends         prometheus.Counter
 	LinkRenewals        prometheus.Counter
+	ExternalMessages    *prometheus.CounterVec // outcome
+	ExternalReceipts    *prometheus.CounterVec // result
 	PendingMessages     prometheus.Gauge
 	PendingBytes        prometheus.Gauge
 	Resubscribes        prometheus.Counter
@@ -125,7 +127,7 @@ func newRouter(f promauto.Factory) *Router {
 	return &Router{
 		Messages: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "beeline_messages_total",
-			Help: "Messages sent by this node's sessions, by outcome and path (local: the receiver was on this node alone; remote: Redis was asked).",
+			Help: "Messages sent by this node's sessions or by way of its inlet, by outcome and path (local: the receiver was on this node alone; remote: Redis was asked).",
 		}, []string{"outcome", "path"}),
 		DeliverySeconds: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "beeline_delivery_seconds", Buckets: latencyBuckets,
@@ -199,6 +201,14 @@ func newRouter(f promauto.Factory) *Router {
 			Name: "beeline_link_renewals_total",
 			Help: "Links that began anew because their peers believed in a later life of them: with a cluster key, after a peer had forgotten the link; without one, also because somebody else made up a batch.",
 		}),
+		ExternalMessages: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "beeline_external_messages_total",
+			Help: "Messages of external publishers that came by this node's inlet, by outcome.",
+		}, []string{"outcome"}),
+		ExternalReceipts: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "beeline_external_receipts_total",
+			Help: "Receipts for external publishers, by result (failed: Redis did not take it; dropped: too many waited).",
+		}, []string{"result"}),
 		PendingMessages: f.NewGauge(prometheus.GaugeOpts{
 			Name: "beeline_pending_messages",
 			Help: "Messages accepted whose outcome is not known yet.",

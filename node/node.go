@@ -205,7 +205,7 @@ func (n *Node) newRouter(url string) (exchange, error) {
 		MessageTimeout: o.MessageTimeout, Grace: o.Grace, MaxPendingBytes: o.MaxPendingBytes, OwnerCache: o.OwnerCache,
 		MaxClientSessions: o.MaxClientSessions,
 		Gather:            func(on bool) { n.engine.gather(on) }, Metrics: n.metrics.Router, Logger: n.log,
-		ClusterKeys: o.ClusterKeys, ValidData: validData,
+		ClusterKeys: o.ClusterKeys, ValidData: validData, ReadExternal: n.readExternal,
 	})
 	if err != nil {
 		return nil, err // not r: a nil *Router is not a nil exchange

@@ -154,7 +154,7 @@ func (plain) appendMessage(b []byte, m *router.Message) []byte {
 	return append(b, '}')
 }
 
-// dataOf returns the JSON of a message. A foreign publisher may have sent none.
+// dataOf returns the JSON of a message: null for one that has none.
 func dataOf(m *router.Message) []byte {
 	if len(m.Data) == 0 {
 		return []byte("null")

@@ -43,6 +43,14 @@ func (r *Router) countFromZero() {
 	for i, reason := range staleNames {
 		r.stale[i] = r.m.StaleOwners.WithLabelValues(reason)
 	}
+	for i, outcome := range outcomeNames {
+		if r.inlet != nil {
+			r.inlet.outcomes[i] = r.m.ExternalMessages.WithLabelValues(outcome)
+		}
+	}
+	for _, result := range []string{receiptPublished, receiptFailed, receiptDropped} {
+		r.m.ExternalReceipts.WithLabelValues(result)
+	}
 	for i, reason := range dropNames {
 		r.drops[i] = r.m.DroppedEnvelopes.WithLabelValues(reason)
 	}

@@ -62,6 +62,9 @@ type Options struct {
 	// ClusterKeys sign what nodes publish to each other: the first one signs, all of up
 	// to two verify. Default: nothing is signed.
 	ClusterKeys []ClusterKey
+	// ReadExternal reads the JSON of an external publisher (External). It is called by one
+	// goroutine and keeps nothing of the payload. Default: the node has no inlet.
+	ReadExternal func(payload []byte) External
 	// ValidData reports whether a message's data is what sessions may pass on. It is asked
 	// about what others than nodes can have published. Default: JSON in UTF-8.
 	ValidData func([]byte) bool
@@ -96,6 +99,7 @@ type Router struct {
 	holdings *holdings
 	fan      *fanouts
 	in       *inbox
+	inlet    *inlet // nil without ReadExternal
 	way      way
 	pub      *publisher // nil in a Cluster
 	cast     *broadcast // way, under Broadcast
@@ -199,6 +203,9 @@ func New(opts Options) (*Router, error) {
 	r.stopped = r.ctx.Done()
 	r.in = newInbox(r)
 	r.fan = newFanouts(r)
+	if opts.ReadExternal != nil {
+		r.inlet = newInlet(r)
+	}
 	if err := r.chooseWay(); err != nil {
 		return nil, err
 	}
@@ -241,6 +248,9 @@ func (r *Router) Start(ctx context.Context) error {
 	}
 	r.run(r.runHeartbeat)
 	r.run(r.watchNamesake)
+	if r.inlet != nil {
+		r.inlet.start()
+	}
 	return nil
 }
 
@@ -282,6 +292,9 @@ func (r *Router) Stop(ctx context.Context) error {
 	r.draining.Store(true)
 	r.cancel()
 	r.in.reset() // from here on PUBLISH finds nobody, and senders look again
+	if r.inlet != nil {
+		r.inlet.reset()
+	}
 	r.tasks.wait()
 	r.mu.Lock()
 	for p := r.pending.oldest; p != nil; p = r.pending.oldest {
@@ -298,6 +311,9 @@ func (r *Router) Stop(ctx context.Context) error {
 	r.unlock()
 	if len(last.posts) > 0 {
 		r.roundTrip(ctx, &last)
+	}
+	if r.inlet != nil {
+		r.inlet.rest(ctx)
 	}
 	err := r.reg.Stop(ctx)
 	r.peers.CloseIdleConnections()

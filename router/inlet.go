@@ -1,0 +1,169 @@
+package router
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+)
+
+// inlet subscribes the channel on which this node takes messages of external
+// publishers. It has a connection of its own: Redis cuts a subscriber that reads more
+// slowly than others publish, and that must not be the one that nodes rely on.
+type inlet struct {
+	r        *Router
+	channel  string
+	outcomes [outcomes]prometheus.Counter
+
+	// The receiving goroutine's.
+	refusedSaid time.Time // when a refusal was logged last
+	lostSaid    bool      // the loss was logged
+
+	flush chan struct{} // wakes who publishes what was sent
+	due   chan struct{} // wakes who publishes receipts
+
+	mu            sync.Mutex
+	sub           *redis.PubSub
+	unheard       bool // no answer came to the last ping
+	inFlight      int  // messages without outcome
+	inFlightBytes int  // of their data
+	receipts      []receipt
+}
+
+func newInlet(r *Router) *inlet {
+	return &inlet{
+		r: r, channel: r.keys.Inlet(r.opts.NodeID),
+		flush: make(chan struct{}, 1), due: make(chan struct{}, 1),
+	}
+}
+
+// start starts the goroutines, which end with the router's.
+func (in *inlet) start() {
+	for _, f := range []func(context.Context){in.run, in.runFlusher, in.runReceipts, in.watch} {
+		in.r.run(f)
+	}
+}
+
+// run receives until ctx ends. As for the inbox, Receive has no deadline; watch finds a
+// connection that is silent.
+func (in *inlet) run(ctx context.Context) {
+	for wait := firstResubscribe; ctx.Err() == nil; wait = min(2*wait, lastResubscribe) {
+		if in.receive(ctx, in.subscribe(ctx)) {
+			wait = firstResubscribe
+		}
+		in.reset()
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (in *inlet) subscribe(ctx context.Context) *redis.PubSub {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.unheard = false
+	if in.r.sharded {
+		in.sub = in.r.opts.Redis.SSubscribe(ctx, in.channel)
+	} else {
+		in.sub = in.r.opts.Redis.Subscribe(ctx, in.channel)
+	}
+	return in.sub
+}
+
+// reset closes the subscription, so that run begins a new one.
+func (in *inlet) reset() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.sub != nil {
+		_ = in.sub.Close()
+		in.sub = nil
+	}
+}
+
+// receive takes what arrives until the connection fails or the channel has moved to
+// another master. It reports whether it heard anything.
+func (in *inlet) receive(ctx context.Context, sub *redis.PubSub) (heard bool) {
+	for {
+		event, err := sub.Receive(ctx)
+		if err != nil {
+			in.lost(ctx, err)
+			return heard
+		}
+		in.mu.Lock()
+		in.unheard = false
+		in.mu.Unlock()
+		switch event := event.(type) {
+		case *redis.Subscription:
+			if strings.HasSuffix(event.Kind, "unsubscribe") {
+				return heard
+			}
+			heard, in.lostSaid = true, false
+		case *redis.Message:
+			in.take(event.Payload)
+			wake(in.flush)
+		}
+	}
+}
+
+// lost logs why nothing can be taken, once until something can be again.
+func (in *inlet) lost(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	level := slog.LevelWarn
+	if in.lostSaid {
+		level = slog.LevelDebug
+	}
+	in.lostSaid = true
+	in.r.log.Log(ctx, level, "external publishers are not heard", "channel", in.channel, "error", err)
+}
+
+// runFlusher publishes what was sent. While it does, more may gather for the next time.
+func (in *inlet) runFlusher(ctx context.Context) {
+	for {
+		select {
+		case <-in.flush:
+			in.r.Flush()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// watch pings the connection once a heartbeat, and makes it anew if nothing came since
+// the last time.
+func (in *inlet) watch(ctx context.Context) {
+	ticker := time.NewTicker(in.r.reg.Timing().Heartbeat)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		in.mu.Lock()
+		sub, silent := in.sub, in.unheard
+		in.unheard = true
+		in.mu.Unlock()
+		switch {
+		case sub == nil:
+		case silent:
+			in.reset()
+		default:
+			_ = sub.Ping(ctx) // a failure shows in Receive, or at the next look
+		}
+	}
+}
+
+// wake puts a token into a channel of one, unless there is one already.
+func wake(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -137,10 +137,10 @@ func TestLeaseWhoseClaimFailedMayBeClaimedAgain(t *testing.T) {
 	t.Parallel()
 	s := redistest.StartOwn(t)
 	s.AwaitUptime()
-	a := startNode(t, single(s), "a", Options{})
+	a := hastyNode(t, single(s), "a")
 	s.Pause()
 	var l Lease
-	if _, err := a.claimFor(50*time.Millisecond, &l, "alice"); err == nil { // its round trip fails after 3 s
+	if _, err := a.claimFor(50*time.Millisecond, &l, "alice"); err == nil { // its round trip fails
 		t.Error("claimed without Redis")
 	}
 	s.Resume()

@@ -132,8 +132,11 @@ func TestUnsettledClaimsEndAtTheirDeadlineOrTheStop(t *testing.T) {
 	onEachOwn(t, func(t *testing.T, s store) {
 		a := startUnsettled(t, s)
 		endless := a.begin(time.Time{}, "alice")
-		short := a.begin(time.Now().Add(2*time.Second), "bob")
-		wantError(t, short.answer(t).err, ErrUnsettled)
+		err := context.DeadlineExceeded
+		for errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrUnsettled) { // a machine that stands still does not send it
+			err = a.begin(time.Now().Add(2*time.Second), "bob").answer(t).err
+		}
+		wantError(t, err, ErrUnsettled)
 		eventually(t, func() bool { return a.repeating.Load() == 1 }, func() string { return "a claim that failed goes on" })
 		a.eventuallyOwners("bob")
 

@@ -170,7 +170,7 @@ func dropFirst[T any](queue []T, n int) []T {
 // then the releases. A claim counts only together with the epoch that was read
 // behind it.
 func (c *committer) commit(ctx context.Context, g *group) {
-	timed, cancel := context.WithTimeout(ctx, c.r.timing.operation())
+	timed, cancel := context.WithTimeout(ctx, c.r.roundTrip)
 	defer cancel()
 	if err := g.write(timed, c.r); err != nil {
 		c.r.metrics.OperationErrors.WithLabelValues("claim").Inc()

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"os"
@@ -23,10 +24,19 @@ import (
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
-// connectTo returns a client for rawURL, and closes it with the test.
+// patient returns the URL of a client that waits for as long as a test does.
+func patient(rawURL string) string {
+	glue := "?"
+	if strings.Contains(rawURL, "?") {
+		glue = "&"
+	}
+	return rawURL + glue + fmt.Sprintf("dial_timeout=%v&read_timeout=%[1]v&write_timeout=%[1]v&pool_timeout=%[1]v", testTime)
+}
+
+// connectTo returns a patient client for rawURL, and closes it with the test.
 func connectTo(t testing.TB, rawURL string) *redis.Client {
 	t.Helper()
-	client, err := Connect(rawURL)
+	client, err := Connect(patient(rawURL))
 	must(t, err)
 	t.Cleanup(func() { _ = client.Close() })
 	return client.(*redis.Client)
@@ -131,12 +141,12 @@ func TestDialOverTLS(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("error: %v, want that the certificate is not trusted", err)
 	}
-	opts, err := redis.ParseURL("rediss://" + addr)
+	opts, err := redis.ParseURL(patient("rediss://" + addr))
 	must(t, err)
 	opts.TLSConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	client := redis.NewClient(opts)
 	t.Cleanup(func() { _ = client.Close() })
-	for _, timeout := range []time.Duration{0, time.Minute} {
+	for _, timeout := range []time.Duration{0, testTime} {
 		opts.Dialer = dialer(timeout, opts.TLSConfig) // verifies the host that is dialed
 		wantConn(t, client, "resp=2")
 	}

@@ -41,7 +41,7 @@ func TestNodesThatStartTogetherSettleOnceAllHaveBeaten(t *testing.T) {
 
 func TestFlushUnsettlesUntilEveryNodeHasVerified(t *testing.T) {
 	onEachOwn(t, func(t *testing.T, s store) {
-		opts := Options{Heartbeat: 500 * time.Millisecond}
+		opts := Options{Heartbeat: calm}
 		a, b := startNode(t, s, "a", opts), startNode(t, s, "b", opts)
 		a.eventuallySettled("alice")
 		atB := b.claim("alice")
@@ -53,8 +53,7 @@ func TestFlushUnsettlesUntilEveryNodeHasVerified(t *testing.T) {
 			t.Error("undisturbed after a flush")
 		}
 		receive(t, a.disturbed, "a is told of the disturbance")
-		_, err := a.claimFor(time.Second, new(Lease), "bob")
-		wantError(t, err, ErrUnsettled)
+		a.wantClaimWaits("bob")
 
 		b.keepBeating() // b sees the new epoch
 		receive(t, b.reclaimed, "b claims alice again")
@@ -69,30 +68,34 @@ func TestFlushUnsettlesUntilEveryNodeHasVerified(t *testing.T) {
 
 func TestClaimDuringRecoveryLearnsEveryOwner(t *testing.T) {
 	onEachOwn(t, func(t *testing.T, s store) {
-		opts := Options{Heartbeat: time.Second}
+		opts := Options{Heartbeat: calm}
 		a, b := startNode(t, s, "a", opts), startNode(t, s, "b", opts)
 		a.eventuallySettled("alice")
 		atB := b.claim("alice")
 		b.keepBeating()
 		s.flush(t)
-		others := a.claimInto(new(Lease), "alice")
-		if len(others) != 1 || others[0] != b.owner(atB) {
-			t.Fatalf("others: %v, want b's", others)
+		p := a.begin(time.Time{}, "alice")
+		a.eventuallySettled("alice")
+		got := p.answer(t)
+		must(t, got.err)
+		if len(got.others) != 1 || got.others[0] != b.owner(atB) {
+			t.Fatalf("others: %v, want b's", got.others)
 		}
 	})
 }
 
 func TestRejectHoldsThroughAFlush(t *testing.T) {
 	onEachOwn(t, func(t *testing.T, s store) {
-		opts := Options{Heartbeat: time.Second, Duplicates: Reject}
+		opts := Options{Heartbeat: calm, Duplicates: Reject}
 		a, b := startNode(t, s, "a", opts), startNode(t, s, "b", opts)
 		a.eventuallySettled("alice")
 		atB := b.claim("alice")
 		a.keepBeating()
 		b.keepBeating()
 		s.flush(t)
-		_, err := a.claimFor(15*time.Second, new(Lease), "alice")
-		wantError(t, err, ErrHeld)
+		p := a.begin(time.Time{}, "alice")
+		a.eventuallySettled("alice")
+		wantError(t, p.answer(t).err, ErrHeld)
 		a.eventuallyOwners("alice", b.owner(atB))
 		if len(b.taken) > 0 {
 			t.Error("the earlier session lost its lease")
@@ -104,7 +107,7 @@ func TestManyLeasesSurviveAFlush(t *testing.T) {
 	t.Parallel()
 	s := redistest.StartOwn(t)
 	s.AwaitUptime()
-	a := startNode(t, single(s), "a", Options{Heartbeat: 2 * time.Second})
+	a := startNode(t, single(s), "a", Options{Heartbeat: calm})
 	leases := claimMany(a, 3000)
 	single(s).flush(t)
 	a.beat()
@@ -119,8 +122,8 @@ func TestRestartedRedisSettlesOnceNodesHadTimeToReturn(t *testing.T) {
 	s := redistest.StartOwn(t)
 	s.AwaitUptime()
 	a := startNode(t, single(s), "a", Options{Heartbeat: 700 * time.Millisecond})
-	l := a.claim("alice")
 	a.keepBeating()
+	l := a.claim("alice")
 	s.Restart()
 	receive(t, a.disturbed, "the restart is noticed")
 	a.eventuallySettled("alice")
@@ -162,13 +165,19 @@ func TestSubscriberWithoutALeaseHoldsNobodyUpForever(t *testing.T) {
 	a.eventuallySettled("alice")
 }
 
+// endEpoch has a single Redis believe that nobody has called for long.
+func (n *testNode) endEpoch() {
+	n.t.Helper()
+	ago := time.Now().Add(-2 * n.timing.silence()).UnixMilli()
+	must(n.t, n.rdb.HSet(n.t.Context(), n.keys.Epoch("0"), "at", ago).Err())
+}
+
 func TestLongSilenceBeginsAnEpoch(t *testing.T) {
 	t.Parallel()
 	s := single(redistest.Start(t))
-	a := startNode(t, s, "a", Options{Heartbeat: 2 * time.Second})
+	a := startNode(t, s, "a", Options{Heartbeat: calm})
 	a.claim("alice")
-	ago := time.Now().Add(-time.Minute).UnixMilli()
-	must(t, a.rdb.HSet(t.Context(), a.keys.Epoch("0"), "at", ago).Err())
+	a.endEpoch()
 	a.beat()
 	receive(t, a.disturbed, "the silence is noticed")
 	a.eventuallySettled("alice")
@@ -177,7 +186,7 @@ func TestLongSilenceBeginsAnEpoch(t *testing.T) {
 func TestClusterMasterThatIsFlushedAloneIsNoticed(t *testing.T) {
 	t.Parallel()
 	c := redistest.StartOwnCluster(t)
-	a := startNode(t, sharded(c), "a", Options{Heartbeat: time.Second})
+	a := startNode(t, sharded(c), "a", Options{Heartbeat: calm})
 	leases := claimMany(a, 100)
 	must(t, c.Servers[1].Client(t).FlushAll(t.Context()).Err())
 	a.keepBeating() // or the epochs of masters that nobody asks meanwhile end
@@ -252,7 +261,7 @@ func TestClusterTagsNameEachMaster(t *testing.T) {
 func onSentinel(t *testing.T) (*redistest.Sentinel, store) {
 	t.Helper()
 	s := redistest.StartSentinel(t)
-	client, err := Connect(s.URL())
+	client, err := Connect(patient(s.URL()))
 	must(t, err)
 	t.Cleanup(func() { _ = client.Close() })
 	return s, store{s.Prefix, func(testing.TB) redis.UniversalClient { return client }}
@@ -261,7 +270,7 @@ func onSentinel(t *testing.T) (*redistest.Sentinel, store) {
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
 	s, st := onSentinel(t)
-	a := startNode(t, st, "a", Options{Heartbeat: 500 * time.Millisecond})
+	a := startNode(t, st, "a", Options{Heartbeat: calm})
 	l := a.claim("alice")
 	a.keepBeating()
 	s.Failover()
@@ -286,7 +295,7 @@ func (n *testNode) wouldSettle(master string) bool {
 // remember it for as long as its lease would have lived.
 func TestFlushForgetsNoNodeThatIsSubscribingAgain(t *testing.T) {
 	onEachOwn(t, func(t *testing.T, s store) {
-		opts := Options{Heartbeat: 2 * time.Second}
+		opts := Options{Heartbeat: calm}
 		a, b := startNode(t, s, "a", opts), startNode(t, s, "b", opts)
 		a.eventuallySettled("alice")
 		atB := b.claim("alice")
@@ -327,10 +336,10 @@ func (n *testNode) wantPublishCounts(want bool, since time.Time) {
 func TestPublishCountsForSureOnlyLongAfterAFailover(t *testing.T) {
 	t.Parallel()
 	s, st := onSentinel(t)
-	opts := Options{Heartbeat: 2 * time.Second}
+	opts := Options{Heartbeat: calm}
 	a, b := startNode(t, st, "a", opts), startNode(t, st, "b", opts)
 	a.eventuallySettled("alice")
-	eventually(t, a.Undisturbed, func() string { return "not undisturbed" })
+	a.eventuallyUndisturbed()
 	before := time.Now()
 	a.wantPublishCounts(false, before) // it does not know what was before
 	later := func() time.Time { return time.Now().Add(a.timing.NodeTTL()) }
@@ -340,11 +349,11 @@ func TestPublishCountsForSureOnlyLongAfterAFailover(t *testing.T) {
 	a.wantPublishCounts(false, before)
 	a.keepBeating()
 	b.keepBeating()
-	eventually(t, a.Undisturbed, func() string { return "not undisturbed again" })
+	a.eventuallyUndisturbed()
 	a.wantPublishCounts(false, before)
 	c := startNode(t, st, "c", opts)
 	c.keepBeating()
-	eventually(t, c.Undisturbed, func() string { return "not undisturbed for who came later" })
+	c.eventuallyUndisturbed() // though it came later
 	c.wantPublishCounts(false, before)
 	s.KillReplica()
 	eventually(t, func() bool {
@@ -358,7 +367,7 @@ func TestPublishCountsForSureOnlyLongAfterAFailover(t *testing.T) {
 // Nobody hears but by way of a master that never was a replica, once all have verified.
 func TestPublishCountsAfterAFlush(t *testing.T) {
 	onEachOwn(t, func(t *testing.T, s store) {
-		opts := Options{Heartbeat: 500 * time.Millisecond}
+		opts := Options{Heartbeat: calm}
 		a, b := startNode(t, s, "a", opts), startNode(t, s, "b", opts)
 		a.eventuallySettled("alice")
 		before := time.Now()
@@ -366,7 +375,7 @@ func TestPublishCountsAfterAFlush(t *testing.T) {
 		a.wantPublishCounts(false, before)
 		a.keepBeating()
 		b.keepBeating()
-		eventually(t, a.Undisturbed, func() string { return "not undisturbed again" })
+		a.eventuallyUndisturbed()
 		a.wantPublishCounts(true, before)
 	})
 }

@@ -15,8 +15,16 @@ import (
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
-// never is a heartbeat that no test lives to see: what happens, the test does.
-const never = time.Hour
+// testTime bounds every wait of a test. It is reached only by a failure.
+const testTime = 2 * time.Minute
+
+// never is a heartbeat that no test lives to see: what happens, the test does. calm is
+// one for nodes that keep beating: epochs end after 12 s of silence, node leases after
+// 18 s, and no machine stands still for so long. eventuallySettled waits for neither.
+const (
+	never = time.Hour
+	calm  = 6 * time.Second
+)
 
 // store is the Redis that the nodes of a test share.
 type store struct {
@@ -69,14 +77,31 @@ type testNode struct {
 	taken     chan *Lease
 	reclaimed chan *Lease
 	disturbed chan struct{}
+	hasty     bool
 }
 
 func (n *testNode) Taken(l *Lease)                { n.taken <- l }
 func (n *testNode) Reclaimed(l *Lease, _ []Owner) { n.reclaimed <- l }
 func (n *testNode) Disturbed()                    { n.disturbed <- struct{}{} }
 
-// quietNode makes a node that hears its channel and has not said so yet.
+// quietNode makes a node that hears its channel and has not said so yet. Redis has all
+// the time of the world to answer it.
 func quietNode(t testing.TB, s store, id string, opts Options) *testNode {
+	t.Helper()
+	return newTestNode(t, s, id, opts, testTime)
+}
+
+// hastyNode makes a node that beat once and gives Redis half a second for an answer. A
+// claim of it that fails because a machine stood still is made again.
+func hastyNode(t testing.TB, s store, id string) *testNode {
+	t.Helper()
+	n := newTestNode(t, s, id, Options{}, 500*time.Millisecond)
+	n.hasty = true
+	n.beat()
+	return n
+}
+
+func newTestNode(t testing.TB, s store, id string, opts Options, roundTrip time.Duration) *testNode {
 	t.Helper()
 	opts.Redis, opts.NodeID, opts.Prefix = s.client(t), id, s.prefix
 	if opts.Heartbeat == 0 {
@@ -84,6 +109,7 @@ func quietNode(t testing.TB, s store, id string, opts Options) *testNode {
 	}
 	r, err := New(opts)
 	must(t, err)
+	r.roundTrip = roundTrip
 	n := &testNode{Registry: r, t: t,
 		taken: make(chan *Lease, 20000), reclaimed: make(chan *Lease, 20000), disturbed: make(chan struct{}, 100)}
 	n.listen()
@@ -91,7 +117,7 @@ func quietNode(t testing.TB, s store, id string, opts Options) *testNode {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_ = r.Stop(ctx) // Redis may be gone
+		_ = r.Stop(ctx) // Redis may be gone, and what it did not hear is forgotten with the test
 	})
 	return n
 }
@@ -121,16 +147,17 @@ func (n *testNode) beat() {
 	must(n.t, n.Beat(n.t.Context(), NodeInfo{URL: "http://" + n.opts.NodeID, Version: "test", Started: time.UnixMilli(1)}))
 }
 
-// keepBeating beats until the test ends, whatever happens to Redis.
+// keepBeating beats until the test ends, whatever happens to Redis: several times a
+// heartbeat, so that none is missed on a machine that stands still.
 func (n *testNode) keepBeating() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		ticker := time.NewTicker(n.timing.Heartbeat)
+		ticker := time.NewTicker(min(n.timing.Heartbeat, 200*time.Millisecond))
 		defer ticker.Stop()
 		for ctx.Err() == nil {
-			beat, cancel := context.WithTimeout(ctx, time.Second)
+			beat, cancel := context.WithTimeout(ctx, 5*time.Second)
 			_ = n.Beat(beat, NodeInfo{})
 			cancel()
 			select {
@@ -160,7 +187,10 @@ func (n *testNode) claim(address string) *Lease {
 
 func (n *testNode) claimInto(l *Lease, address string) []Owner {
 	n.t.Helper()
-	others, err := n.claimBy(time.Now().Add(15*time.Second), l, address)
+	others, err := n.claimFor(testTime, l, address)
+	for n.hasty && errors.Is(err, context.DeadlineExceeded) {
+		others, err = n.claimFor(testTime, l, address)
+	}
 	must(n.t, err)
 	return others
 }
@@ -179,6 +209,17 @@ func (n *testNode) claimBy(deadline time.Time, l *Lease, address string) (others
 // claimFor is claimBy with a deadline so far ahead.
 func (n *testNode) claimFor(d time.Duration, l *Lease, address string) ([]Owner, error) {
 	return n.claimBy(time.Now().Add(d), l, address)
+}
+
+// wantClaimWaits says that a claim of address has to wait for an epoch, and withdraws it.
+func (n *testNode) wantClaimWaits(address string) {
+	n.t.Helper()
+	waiting := n.repeating.Load()
+	p := n.begin(time.Time{}, address)
+	eventually(n.t, func() bool { return n.repeating.Load() > waiting || len(p.answers) > 0 },
+		func() string { return "the claim of " + address + " neither waits nor is answered" })
+	n.Withdraw(&p.lease)
+	wantError(n.t, p.answer(n.t).err, ErrUnsettled)
 }
 
 // refreshAllNow lets a refresh interval pass.
@@ -234,14 +275,41 @@ func (n *testNode) wantSettled(address string, want bool) {
 	}
 }
 
+// eventuallySettled waits until an epoch is settled. If the heartbeat is a long one the
+// test does not wait for what only time brings.
 func (n *testNode) eventuallySettled(address string) {
 	n.t.Helper()
 	var err error
 	eventually(n.t, func() bool {
+		n.passTime()
 		var settled bool
 		settled, err = n.Settled(n.t.Context(), address)
 		return settled
 	}, func() string { return fmt.Sprintf("%s is not settled (error: %v)", address, err) })
+}
+
+func (n *testNode) eventuallyUndisturbed() {
+	n.t.Helper()
+	eventually(n.t, func() bool {
+		n.passTime()
+		return n.Undisturbed()
+	}, func() string { return n.opts.NodeID + " is disturbed" })
+}
+
+// passTime has the time pass, if heartbeats are long, that an epoch needs to settle: its
+// master is up for long enough, and no lookup of before is on its way.
+func (n *testNode) passTime() {
+	if n.timing.Heartbeat < calm {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, e := range n.epochs {
+		e.ripe = true
+		if !e.settled.IsZero() {
+			e.settled = e.settled.Add(-n.timing.Heartbeat)
+		}
+	}
 }
 
 func (s store) flush(t testing.TB) {
@@ -269,7 +337,7 @@ func (f onPipelines) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.P
 
 func eventually(t testing.TB, ok func() bool, complaint func() string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(testTime); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal(complaint())
 		}
@@ -280,8 +348,8 @@ func receive[T any](t testing.TB, c <-chan T, what string) (v T) {
 	t.Helper()
 	select {
 	case v = <-c:
-	case <-time.After(20 * time.Second):
-		t.Fatalf("not within 20 s: %s", what)
+	case <-time.After(testTime):
+		t.Fatalf("not within %v: %s", testTime, what)
 	}
 	return v
 }

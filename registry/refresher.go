@@ -120,7 +120,7 @@ func (f *refresher) tick(ctx context.Context, n int) {
 }
 
 func (f *refresher) probe(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, f.r.timing.operation())
+	ctx, cancel := context.WithTimeout(ctx, f.r.roundTrip)
 	defer cancel()
 	tags, err := f.r.masters.find(ctx)
 	if err != nil {
@@ -173,7 +173,7 @@ func (f *refresher) refreshAll(ctx context.Context, leases []*Lease, pause func(
 func (f *refresher) refresh(ctx context.Context, leases []*Lease) error {
 	calls, chunks := f.r.refreshCalls(leases)
 	began := time.Now()
-	timed, cancel := context.WithTimeout(ctx, f.r.timing.operation())
+	timed, cancel := context.WithTimeout(ctx, f.r.roundTrip)
 	defer cancel()
 	_ = f.r.run(timed, calls, nil)
 

@@ -80,6 +80,7 @@ type Registry struct {
 	stopping  context.Context // ends when Stop begins
 	stop      context.CancelCauseFunc
 	settling  chan struct{} // holds a token while somebody looks at the peers
+	roundTrip time.Duration // the longest that one in the background may take
 
 	// Set by Start.
 	events         Events
@@ -145,6 +146,7 @@ func New(opts Options) (*Registry, error) {
 		opts:          opts,
 		keys:          NewKeys(opts.Prefix, opts.Redis),
 		timing:        Timing{Heartbeat: opts.Heartbeat},
+		roundTrip:     Timing{Heartbeat: opts.Heartbeat}.operation(),
 		rdb:           opts.Redis,
 		metrics:       opts.Metrics,
 		log:           opts.Logger,

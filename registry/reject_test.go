@@ -3,7 +3,6 @@ package registry
 import (
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
@@ -12,7 +11,7 @@ import (
 // than his has lost its data.
 func TestRejectedAtOnceWhileAnotherMasterIsUnsettled(t *testing.T) {
 	s := sharded(redistest.StartOwnCluster(t))
-	opts := Options{Heartbeat: 2 * time.Second, Duplicates: Reject}
+	opts := Options{Heartbeat: calm, Duplicates: Reject}
 	a, b := startNode(t, s, "a", opts), startNode(t, s, "b", opts)
 	a.eventuallySettled("alice")
 	b.eventuallySettled("alice")
@@ -35,7 +34,7 @@ func TestRejectedAtOnceWhileAnotherMasterIsUnsettled(t *testing.T) {
 	}
 	eventually(t, func() bool { return !b.Undisturbed() }, func() string { return "disturbed" })
 	b.wantSettled("alice", true)
-	if _, err := b.claimFor(10*time.Second, new(Lease), "alice"); !errors.Is(err, ErrHeld) {
+	if _, err := b.claimFor(testTime, new(Lease), "alice"); !errors.Is(err, ErrHeld) {
 		t.Errorf("the second session is refused with %v, want %v", err, ErrHeld)
 	}
 	b.wantSettled("alice", true)

@@ -13,7 +13,7 @@ import (
 
 // What a beat reads must not grow with the square of the nodes.
 func TestLargeClusterReadsTheListOfNodesSeldom(t *testing.T) {
-	a := quietNode(t, single(redistest.Start(t)), "a", Options{Heartbeat: time.Second})
+	a := quietNode(t, single(redistest.Start(t)), "a", Options{})
 	for nodes, every := range map[int]int{3: 1, 199: 1, 1000: 10} {
 		a.sighted = make(map[string]sighting)
 		for i := range nodes {

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"testing"
-	"time"
 
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
@@ -20,7 +19,7 @@ type moving struct {
 func newMoving(t *testing.T) *moving {
 	t.Helper()
 	m := &moving{Cluster: redistest.StartOwnCluster(t)}
-	opts := Options{Heartbeat: 2 * time.Second}
+	opts := Options{Heartbeat: calm}
 	m.a, m.b = startNode(t, sharded(m.Cluster), "a", opts), startNode(t, sharded(m.Cluster), "b", opts)
 	m.a.eventuallySettled("alice")
 	m.atB = m.b.claim("alice")
@@ -47,8 +46,7 @@ func (m *moving) loses(s *redistest.Server) {
 func (m *moving) wantNobodyFooled() {
 	m.a.t.Helper()
 	m.a.wantSettled("alice", false)
-	_, err := m.a.claimFor(time.Second, new(Lease), "alice")
-	wantError(m.a.t, err, ErrUnsettled)
+	m.a.wantClaimWaits("alice")
 }
 
 // wantRecovery says that all is well in the end.
@@ -81,8 +79,7 @@ func TestClaimThatIsSentToTheOldMasterOfASlot(t *testing.T) {
 	m := newMoving(t)
 	m.migrate(func() {})
 	must(t, m.to.Client(t).FlushAll(t.Context()).Err())
-	_, err := m.a.claimFor(time.Second, new(Lease), "alice")
-	wantError(t, err, ErrUnsettled)
+	m.a.wantClaimWaits("alice")
 	m.wantRecovery()
 }
 

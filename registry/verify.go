@@ -78,7 +78,7 @@ func (f *refresher) verify(ctx context.Context) {
 		return
 	}
 	f.r.Works(Verifying)
-	ctx, cancel := context.WithTimeout(ctx, f.r.timing.operation())
+	ctx, cancel := context.WithTimeout(ctx, f.r.roundTrip)
 	defer cancel()
 	if err := f.r.announce(ctx); err != nil {
 		f.r.log.Debug("verified epoch could not be announced", "error", err) // the next beat does
@@ -104,7 +104,7 @@ func (f *refresher) settle(ctx context.Context) time.Duration {
 		f.pause = 0
 		return 0
 	}
-	ctx, cancel := context.WithTimeout(ctx, f.r.timing.operation())
+	ctx, cancel := context.WithTimeout(ctx, f.r.roundTrip)
 	defer cancel()
 	settled, err := f.r.settleAll(ctx)
 	if err != nil {

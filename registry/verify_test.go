@@ -26,7 +26,7 @@ func TestNothingIsVouchedForBeforeTheDisturbanceWasHeard(t *testing.T) {
 	t.Parallel()
 	s := redistest.StartOwn(t)
 	s.AwaitUptime()
-	a := startNode(t, single(s), "a", Options{Heartbeat: time.Second})
+	a := startNode(t, single(s), "a", Options{Heartbeat: calm})
 	ears := slowEars{a, make(chan struct{})}
 	hear := sync.OnceFunc(func() { close(ears.hear) })
 	t.Cleanup(hear)

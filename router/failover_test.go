@@ -221,7 +221,7 @@ func TestKilledClusterMasterUnderLoad(t *testing.T) {
 	replica := rc.AddReplica(t, master)
 	l := startLoad(c)
 	master.Kill()
-	replica.AwaitMaster()
+	rc.Succeed(replica)
 	l.recovers()
 }
 

@@ -19,9 +19,9 @@ type Cluster struct {
 	Servers []*Server
 }
 
-// clusterTimeout is after how many milliseconds a server of a Cluster that does not
-// answer is taken for dead.
-const clusterTimeout = "2000"
+// A server of a Cluster that does not answer for so many milliseconds is taken for
+// dead: not because the machine stood still, and soon where a test wants that.
+const calmClusterTimeout, hastyClusterTimeout = "60000", "2000"
 
 var sharedCluster = sync.OnceValues(launchCluster)
 
@@ -57,7 +57,7 @@ func StartOwnCluster(t testing.TB) *Cluster {
 func launchCluster() (masters []*process, err error) {
 	slots := [][2]int{{0, 5460}, {5461, 10922}, {10923, 16383}}
 	for range slots {
-		p, err := launch("redis-server", "--cluster-enabled", "yes", "--cluster-node-timeout", clusterTimeout)
+		p, err := launch("redis-server", "--cluster-enabled", "yes", "--cluster-node-timeout", calmClusterTimeout)
 		if err != nil {
 			return masters, err
 		}
@@ -108,7 +108,8 @@ func (c *Cluster) URL() string { return "redis+cluster://" + strings.Join(c.Addr
 // Client returns a client that is closed when t ends.
 func (c *Cluster) Client(t testing.TB) *redis.ClusterClient {
 	t.Helper()
-	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: slices.Clone(c.Addrs), DisableIdentity: true, ContextTimeoutEnabled: true})
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: slices.Clone(c.Addrs), DisableIdentity: true, ContextTimeoutEnabled: true,
+		DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, PoolTimeout: patience})
 	t.Cleanup(func() { _ = client.Close() })
 	return client
 }

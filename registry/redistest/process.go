@@ -20,9 +20,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// patience bounds every wait for a server. A Sentinel on a busy machine rests for
-// half a minute.
-const patience = time.Minute
+// patience bounds every wait for a server, and every command. It is reached only by a
+// failure, also on a machine that stands still for a while; a Sentinel on a busy one
+// rests for half a minute.
+const patience = 2 * time.Minute
 
 // keeper runs a server and kills it, and removes its directory, when standard
 // input ends.
@@ -148,7 +149,8 @@ func (p *process) await(what string, ok func(context.Context, *redis.Client) boo
 
 func (p *process) client() *redis.Client {
 	return redis.NewClient(&redis.Options{Addr: p.addr, DisableIdentity: true, ContextTimeoutEnabled: true,
-		MaxRetries: -1, DialerRetries: 1})
+		MaxRetries: -1, DialerRetries: 1,
+		DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, PoolTimeout: patience})
 }
 
 // Servers get ports below Linux' default range for outgoing connections, one of which

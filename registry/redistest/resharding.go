@@ -17,7 +17,7 @@ const migrateBatch = 10
 func (c *Cluster) AddReplica(t testing.TB, master *Server) *Server {
 	t.Helper()
 	master.mustOwn("AddReplica")
-	p := launchFor(t, "--cluster-enabled", "yes", "--cluster-node-timeout", clusterTimeout, "--repl-diskless-sync-delay", "0")
+	p := launchFor(t, "--cluster-enabled", "yes", "--cluster-node-timeout", calmClusterTimeout, "--repl-diskless-sync-delay", "0")
 	replica := &Server{Addr: p.addr, Prefix: c.Prefix, t: t, own: true, p: p}
 	host, port, _ := net.SplitHostPort(master.Addr)
 	replica.do("CLUSTER", "MEET", host, port)
@@ -42,11 +42,27 @@ func (c *Cluster) AddReplica(t testing.TB, master *Server) *Server {
 func (s *Server) TakeOver() {
 	s.t.Helper()
 	s.do("CLUSTER", "FAILOVER")
-	s.AwaitMaster()
+	s.awaitMaster()
 }
 
-// AwaitMaster returns when a replica has become the master.
-func (s *Server) AwaitMaster() {
+// Succeed returns when the other masters have found out that the replica's master was
+// killed, and made the replica the master.
+func (c *Cluster) Succeed(replica *Server) {
+	replica.t.Helper()
+	c.setTimeout(replica, hastyClusterTimeout)
+	replica.awaitMaster()
+	c.setTimeout(replica, calmClusterTimeout)
+}
+
+func (c *Cluster) setTimeout(replica *Server, timeout string) {
+	for _, s := range append([]*Server{replica}, c.Servers...) {
+		client := s.p.client()
+		_ = client.ConfigSet(context.Background(), "cluster-node-timeout", timeout).Err() // one was killed
+		_ = client.Close()
+	}
+}
+
+func (s *Server) awaitMaster() {
 	s.t.Helper()
 	s.reach("it is the master", func(ctx context.Context, c *redis.Client) bool {
 		return infoHas(ctx, c, "replication", "role:master")

@@ -83,10 +83,17 @@ func launchFor(t testing.TB, args ...string) *process {
 // URL returns the server's URL.
 func (s *Server) URL() string { return "redis://" + s.Addr }
 
+// clientOptions are those of a client whose commands end with their context, or when
+// the connection does, and not because the machine stood still.
+func clientOptions(addr string) *redis.Options {
+	return &redis.Options{Addr: addr, DisableIdentity: true, ContextTimeoutEnabled: true,
+		DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, PoolTimeout: patience}
+}
+
 // Client returns a client that is closed when t ends.
 func (s *Server) Client(t testing.TB) *redis.Client {
 	t.Helper()
-	c := redis.NewClient(&redis.Options{Addr: s.Addr, DisableIdentity: true, ContextTimeoutEnabled: true})
+	c := redis.NewClient(clientOptions(s.Addr))
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }

@@ -85,7 +85,7 @@ func openFiles() (all []string) {
 }
 
 // patience bounds every wait of a test. It is reached only by a failure.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // localExchange is a router of one node, without Redis.
 type localExchange struct {

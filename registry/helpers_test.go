@@ -33,11 +33,11 @@ type store struct {
 }
 
 func single(s *redistest.Server) store {
-	return store{s.Prefix, func(t testing.TB) redis.UniversalClient { return s.Client(t) }}
+	return store{s.Prefix, func(t testing.TB) redis.UniversalClient { return s.PatientClient(t) }}
 }
 
 func sharded(c *redistest.Cluster) store {
-	return store{c.Prefix, func(t testing.TB) redis.UniversalClient { return c.Client(t) }}
+	return store{c.Prefix, func(t testing.TB) redis.UniversalClient { return c.PatientClient(t) }}
 }
 
 // onEach runs a test on one server and on a Cluster.

@@ -26,7 +26,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait of a test. It is reached only by a failure.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // calmHeartbeat makes node leases that outlive a busy machine's pauses. Where a node's
 // lease is to end it is short, so that this is soon seen. The baselines lose what a node

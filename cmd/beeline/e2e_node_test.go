@@ -12,7 +12,9 @@ import (
 )
 
 // patience bounds every wait. It is reached only by a failure.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
+
+const shortHeartbeat = 300 * time.Millisecond
 
 // nodeProcess is one `beeline serve`.
 type nodeProcess struct {
@@ -21,10 +23,12 @@ type nodeProcess struct {
 }
 
 // startNode runs a node of a cluster around server. Its heartbeat is short, so
-// that what takes heartbeats is soon seen.
+// that what takes heartbeats is soon seen; nothing else ends on a machine that stands
+// still.
 func startNode(t *testing.T, server *redistest.Server, name string, settings ...string) *nodeProcess {
 	t.Helper()
-	all := append(nodeSettings(server, name), "BEELINE_HEARTBEAT=300ms", "BEELINE_DRAIN_PERIOD=200ms")
+	all := append(nodeSettings(server, name), "BEELINE_HEARTBEAT="+shortHeartbeat.String(), "BEELINE_DRAIN_PERIOD=200ms",
+		"BEELINE_MESSAGE_TIMEOUT="+patience.String(), "BEELINE_HANDSHAKE_TIMEOUT="+patience.String())
 	n := &nodeProcess{process: startProcess(t, append(all, settings...), "serve")}
 	t.Cleanup(func() {
 		if log, _ := n.errors.read(); t.Failed() && log != "" {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/beeline-ws/beeline/registry"
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
@@ -87,7 +88,7 @@ func TestStoryHeartbeat(t *testing.T) {
 		"away for longer than the TTLs": func() {
 			server.Kill()
 			n1.until("it is not ready", func() bool { return n1.status("/readyz") != http.StatusOK })
-			time.Sleep(3 * 300 * time.Millisecond) // the node leases' TTL
+			time.Sleep(registry.Timing{Heartbeat: shortHeartbeat}.NodeTTL())
 			server.Restart()
 		},
 	} {

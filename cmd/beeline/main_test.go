@@ -153,7 +153,7 @@ func (b *background) wantEnd(code exitCode) (output, errors string) {
 	b.t.Helper()
 	select {
 	case <-b.ended:
-	case <-time.After(2 * time.Minute):
+	case <-time.After(2 * patience):
 		b.t.Fatal("it does not end")
 	}
 	output, _ = b.output.read()
@@ -167,7 +167,7 @@ func (b *background) wantEnd(code exitCode) (output, errors string) {
 // await returns what was written to w so far, once it contains part.
 func (b *background) await(w *tail, part string) string {
 	b.t.Helper()
-	timeout := time.After(time.Minute)
+	timeout := time.After(patience)
 	for {
 		text, more := w.read()
 		if strings.Contains(text, part) {

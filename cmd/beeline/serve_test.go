@@ -123,7 +123,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 
 func awaitStatus(t *testing.T, url string, want int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for status := 0; status != want; {
 		var err error

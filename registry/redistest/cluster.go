@@ -105,8 +105,17 @@ func addrs(ps []*process) (list []string) {
 // URL returns the Cluster's URL, in the form of registry.Connect.
 func (c *Cluster) URL() string { return "redis+cluster://" + strings.Join(c.Addrs, ",") }
 
-// Client returns a client that is closed when t ends.
+// Client returns a client that is closed when t ends. It has go-redis' own timeouts.
 func (c *Cluster) Client(t testing.TB) *redis.ClusterClient {
+	t.Helper()
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: slices.Clone(c.Addrs), DisableIdentity: true, ContextTimeoutEnabled: true})
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// PatientClient is Client, but commands end with their context, or when the connection
+// does, and not because the machine stood still.
+func (c *Cluster) PatientClient(t testing.TB) *redis.ClusterClient {
 	t.Helper()
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: slices.Clone(c.Addrs), DisableIdentity: true, ContextTimeoutEnabled: true,
 		DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, PoolTimeout: patience})

@@ -21,8 +21,7 @@ import (
 )
 
 // patience bounds every wait for a server, and every command. It is reached only by a
-// failure, also on a machine that stands still for a while; a Sentinel on a busy one
-// rests for half a minute.
+// failure, also on a machine that stands still for a while.
 const patience = 2 * time.Minute
 
 // keeper runs a server and kills it, and removes its directory, when standard

@@ -53,7 +53,7 @@ func StartProxy(t testing.TB, s *Server) *Proxy {
 // Client returns a client that talks by way of the proxy and is closed when t ends.
 func (p *Proxy) Client(t testing.TB) *redis.Client {
 	t.Helper()
-	c := redis.NewClient(clientOptions(p.Addr))
+	c := redis.NewClient(&redis.Options{Addr: p.Addr, DisableIdentity: true, ContextTimeoutEnabled: true})
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }

@@ -46,10 +46,19 @@ func StartSentinel(t testing.TB) *Sentinel {
 	}
 	s := &Sentinel{Prefix: newPrefix(), t: t, servers: [2]*process{master, replica}, sentinel: launchSentinel(t, config)}
 	s.Addr = s.sentinel.addr
+	s.withoutTilt()
 	mustReach(t, s.sentinel, "the replica is known", func(ctx context.Context, c *redis.Client) bool {
 		return infoHas(ctx, c, "sentinel", "slaves=1")
 	})
 	return s
+}
+
+// withoutTilt has the Sentinel not rest for half a minute after each time that the machine
+// stood still for two seconds. Before Redis 7 there is no such setting.
+func (s *Sentinel) withoutTilt() {
+	c := s.sentinel.client()
+	defer func() { _ = c.Close() }()
+	_ = c.Do(context.Background(), "SENTINEL", "DEBUG", "TILT-TRIGGER", 10*patience.Milliseconds()).Err()
 }
 
 func launchSentinel(t testing.TB, config string) *process {

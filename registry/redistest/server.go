@@ -83,17 +83,20 @@ func launchFor(t testing.TB, args ...string) *process {
 // URL returns the server's URL.
 func (s *Server) URL() string { return "redis://" + s.Addr }
 
-// clientOptions are those of a client whose commands end with their context, or when
-// the connection does, and not because the machine stood still.
-func clientOptions(addr string) *redis.Options {
-	return &redis.Options{Addr: addr, DisableIdentity: true, ContextTimeoutEnabled: true,
-		DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, PoolTimeout: patience}
-}
-
-// Client returns a client that is closed when t ends.
+// Client returns a client that is closed when t ends. It has go-redis' own timeouts.
 func (s *Server) Client(t testing.TB) *redis.Client {
 	t.Helper()
-	c := redis.NewClient(clientOptions(s.Addr))
+	c := redis.NewClient(&redis.Options{Addr: s.Addr, DisableIdentity: true, ContextTimeoutEnabled: true})
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// PatientClient is Client, but commands end with their context, or when the connection
+// does, and not because the machine stood still.
+func (s *Server) PatientClient(t testing.TB) *redis.Client {
+	t.Helper()
+	c := redis.NewClient(&redis.Options{Addr: s.Addr, DisableIdentity: true, ContextTimeoutEnabled: true,
+		DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, PoolTimeout: patience})
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }

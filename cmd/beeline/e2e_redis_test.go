@@ -64,17 +64,17 @@ func do(t *testing.T, c *redis.Client, command []any) {
 	}
 }
 
-// documentedUser returns the command of docs/redis.md that makes a node's user,
-// for the keys and channels of prefix.
-func documentedUser(t *testing.T, prefix string) (command []any) {
+// documentedUser returns the command of docs/redis.md that makes a user, for the keys and
+// channels of prefix.
+func documentedUser(t *testing.T, name, prefix string) (command []any) {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/redis.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	block := regexp.MustCompile(`(?m)^    (ACL SETUSER beeline .*\n(?:      .*\n)*)`).FindSubmatch(text)
+	block := regexp.MustCompile(`(?m)^    (ACL SETUSER ` + name + ` .*\n(?:      .*\n)*)`).FindSubmatch(text)
 	if block == nil {
-		t.Fatal("docs/redis.md has no ACL SETUSER beeline")
+		t.Fatalf("docs/redis.md has no ACL SETUSER %s", name)
 	}
 	for _, word := range strings.Fields(string(block[1])) {
 		command = append(command, strings.ReplaceAll(word, "beeline:", prefix+":"))
@@ -106,7 +106,7 @@ func TestDocumentedRightsSuffice(t *testing.T) {
 
 func checkRights(t *testing.T, scheme string, servers ...*redistest.Server) {
 	for _, s := range servers {
-		do(t, s.Client(t), documentedUser(t, s.Prefix))
+		do(t, s.Client(t), documentedUser(t, "beeline", s.Prefix))
 	}
 	user := "BEELINE_REDIS_URL=" + scheme + "beeline:PASSWORD@" + servers[0].Addr
 	for _, delivery := range []string{"broadcast", "subscribe", "targeted"} {

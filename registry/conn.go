@@ -43,7 +43,7 @@ func Dial(ctx context.Context, client *redis.Client) (*Conn, error) {
 		_ = c.Close()
 		return nil, fmt.Errorf("dial Redis: %w", err)
 	}
-	c.raw, _ = c.Conn.(*rawConn)
+	c.raw = rawOf(c.Conn)
 	return c, nil
 }
 
@@ -103,12 +103,22 @@ func (c *Conn) shut() (err error) {
 	switch {
 	case c.polled != nil:
 		err = c.polled.close()
+		_ = c.Conn.Close() // nothing is left of it but its place in the account
 	case c.Conn != nil:
 		err = c.Conn.Close()
 	}
 	_ = c.sticky.Close()
 	_ = c.client.Close() // closes the connection again
 	return err
+}
+
+// rawOf returns the connection below conn that has raw system calls, or nil.
+func rawOf(conn net.Conn) *rawConn {
+	if d, ok := conn.(*dialed); ok {
+		conn = d.Conn
+	}
+	raw, _ := conn.(*rawConn)
+	return raw
 }
 
 // capture keeps the connection that a client dials last.
@@ -160,15 +170,16 @@ func (c *capture) take() net.Conn {
 }
 
 // Dial is Dial for the registry's own client, which must not be a Cluster's, and
-// is counted as its other connections are.
+// is counted and, if need be, closed as its other connections are; see Redial.
 func (r *Registry) Dial(ctx context.Context) (*Conn, error) {
 	client, ok := r.rdb.(*redis.Client)
 	if !ok {
 		return nil, errors.New("dial Redis: a Cluster has no one server")
 	}
 	conn, err := Dial(ctx, client)
-	if err == nil {
-		r.metrics.RedisDials.Inc()
+	if err != nil {
+		return nil, err
 	}
-	return conn, err
+	r.conns.keepOwn(conn)
+	return conn, nil
 }

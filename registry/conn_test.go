@@ -3,15 +3,7 @@ package registry
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -123,56 +115,6 @@ func TestDialTalksToTheMaster(t *testing.T) {
 	if after := wantConn(t, client).RemoteAddr().String(); after == before {
 		t.Errorf("still at %s after the failover", after)
 	}
-}
-
-func TestDialOverTLS(t *testing.T) {
-	t.Parallel()
-	if has, _ := redistest.Start(t).Client(t).ConfigGet(t.Context(), "tls-port").Result(); len(has) == 0 && os.Getenv("CI") != "true" {
-		t.Skip("this redis-server was built without TLS")
-	}
-	cert, key, pool := certificate(t)
-	addr := redistest.FreeAddr(t)
-	_, port, err := net.SplitHostPort(addr)
-	must(t, err)
-	redistest.StartOwn(t, "--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", key,
-		"--tls-ca-cert-file", cert, "--tls-auth-clients", "no")
-
-	_, err = Dial(t.Context(), connectTo(t, "rediss://"+addr))
-	if err == nil || !strings.Contains(err.Error(), "certificate") {
-		t.Errorf("error: %v, want that the certificate is not trusted", err)
-	}
-	opts, err := redis.ParseURL(patient("rediss://" + addr))
-	must(t, err)
-	opts.TLSConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	client := redis.NewClient(opts)
-	t.Cleanup(func() { _ = client.Close() })
-	for _, timeout := range []time.Duration{0, testTime} {
-		opts.Dialer = dialer(timeout, opts.TLSConfig) // verifies the host that is dialed
-		wantConn(t, client, "resp=2")
-	}
-}
-
-// certificate makes one for this host that signs itself.
-func certificate(t testing.TB) (cert, key string, pool *x509.CertPool) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	must(t, err)
-	secret, err := x509.MarshalPKCS8PrivateKey(private)
-	must(t, err)
-	write := func(name, kind string, der []byte) string {
-		path := filepath.Join(t.TempDir(), name)
-		must(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
-		return path
-	}
-	parsed, err := x509.ParseCertificate(der)
-	must(t, err)
-	pool = x509.NewCertPool()
-	pool.AddCert(parsed)
-	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", secret), pool
 }
 
 func TestDialFails(t *testing.T) {

@@ -41,19 +41,19 @@ func TestConnectToOne(t *testing.T) {
 
 func TestConnectToSentinels(t *testing.T) {
 	t.Parallel()
-	got, err := sentinelOptions("rediss", "user:p%2Fss@h1,h2:1,[::1]/mymaster/2?sentinel_username=su&sentinel_password=s%40p")
+	got, watch, err := sentinelOptions("rediss", "user:p%2Fss@h1,h2:1,[::1]/mymaster/2?sentinel_username=su&sentinel_password=s%40p&pool_size=3")
 	must(t, err)
-	if !slices.Equal(got.SentinelAddrs, []string{"h1:26379", "h2:1", "[::1]:26379"}) {
-		t.Errorf("addresses: %v", got.SentinelAddrs)
+	if !slices.Equal(watch.addrs, []string{"h1:26379", "h2:1", "[::1]:26379"}) {
+		t.Errorf("addresses: %v", watch.addrs)
 	}
-	if got.MasterName != "mymaster" || got.DB != 2 || got.Username != "user" || got.Password != "p/ss" ||
-		got.SentinelUsername != "su" || got.SentinelPassword != "s@p" || got.TLSConfig == nil || got.TLSConfig.ServerName != "" {
-		t.Errorf("options: %+v", got)
+	if watch.master != "mymaster" || got.DB != 2 || got.Username != "user" || got.Password != "p/ss" || got.PoolSize != 3 ||
+		watch.options.Username != "su" || watch.options.Password != "s@p" || got.TLSConfig == nil {
+		t.Errorf("options: %+v, %+v", got, watch)
 	}
-	got, err = sentinelOptions("redis", "h1/mymaster")
+	got, watch, err = sentinelOptions("redis", "h1/mymaster")
 	must(t, err)
-	if got.Username+got.Password+got.SentinelUsername+got.SentinelPassword != "" || got.TLSConfig != nil {
-		t.Errorf("options: %+v", got)
+	if got.Username+got.Password+watch.options.Username+watch.options.Password != "" || got.TLSConfig != nil {
+		t.Errorf("options: %+v, %+v", got, watch)
 	}
 }
 

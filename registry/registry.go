@@ -72,6 +72,7 @@ type Registry struct {
 	rdb       redis.UniversalClient
 	masters   *masters
 	slots     *slotWatch
+	conns     *connections
 	metrics   *metrics.Registry
 	outage    *outage
 	log       *slog.Logger
@@ -165,12 +166,13 @@ func New(opts Options) (*Registry, error) {
 	r.refresher, r.wheel = newRefresher(r)
 	r.tokens.Store(uint64(rand.Uint32())) // unique for this node, and short
 	r.preregister()
-	countDials(r.rdb, dials{r.metrics.RedisDials})
+	r.conns = newConnections(r.metrics.RedisDials)
+	r.hookConnections(r.rdb)
 	watchSlots(r.rdb, r.slots)
 	return r, nil
 }
 
-// Start starts the committer and the refresher. It is called once. events may be
+// Start starts the committer, the refresher, and the watch of where Redis is. It is called once. events may be
 // nil.
 func (r *Registry) Start(events Events) {
 	if events != nil {
@@ -183,6 +185,7 @@ func (r *Registry) Start(events Events) {
 	r.stopRefreshing = stopRefreshing
 	r.ended.Go(func() { r.refresher.loop(refreshing) })
 	r.ended.Go(func() { r.tellSettled(refreshing) })
+	r.ended.Go(func() { r.watchPlaces(refreshing) })
 }
 
 // Stop sends what waits in the committer, stops the goroutines and removes the

@@ -29,12 +29,13 @@ var (
 
 type script struct {
 	*redis.Script
-	sha any // the name that Redis knows it by, as an argument
+	source string
+	sha    any // the name that Redis knows it by, as an argument
 }
 
 func newScript(source string) *script {
 	s := redis.NewScript(source)
-	return &script{Script: s, sha: s.Hash()}
+	return &script{Script: s, source: source, sha: s.Hash()}
 }
 
 // call is one script call that travels in a pipeline. All keys lie in one slot.
@@ -62,7 +63,7 @@ func newCall(s *script, keys []string, args ...any) *call {
 // were answered are not: of two that replace each other, each would then be the newer.
 // Nor is the writing of a node lease, which tells whether there was one.
 func (r *Registry) run(ctx context.Context, calls []*call, queue func(redis.Pipeliner)) error {
-	err := r.send(ctx, calls, queue)
+	err := r.send(ctx, nil, calls, queue)
 	unknown := make(map[*script]bool)
 	for _, c := range calls {
 		if redis.HasErrorPrefix(c.cmd.Err(), "NOSCRIPT") {
@@ -72,8 +73,11 @@ func (r *Registry) run(ctx context.Context, calls []*call, queue func(redis.Pipe
 	if len(unknown) == 0 {
 		return err
 	}
-	if err := r.load(ctx, unknown); err != nil {
-		return err
+	if r.masters.cluster != nil {
+		if err := r.load(ctx, unknown); err != nil {
+			return err
+		}
+		clear(unknown)
 	}
 	var again []*call
 	for _, c := range calls {
@@ -82,11 +86,17 @@ func (r *Registry) run(ctx context.Context, calls []*call, queue func(redis.Pipe
 			again = append(again, c)
 		}
 	}
-	return r.send(ctx, again, nil)
+	return r.send(ctx, unknown, again, nil)
 }
 
-func (r *Registry) send(ctx context.Context, calls []*call, queue func(redis.Pipeliner)) error {
+// send sends calls behind the loading of scripts. One server gets both on one
+// connection: while a name moves from one server to another, two connections of a
+// pool may lead to different ones.
+func (r *Registry) send(ctx context.Context, unknown map[*script]bool, calls []*call, queue func(redis.Pipeliner)) error {
 	pipe := r.rdb.Pipeline()
+	for s := range unknown {
+		pipe.ScriptLoad(ctx, s.source)
+	}
 	for _, c := range calls {
 		c.cmd = redis.NewCmd(ctx, c.args...)
 		c.cmd.SetFirstKeyPos(3)
@@ -99,11 +109,11 @@ func (r *Registry) send(ctx context.Context, calls []*call, queue func(redis.Pip
 	return err
 }
 
-// load makes scripts known to every master.
+// load makes scripts known to every master of a Cluster.
 func (r *Registry) load(ctx context.Context, scripts map[*script]bool) error {
 	return r.masters.each(ctx, func(ctx context.Context, master redis.UniversalClient) error {
 		for s := range scripts {
-			if err := s.Load(ctx, master).Err(); err != nil {
+			if err := master.ScriptLoad(ctx, s.source).Err(); err != nil {
 				return err
 			}
 		}

@@ -38,7 +38,8 @@ func (r *Router) runHeartbeat(ctx context.Context) {
 
 // beat probes the private channel and refreshes the node lease. A probe that does
 // not come back in time means that the subscription is dead, however open its
-// connection looks: it is made anew.
+// connection looks, or that it and the pool lead to different servers: all connections
+// are made anew.
 func (r *Router) beat(ctx context.Context, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, max(patience, minPatience))
 	defer cancel()
@@ -87,6 +88,7 @@ const minPatience = 500 * time.Millisecond
 // is heard and was counted for nobody came by way of a replica, as after a failover
 // that left the subscription where it was: other nodes would take this one for deaf.
 func (r *Router) probe(ctx context.Context) error {
+	began := time.Now()
 	n := rand.Uint64() // nobody else can know it before it is published
 	r.awaitedProbe.Store(n)
 	select {
@@ -113,6 +115,7 @@ func (r *Router) probe(ctx context.Context) error {
 		}
 		r.setHearing(false)
 		r.in.reset()
+		r.reg.Redial(r.ctx, began, errDeaf.Error())
 		return errDeaf
 	}
 }

@@ -7,7 +7,7 @@
 // StartCluster and StartOwnCluster do the same with three masters; StartSentinel
 // starts a master, a replica and a Sentinel. A Cluster of one's own can be given
 // replicas and have its slots moved. StartProxy puts a network in between that can hold
-// connections back.
+// connections back, StartName a host name that leads to one server or another.
 //
 // The servers end with the test, the shared ones with the test process, however
 // it ends: each has a shell beside it that kills it when the process's end of a

@@ -43,10 +43,14 @@ func StartProxy(t testing.TB, s *Server) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return startProxy(t, s, listener)
+}
+
+func startProxy(t testing.TB, s *Server, listener net.Listener) *Proxy {
 	p := &Proxy{Addr: listener.Addr().String(), to: s.Addr, listener: listener, conns: make(map[*proxied]struct{})}
 	p.changed = sync.NewCond(&p.mu)
 	p.ended.Go(p.accept)
-	t.Cleanup(p.close)
+	t.Cleanup(p.Close)
 	return p
 }
 
@@ -56,6 +60,13 @@ func (p *Proxy) Client(t testing.TB) *redis.Client {
 	c := redis.NewClient(&redis.Options{Addr: p.Addr, DisableIdentity: true, ContextTimeoutEnabled: true})
 	t.Cleanup(func() { _ = c.Close() })
 	return c
+}
+
+// Open returns how many connections are open by way of the proxy.
+func (p *Proxy) Open() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.conns)
 }
 
 // Hold holds all connections, and those to come, until Flow.
@@ -153,7 +164,8 @@ func (c *proxied) close() {
 	_ = c.server.Close()
 }
 
-func (p *Proxy) close() {
+// Close ends the proxy: its address refuses connections.
+func (p *Proxy) Close() {
 	_ = p.listener.Close()
 	p.set(func() {
 		p.closed = true

@@ -115,7 +115,9 @@ func (r *Router) probe(ctx context.Context) error {
 		}
 		r.setHearing(false)
 		r.in.reset()
-		r.reg.Redial(r.ctx, began, errDeaf.Error())
+		if r.ctx.Err() == nil { // not stopping, when what is left needs the connections
+			r.reg.Redial(r.ctx, began, errDeaf.Error())
+		}
 		return errDeaf
 	}
 }

@@ -96,31 +96,33 @@ func newRegistry(f promauto.Factory) *Registry {
 
 // Router is what became of messages and what went over the channels.
 type Router struct {
-	Messages            *prometheus.CounterVec   // outcome, path
-	OutcomeSeconds      *prometheus.HistogramVec // outcome
-	MessageBytes        prometheus.Histogram
-	DeliverySeconds     *prometheus.HistogramVec // path
-	EnvelopesPublished  *prometheus.CounterVec   // kind
-	EnvelopesReceived   *prometheus.CounterVec   // kind
-	Publishes           prometheus.Counter
-	PublishedBytes      prometheus.Counter
-	BatchEnvelopes      prometheus.Histogram
-	Acknowledgements    prometheus.Counter
-	CommitCommands      prometheus.Histogram
-	WastedDeliveries    prometheus.Counter
-	Lookups             prometheus.Counter
-	OwnerCacheHits      prometheus.Counter
-	StaleOwners         *prometheus.CounterVec // reason
-	DroppedEnvelopes    *prometheus.CounterVec // reason
-	Overloaded          *prometheus.CounterVec // reason
-	LinkResends         prometheus.Counter
-	LinkRenewals        prometheus.Counter
-	ExternalMessages    *prometheus.CounterVec // outcome
-	ExternalReceipts    *prometheus.CounterVec // result
-	PendingMessages     prometheus.Gauge
-	PendingBytes        prometheus.Gauge
-	Resubscribes        prometheus.Counter
-	PrivateChannelHears prometheus.Gauge
+	Messages             *prometheus.CounterVec   // outcome, path
+	OutcomeSeconds       *prometheus.HistogramVec // outcome
+	MessageBytes         prometheus.Histogram
+	DeliverySeconds      *prometheus.HistogramVec // path
+	EnvelopesPublished   *prometheus.CounterVec   // kind
+	EnvelopesReceived    *prometheus.CounterVec   // kind
+	Publishes            prometheus.Counter
+	PublishedBytes       prometheus.Counter
+	BatchEnvelopes       prometheus.Histogram
+	Acknowledgements     prometheus.Counter
+	CommitCommands       prometheus.Histogram
+	WastedDeliveries     prometheus.Counter
+	Lookups              prometheus.Counter
+	OwnerCacheHits       prometheus.Counter
+	StaleOwners          *prometheus.CounterVec // reason
+	DroppedEnvelopes     *prometheus.CounterVec // reason
+	Overloaded           *prometheus.CounterVec // reason
+	LinkResends          prometheus.Counter
+	LinkRenewals         prometheus.Counter
+	ExternalMessages     *prometheus.CounterVec // outcome
+	ExternalReceipts     *prometheus.CounterVec // result
+	PendingMessages      prometheus.Gauge
+	PendingBytes         prometheus.Gauge
+	PendingMessagesLimit prometheus.Gauge
+	PendingBytesLimit    prometheus.Gauge
+	Resubscribes         prometheus.Counter
+	PrivateChannelHears  prometheus.Gauge
 }
 
 func newRouter(f promauto.Factory) *Router {
@@ -217,6 +219,14 @@ func newRouter(f promauto.Factory) *Router {
 			Name: "beeline_pending_bytes",
 			Help: "Payload bytes of the messages whose outcome is not known yet.",
 		}),
+		PendingMessagesLimit: f.NewGauge(prometheus.GaugeOpts{
+			Name: "beeline_pending_messages_limit",
+			Help: "Messages that may be without outcome at a time.",
+		}),
+		PendingBytesLimit: f.NewGauge(prometheus.GaugeOpts{
+			Name: "beeline_pending_bytes_limit",
+			Help: "Payload bytes that the messages without outcome may have.",
+		}),
 		Resubscribes: f.NewCounter(prometheus.CounterOpts{
 			Name: "beeline_resubscribes_total",
 			Help: "Times the private channel was subscribed again, with success, after its connection was lost or silent.",
@@ -230,24 +240,40 @@ func newRouter(f promauto.Factory) *Router {
 
 // Node is what happened at the sockets.
 type Node struct {
-	Sessions      prometheus.Gauge
-	Connects      *prometheus.CounterVec // result
-	Closes        *prometheus.CounterVec // reason
-	ClientErrors  *prometheus.CounterVec // code
-	Drops         *prometheus.CounterVec // reason
-	ReceivedBytes prometheus.Counter
-	SentBytes     prometheus.Counter
-	QueuedBytes   prometheus.Gauge
-	Draining      prometheus.Gauge
-	Ready         prometheus.Gauge
-	Unready       *prometheus.GaugeVec // cause
+	BuildInfo        *prometheus.GaugeVec // version, goversion
+	Sessions         prometheus.Gauge
+	SessionsLimit    prometheus.Gauge
+	WelcomeSeconds   prometheus.Histogram
+	QueuedBytesLimit prometheus.Gauge
+	Connects         *prometheus.CounterVec // result
+	Closes           *prometheus.CounterVec // reason
+	ClientErrors     *prometheus.CounterVec // code
+	Drops            *prometheus.CounterVec // reason
+	ReceivedBytes    prometheus.Counter
+	SentBytes        prometheus.Counter
+	QueuedBytes      prometheus.Gauge
+	Draining         prometheus.Gauge
+	Ready            prometheus.Gauge
+	Unready          *prometheus.GaugeVec // cause
 }
 
 func newNode(f promauto.Factory) *Node {
 	return &Node{
+		BuildInfo: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "beeline_build_info",
+			Help: "1; the labels say which beeline this is, and which Go built it.",
+		}, []string{"version", "goversion"}),
 		Sessions: f.NewGauge(prometheus.GaugeOpts{
 			Name: "beeline_sessions",
 			Help: "Sessions open on this node.",
+		}),
+		SessionsLimit: f.NewGauge(prometheus.GaugeOpts{
+			Name: "beeline_sessions_limit",
+			Help: "Sessions that this node may hold; +Inf without a limit.",
+		}),
+		WelcomeSeconds: f.NewHistogram(prometheus.HistogramOpts{
+			Name: "beeline_welcome_seconds", Buckets: latencyBuckets,
+			Help: "Time from a connection's acceptance, or the request's on one that was open already, to its client's welcome.",
 		}),
 		Connects: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "beeline_connects_total",
@@ -276,6 +302,10 @@ func newNode(f promauto.Factory) *Node {
 		QueuedBytes: f.NewGauge(prometheus.GaugeOpts{
 			Name: "beeline_queued_bytes",
 			Help: "Bytes queued to sessions and not yet written to their sockets.",
+		}),
+		QueuedBytesLimit: f.NewGauge(prometheus.GaugeOpts{
+			Name: "beeline_queued_bytes_limit",
+			Help: "Bytes that may be queued to all sessions together.",
 		}),
 		Draining: f.NewGauge(prometheus.GaugeOpts{
 			Name: "beeline_draining",

@@ -158,6 +158,7 @@ func (s *session) tellMissed() {
 	b := s.node.buffer()
 	b.b = append(appendHeader(b.b, ws.OpText, len(text)), text...)
 	s.count(len(b.b))
+	s.node.reporter.slow(s.client, false, s.out.missed)
 	s.out.missed = 0
 	s.out.precede(b)
 }

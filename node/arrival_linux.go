@@ -197,7 +197,7 @@ func (a *arrival) answer(err error) (first bool) {
 		return false
 	}
 	n := a.engine.node
-	switch r := n.concludeJoin(a.session, err); {
+	switch r := n.concludeJoin(a.session, err, a.deadline); {
 	case r != nil:
 		a.refuse(r)
 	case len(a.rest) == 0:

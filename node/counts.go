@@ -1,6 +1,9 @@
 package node
 
 import (
+	"math"
+	"runtime"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/beeline-ws/beeline/metrics"
@@ -48,6 +51,17 @@ const (
 	dropTooBig  = "too_big"       // longer than a session's queue
 	dropUnacked = "unconfirmed"   // too many of the sender's wait to be confirmed
 )
+
+// showBounds shows what the node's gauges must not exceed, and what the node is.
+func (n *Node) showBounds() {
+	m := n.metrics.Node
+	m.BuildInfo.WithLabelValues(n.opts.Version, runtime.Version()).Set(1)
+	m.QueuedBytesLimit.Set(float64(n.opts.MaxQueueTotal))
+	m.SessionsLimit.Set(math.Inf(1))
+	if n.capacity.sessions > 0 {
+		m.SessionsLimit.Set(float64(n.capacity.sessions))
+	}
+}
 
 type counterSet map[string]prometheus.Counter
 

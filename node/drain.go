@@ -10,6 +10,7 @@ import (
 func (n *Node) announceDrain(ctx context.Context) error {
 	n.draining.Store(true)
 	n.counts.Draining.Set(1)
+	n.log.Info("node drains: it welcomes nobody, and closes its sessions", "sessions", n.table.size(), "over", n.drainPeriod(ctx).Round(time.Millisecond))
 	return n.router.SetDraining(ctx)
 }
 
@@ -21,7 +22,9 @@ func (n *Node) drain(ctx context.Context) error {
 	n.closeSpread(ctx, n.table.snapshot(nil), n.drainPeriod(ctx))
 	select {
 	case <-n.table.emptied():
+		n.log.Info("node has drained")
 	case <-ctx.Done():
+		n.log.Warn("node did not drain in time", "sessions", n.table.size())
 	}
 	return wait(ctx, &n.leaving)
 }

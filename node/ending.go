@@ -1,9 +1,7 @@
 package node
 
 import (
-	"context"
 	"errors"
-	"log/slog"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -41,6 +39,9 @@ func (s *session) shut(reason closeReason, answer []byte) {
 	}
 	s.end(reason)
 	s.node.counts.closes[reason].Inc()
+	if reason == closedSlow {
+		s.node.reporter.slow(s.client, true, 0)
+	}
 	s.leave()
 	c := &closings[reason]
 	if c.drop {
@@ -165,12 +166,11 @@ func (s *session) ended() {
 	s.mu.Lock()
 	s.over = true
 	s.discard()
+	reason := s.reason
 	s.mu.Unlock()
 	s.node.counts.Sessions.Dec()
 	s.node.table.remove(s)
-	if log := s.node.log; log.Enabled(context.Background(), slog.LevelDebug) {
-		log.Debug("session ended", "session", s.id, "reason", s.reason)
-	}
+	s.node.sessionLog.end(s, reason)
 }
 
 // abandon undoes a session that never got its connection.

@@ -34,7 +34,7 @@ func (n *Node) welcome(conn net.Conn, h *head, deadline time.Time, free func()) 
 		n.refuseHead(conn, err, free)
 		return
 	}
-	if r := n.concludeJoin(s, err); r != nil {
+	if r := n.concludeJoin(s, err, deadline); r != nil {
 		n.refuse(conn, r, free)
 		return
 	}
@@ -113,12 +113,14 @@ func (n *Node) open(h *head) (*session, acceptance, *refusal) {
 
 // concludeJoin takes the router's answer to a join. Messages may be delivered before.
 // A duplicate is upgraded all the same and closed then: a browser does not see
-// the status of an HTTP answer. A refused session is abandoned.
-func (n *Node) concludeJoin(s *session, err error) *refusal {
+// the status of an HTTP answer. A refused session is abandoned. The handshake had until
+// deadline.
+func (n *Node) concludeJoin(s *session, err error, deadline time.Time) *refusal {
 	switch {
 	case err == nil:
 		s.setJoined()
 		n.counts.connects[resultWelcomed].Inc()
+		n.counts.WelcomeSeconds.Observe((n.opts.HandshakeTimeout - time.Until(deadline)).Seconds())
 		return nil
 	case errors.Is(err, router.ErrTooManySessions):
 		s.abandon()

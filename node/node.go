@@ -53,6 +53,7 @@ type Node struct {
 	engine engine
 	client net.Listener
 	admin  net.Listener
+	url    string // by which other nodes reach client
 
 	// Shared, each with its own lock.
 	table        table
@@ -75,6 +76,9 @@ type Node struct {
 	mu       sync.Mutex
 	started  bool
 	cleanups cleanups
+
+	reporter   reporter
+	sessionLog *sessionLog
 }
 
 // New checks opts and returns a node that does nothing until Start.
@@ -102,6 +106,8 @@ func New(opts Options) (*Node, error) {
 		pools:    newPools(&opts),
 	}
 	n.log = opts.Logger.With("node", n.id)
+	n.reporter.node, n.sessionLog = n, newSessionLog(n.log)
+	n.showBounds()
 	n.compose, n.newEngine = n.newRouter, bestEngine
 	n.handshakes.init(fits.handshakes)
 	return n, nil
@@ -132,22 +138,31 @@ const undoTime = 5 * time.Second
 // once they are accepted, or undoes all and returns an error. ctx bounds only
 // the start.
 func (n *Node) Start(ctx context.Context) error {
+	n.log.Info("node starts", "version", n.opts.Version, "redis", n.opts.RedisName, "delivery", n.opts.Delivery,
+		"duplicates", n.opts.Duplicates, "prefix", n.opts.Prefix)
+	if most := n.capacity.sessions; most < n.opts.MaxSessions {
+		n.log.Warn("fewer sessions fit than are allowed: raise the limit of open files", "allowed", n.opts.MaxSessions, "fit", most)
+	}
+	if err := n.startOnce(ctx); err != nil {
+		return err
+	}
+	n.log.Info("node serves", "clients", n.Addr(), "admin", n.AdminAddr(), "url", n.url)
+	return nil
+}
+
+func (n *Node) startOnce(ctx context.Context) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.started {
 		return errors.New("node was started before")
 	}
 	n.started = true
-	if most := n.capacity.sessions; most < n.opts.MaxSessions {
-		n.log.Warn("fewer sessions fit than are allowed: raise the limit of open files", "allowed", n.opts.MaxSessions, "fit", most)
-	}
 	if err := n.start(ctx); err != nil {
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 		defer cancel()
 		return errors.Join(err, n.cleanups.run(undo))
 	}
 	n.ready.Store(true)
-	n.log.Info("node serves", "clients", n.Addr(), "admin", n.AdminAddr())
 	return nil
 }
 
@@ -160,6 +175,7 @@ func (n *Node) start(ctx context.Context) error {
 		return err
 	}
 	n.startLiveness()
+	n.startReporter()
 	n.cleanups.add("sessions", n.drain)
 	n.startAccepting()
 	n.cleanups.add("announcements", n.announceDrain)
@@ -168,15 +184,15 @@ func (n *Node) start(ctx context.Context) error {
 
 // startRouter starts the router, and makes the engine that it delivers to.
 func (n *Node) startRouter(ctx context.Context) error {
-	url := n.opts.Advertise
-	if url == "" {
-		url = advertised(n.client.Addr())
+	n.url = n.opts.Advertise
+	if n.url == "" {
+		n.url = advertised(n.client.Addr())
 	}
 	if len(n.opts.ClusterKeys) == 0 {
 		n.log.Warn("what nodes tell each other is not authenticated: whoever may publish to this Redis can speak for any node. " +
 			"Set BEELINE_CLUSTER_KEY on all nodes; see docs/redis.md")
 	}
-	r, err := n.compose(url)
+	r, err := n.compose(n.url)
 	if err != nil {
 		return fmt.Errorf("make router: %w", err)
 	}
@@ -217,10 +233,19 @@ func (n *Node) newRouter(url string) (exchange, error) {
 // the router leaves the cluster. It does so within ctx, cutting short what is
 // left, and returns the errors of all steps.
 func (n *Node) Stop(ctx context.Context) error {
+	started := time.Now()
+	err := n.stop(ctx)
+	took := time.Since(started).Round(time.Millisecond)
+	if err != nil {
+		n.log.Error("node stopped, but not cleanly", "took", took, "error", err)
+		return err
+	}
+	n.log.Info("node stopped", "took", took)
+	return nil
+}
+
+func (n *Node) stop(ctx context.Context) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	started := time.Now()
-	err := n.cleanups.run(ctx)
-	n.log.Info("node stopped", "took", time.Since(started), "error", err)
-	return err
+	return n.cleanups.run(ctx)
 }

@@ -38,6 +38,7 @@ type Options struct {
 
 	// Redis is shared by the registry and the router, and closed by the caller.
 	Redis     redis.UniversalClient
+	RedisName string        // how the log calls it, without a password; default: it says "unnamed"
 	Prefix    string        // of every key and channel; default "beeline"
 	Heartbeat time.Duration // default: the registry's
 	// ClusterKeys sign what nodes publish to each other: the first one signs, all of up
@@ -122,6 +123,8 @@ const maxMaxMessage = 1 << 30
 
 func (o *Options) setDefaults() {
 	setDefault(&o.Listen, ":8080")
+	setDefault(&o.Version, "unknown")
+	setDefault(&o.RedisName, "unnamed")
 	setDefault(&o.AdminListen, "127.0.0.1:9090")
 	setDefault(&o.MessageTimeout, 5*time.Second)
 	setDefault(&o.HandshakeTimeout, 5*time.Second)

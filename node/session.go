@@ -83,6 +83,7 @@ func newSession(n *Node, p protocol, client string) *session {
 // none. From now on the engine ends the session.
 func (s *session) attach(response acceptance, plug func() wire) {
 	s.heard.Store(uint32(s.node.now()))
+	s.node.sessionLog.open(s)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.node.counts.Sessions.Inc()

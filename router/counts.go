@@ -31,6 +31,8 @@ var staleNames = [staleReasons]string{"moved", "joining", "dead", "cached"}
 // countFromZero looks every counter of a closed set up, so that it is exported
 // before it first counts.
 func (r *Router) countFromZero() {
+	r.m.PendingMessagesLimit.Set(maxPending)
+	r.m.PendingBytesLimit.Set(float64(r.opts.MaxPendingBytes))
 	for p, path := range pathNames {
 		for o, outcome := range outcomeNames {
 			r.outcomes[o][p] = r.m.Messages.WithLabelValues(outcome, path)

@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -100,7 +101,7 @@ func (r *Router) probe(ctx context.Context) error {
 	r.countPost(1, len(p.payload))
 	receivers, err := r.publish(ctx, r.opts.Redis, &p).Result()
 	if err != nil {
-		return err
+		return fmt.Errorf("publish the probe: %w", err)
 	}
 	for {
 		select {

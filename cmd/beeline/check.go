@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
@@ -60,6 +61,18 @@ func (a *app) readSettings() (config, redis.UniversalClient, error) {
 // newNode makes a node that does nothing until it is started.
 func newNode(c *config, client redis.UniversalClient, log *slog.Logger, series *prometheus.Registry) (*node.Node, error) {
 	opts := c.nodeOptions()
+	opts.RedisName = redisName(c.RedisURL)
 	opts.Redis, opts.Logger, opts.Registerer, opts.Gatherer = client, log, series, series
 	return node.New(opts)
+}
+
+// redisName is a URL of Redis without what must not be in a log: user, password, and
+// what follows a question mark.
+func redisName(rawURL string) string {
+	scheme, rest, ok := strings.Cut(rawURL, "://")
+	if !ok {
+		return "unnamed"
+	}
+	place, _, _ := strings.Cut(rest[strings.LastIndex(rest, "@")+1:], "?")
+	return scheme + "://" + place
 }

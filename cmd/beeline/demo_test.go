@@ -54,7 +54,7 @@ func demoOnce(t *testing.T, flags ...string) (r result) {
 }
 
 // standsStill matches what a node logs on a machine that stands still.
-var standsStill = regexp.MustCompile(`msg="(?:(?:first )?heartbeat failed|private channel lost)"`)
+var standsStill = regexp.MustCompile(`msg="(?:Redis (?:still )?does not work for this node|node is not ready|registry is not settled|Redis may have lost data)`)
 
 func TestDemoOnRedis(t *testing.T) {
 	redistest.Start(t) // ends the test where no redis-server is installed

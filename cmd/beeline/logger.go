@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 	"unicode/utf8"
 
 	"github.com/beeline-ws/beeline/cmd/internal/quote"
@@ -35,7 +36,8 @@ func newLogger(w io.Writer, c *config) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, opts))
 }
 
-// clipped shortens a value that is too long for a line.
+// clipped shortens a value that is too long for a line, and writes out what JSON would
+// write as numbers: durations, and bytes that have a name.
 func clipped(_ []string, a slog.Attr) slog.Attr {
 	var text string
 	switch value := a.Value.Any().(type) {
@@ -43,11 +45,14 @@ func clipped(_ []string, a slog.Attr) slog.Attr {
 		text = value
 	case error:
 		text = value.Error()
+	case time.Time:
+		return a
 	case fmt.Stringer:
 		text = value.String()
 	default:
 		return a
 	}
+	a.Value = slog.StringValue(text)
 	if len(text) > maxLogValue {
 		end := maxLogValue
 		for end > 0 && !utf8.RuneStart(text[end]) {

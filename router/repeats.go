@@ -12,15 +12,10 @@ import (
 // A client that did not get its receipt, because its connection broke, may send the
 // message again under the name that it gave it. The sender's node and the receiver's
 // remember what was delivered: the repeat gets the first one's receipt, as long as it
-// meets one of them. What failed is forgotten, so that a repeat is another try.
+// meets one of them. What failed is forgotten, so that a repeat is another try. For how
+// long a message is remembered: memory.go.
 
 const (
-	// maxRepeats is how many messages with a Ref are remembered at least, of those
-	// delivered last; at most twice as many are.
-	maxRepeats = 1 << 16
-	// repeatLife is for how long one is remembered, if there are not that many; at
-	// most for twice as long.
-	repeatLife = time.Minute
 	// maxAlso is how many repeats of one message wait for its outcome. Those beyond are
 	// Overloaded.
 	maxAlso = 1 << 8
@@ -36,16 +31,14 @@ type repeats struct {
 	seed  maphash.Seed
 	turns [64]sync.Mutex // of local deliveries, by likeness
 
-	mu         sync.Mutex
-	underWay   map[likeness]*pending
-	young, old map[likeness]Outcome // of those delivered, in two generations
-	turned     time.Time            // when the older one was young
+	mu        sync.Mutex
+	underWay  map[likeness]*pending
+	delivered *memory
 }
 
 func newRepeats() *repeats {
 	return &repeats{
-		seed: maphash.MakeSeed(), underWay: make(map[likeness]*pending),
-		young: make(map[likeness]Outcome), old: make(map[likeness]Outcome),
+		seed: maphash.MakeSeed(), underWay: make(map[likeness]*pending), delivered: newMemory(maxRemembered),
 	}
 }
 
@@ -66,38 +59,10 @@ func (m *Message) sum() uint64 {
 	return max(d.Sum64(), 1)
 }
 
-func (t *repeats) likeness(m *Message) likeness {
-	return likeness(maphash.String(t.seed, m.From) ^ maphash.Comparable(t.seed, m.content))
-}
-
-func (t *repeats) outcome(l likeness) (o Outcome, ok bool) {
-	if o, ok = t.young[l]; !ok {
-		o, ok = t.old[l]
-	}
-	return o, ok
-}
-
-func (t *repeats) keep(l likeness, o Outcome) {
-	if len(t.young) >= maxRepeats {
-		t.turn(time.Now())
-	}
-	t.young[l] = o
-}
-
-// age forgets what is too old.
-func (t *repeats) age(now time.Time) {
-	if now.Sub(t.turned) < repeatLife {
-		return
-	}
-	if now.Sub(t.turned) > 2*repeatLife {
-		clear(t.young)
-	}
-	t.turn(now)
-}
-
-func (t *repeats) turn(now time.Time) {
-	t.young, t.old, t.turned = t.old, t.young, now
-	clear(t.young)
+// likeness returns m's, and what stands for its sender.
+func (t *repeats) likeness(m *Message) (l likeness, sender uint64) {
+	sender = maphash.String(t.seed, m.From)
+	return likeness(sender ^ maphash.Comparable(t.seed, m.content)), sender
 }
 
 // begin remembers that p is on its way, unless it repeats one that is, which it
@@ -105,12 +70,12 @@ func (t *repeats) turn(now time.Time) {
 func (t *repeats) begin(p *pending) (first *pending, o Outcome, repeated bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.age(p.accepted)
-	l := t.likeness(&p.Message)
+	t.delivered.age(p.accepted)
+	l, _ := t.likeness(&p.Message)
 	if p := t.underWay[l]; p != nil {
 		return p, 0, true
 	}
-	if o, repeated = t.outcome(l); !repeated {
+	if o, repeated = t.delivered.outcome(l); !repeated {
 		t.underWay[l] = p
 	}
 	return nil, o, repeated
@@ -120,10 +85,10 @@ func (t *repeats) begin(p *pending) (first *pending, o Outcome, repeated bool) {
 func (t *repeats) end(p *pending, o Outcome) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	l := t.likeness(&p.Message)
+	l, sender := t.likeness(&p.Message)
 	delete(t.underWay, l)
 	if o == Delivered || o == Confirmed {
-		t.keep(l, o)
+		t.delivered.add(sender, l, o, time.Now())
 	}
 }
 
@@ -131,20 +96,20 @@ func (t *repeats) end(p *pending, o Outcome) {
 // Copies of one message that come on different ways take turns. What a queue may drop
 // again is not remembered.
 func (t *repeats) once(m *Message, deliver func() fate) (f fate, repeated bool) {
-	l := t.likeness(m)
+	l, sender := t.likeness(m)
 	turn := &t.turns[l%likeness(len(t.turns))]
 	turn.Lock()
 	defer turn.Unlock()
 	t.mu.Lock()
-	t.age(time.Now())
-	_, ok := t.outcome(l)
+	t.delivered.age(time.Now())
+	_, ok := t.delivered.outcome(l)
 	t.mu.Unlock()
 	if ok {
 		return fateDelivered, true
 	}
 	if f = deliver(); f == fateDelivered && !m.Droppable {
 		t.mu.Lock()
-		t.keep(l, Delivered)
+		t.delivered.add(sender, l, Delivered, time.Now())
 		t.mu.Unlock()
 	}
 	return f, false

@@ -75,21 +75,21 @@ func TestRepeatsAreForgottenInTheEnd(t *testing.T) {
 		_, ok := r.once(&m, func() fate { return fateDelivered })
 		return ok
 	}
-	for i := range 2*maxRepeats + 1 {
+	for i := range maxRemembered + 1 {
 		if repeated("alice", uint64(i+1)) {
 			t.Fatalf("message %d counts as a repeat", i)
 		}
 	}
-	if n := len(r.young) + len(r.old); n > 2*maxRepeats {
+	if n := len(r.delivered.of); n > maxRemembered {
 		t.Errorf("%d are kept", n)
 	}
-	if !repeated("alice", 2*maxRepeats) {
+	if !repeated("alice", maxRemembered) {
 		t.Error("one of the last is not remembered")
 	}
 	if repeated("alice", 1) {
 		t.Error("the oldest is still remembered")
 	}
-	if repeated("bob", 2*maxRepeats) {
+	if repeated("bob", maxRemembered) {
 		t.Error("another sender's message counts as a repeat")
 	}
 }

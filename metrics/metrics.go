@@ -193,7 +193,7 @@ func newRouter(f promauto.Factory) *Router {
 		}, []string{"reason"}),
 		Overloaded: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "beeline_overloaded_total",
-			Help: "Times a message found no room on its way, by what had none: pending (this node's messages without outcome), sender or receiver (one client's share of them), node (the link to the receiver's node), links (to too many nodes), redis (it is away, or the message is too large for it), queue (the receiver's sessions).",
+			Help: "Times a message found no room on its way, by what had none: pending (this node's messages without outcome), sender or receiver (one client's share of them), node (the link to the receiver's node), links (to too many nodes), redis (it is away, or the message is too large for it), queue (the receiver's sessions), stalled (a sender with many messages that wait, for a node that does not answer).",
 		}, []string{"reason"}),
 		LinkResends: f.NewCounter(prometheus.CounterOpts{
 			Name: "beeline_link_resends_total",

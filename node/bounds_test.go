@@ -94,8 +94,8 @@ func TestFloodingClient(t *testing.T) {
 	}
 	flood.say(`{"type":"ping"}`)
 	flood.want(ws.OpText, `{"type":"pong"}`)
-	if f := &n.session("flood").inFlight; f.messages.Load() != 0 || f.bytes.Load() != 0 {
-		t.Errorf("%d messages of %d bytes in flight, want none", f.messages.Load(), f.bytes.Load())
+	if f := &n.session("flood").inFlight; f.counts.Load() != 0 || f.bytes.Load() != 0 {
+		t.Errorf("%d messages of %d bytes in flight, want none", f.messages(), f.bytes.Load())
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/beeline-ws/beeline/registry/redistest"
+	"github.com/beeline-ws/beeline/router"
 )
 
 // ask sends a message that is to be confirmed.
@@ -130,8 +131,8 @@ func TestLargeMessagesThatConfirmEachOther(t *testing.T) {
 	alice.ack(second)
 	alice.wantReceipt("1", "confirmed")
 	bob.wantReceipt("2", "confirmed")
-	if f := &n.session("alice").inFlight; f.messages.Load() != 0 || f.bytes.Load() != 0 {
-		t.Errorf("%d messages of %d bytes in flight, want none", f.messages.Load(), f.bytes.Load())
+	if f := &n.session("alice").inFlight; f.counts.Load() != 0 || f.bytes.Load() != 0 {
+		t.Errorf("%d messages of %d bytes in flight, want none", f.messages(), f.bytes.Load())
 	}
 }
 
@@ -174,4 +175,22 @@ func TestDroppedMessageIsNotConfirmed(t *testing.T) {
 		flood.wantReceipt("1", "delivered")
 	}
 	alice.wantReceipt("7", "overloaded")
+}
+
+// Messages that wait for one receiver, as of a node that stands still, are no reason to
+// refuse one to be confirmed to another.
+func TestWhatWaitsForOneReceiverRefusesNoOther(t *testing.T) {
+	n := start(t, func(_ *Options, x *localExchange) {
+		x.hold = func(m router.Message) bool { return m.To == "frozen" }
+	})
+	alice, bob := connect(t, n.Addr(), "alice"), connect(t, n.Addr(), "bob")
+	const waiting = maxInFlight - 10
+	for i := range waiting {
+		alice.send("frozen", fmt.Sprint(i), fmt.Sprint(i))
+	}
+	eventually(t, "all wait", func() bool { return n.x.holding() == waiting })
+	alice.ask("bob", `"healthy"`, `"asked"`)
+	bob.ack(bob.wantAsked("alice", `"healthy"`))
+	alice.wantReceipt(`"asked"`, "confirmed")
+	n.x.release()
 }

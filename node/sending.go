@@ -17,15 +17,53 @@ const (
 	maxInFlightBytes = 1 << 20
 )
 
+// Messages that are to be confirmed may take half of that: 256 of them, or 512 KiB. They
+// are counted in units, of which each has one for every 256 bytes, and eight at least.
+const (
+	confirmUnit  = 256
+	maxUnits     = maxInFlightBytes / 2 / confirmUnit
+	leastUnits   = maxUnits / (maxInFlight / 2)
+	unitsShift   = 19
+	messagesMask = 1<<unitsShift - 1
+)
+
 // inFlight counts a session's messages without outcome.
 type inFlight struct {
-	messages atomic.Int32
-	bytes    atomic.Int32
-	paused   atomic.Bool // the engine waits for resume
+	counts atomic.Uint32 // messages, and from unitsShift on the units of those to be confirmed
+	bytes  atomic.Int32
+	paused atomic.Bool // the engine waits for resume
 }
 
-func (f *inFlight) above(messages, bytes int32) bool {
-	return f.messages.Load() > messages || f.bytes.Load() > bytes
+func (f *inFlight) messages() int { return int(f.counts.Load() & messagesMask) }
+
+func (f *inFlight) above(messages int, bytes int32) bool {
+	return f.messages() > messages || f.bytes.Load() > bytes
+}
+
+// add counts a message of so many units, remove what add has counted.
+func (f *inFlight) add(units uint32, size int) {
+	f.counts.Add(1 + units<<unitsShift)
+	f.bytes.Add(int32(size))
+}
+
+func (f *inFlight) remove(units uint32, size int) {
+	f.counts.Add(-(1 + units<<unitsShift))
+	f.bytes.Add(-int32(size))
+}
+
+// unitsOf returns what a message takes of the room of those to be confirmed. One alone may
+// have any size.
+func unitsOf(m *router.Message) uint32 {
+	if !m.Confirm {
+		return 0
+	}
+	return uint32(min(max((len(m.Data)+confirmUnit-1)/confirmUnit, leastUnits), maxUnits))
+}
+
+// hasUnits tells whether there is room for so many more.
+func (f *inFlight) hasUnits(units uint32) bool {
+	taken := f.counts.Load() >> unitsShift
+	return units == 0 || taken == 0 || taken+units <= maxUnits
 }
 
 // full tells the engine, before each read, whether to wait for resume.
@@ -45,7 +83,8 @@ func (s *session) full() bool {
 // sending is a message of this node's session on its way to an outcome.
 type sending struct {
 	session *session
-	size    int    // bytes it counts as
+	size    int // bytes it counts as
+	units   uint32
 	id      []byte // the client's, as it came; empty: it wants no receipt
 	done    func(router.MessageID, router.Outcome)
 }
@@ -63,32 +102,37 @@ func newSending() *sending {
 // what may be in flight, the session would not be read meanwhile, nor its acks:
 // two clients that write to each other would wait for nothing. So they may take
 // half of it, and are refused as overloaded beyond; one alone may have any size,
-// and counts as half of it at most.
+// and counts as half of it at most. What waits without a confirmation, as for a node that
+// stands still, leaves them their half.
+//
+// A session with half of what may be in flight is crowded: more for a receiver whose node
+// does not answer is overloaded, lest the session is not read any more, whose other
+// messages could be delivered.
 func (s *session) send(m router.Message) {
 	f := &s.inFlight
 	size := len(m.Data)
 	if m.Confirm {
 		size = min(size, maxInFlightBytes/2)
 	}
-	if m.Confirm && f.messages.Load() > 0 && f.above(maxInFlight/2-1, int32(maxInFlightBytes/2-size)) {
+	units := unitsOf(&m)
+	if !f.hasUnits(units) {
 		s.node.counts.drops[dropUnacked].Inc()
 		s.receipt(m.Ref, router.Overloaded, "")
 		return
 	}
 	m.From = s.client
 	if f.above(maxInFlight/2, maxInFlightBytes/2) && s.node.opts.Delivery == router.Targeted {
-		m.Receipt = true // soon the session will wait for outcomes
+		m.Receipt, m.Crowded = true, true // soon the session will wait for outcomes
 	}
 	x := s.node.sends.Get().(*sending)
-	x.session, x.size, x.id = s, size, append(x.id[:0], m.Ref...)
-	f.messages.Add(1)
-	f.bytes.Add(int32(x.size))
+	x.session, x.size, x.units, x.id = s, size, units, append(x.id[:0], m.Ref...)
+	f.add(units, size)
 	s.node.router.Send(m, x.done)
 }
 
 func (x *sending) finish(_ router.MessageID, outcome router.Outcome) {
 	s := x.session
-	s.settle(x.size) // before the client can have its receipt, and send again
+	s.settle(x.units, x.size) // before the client can have its receipt, and send again
 	if len(x.id) > 0 {
 		s.receipt(x.id, outcome, "")
 	}
@@ -105,10 +149,9 @@ func (s *session) receipt(id []byte, outcome router.Outcome, reason string) {
 }
 
 // settle counts an outcome, and has the engine read on if it waits for that.
-func (s *session) settle(size int) {
+func (s *session) settle(units uint32, size int) {
 	f := &s.inFlight
-	f.messages.Add(-1)
-	f.bytes.Add(-int32(size))
+	f.remove(units, size)
 	if !f.paused.Load() || f.above(maxInFlight/2, maxInFlightBytes/2) || !f.paused.CompareAndSwap(true, false) {
 		return
 	}

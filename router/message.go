@@ -23,6 +23,9 @@ type Message struct {
 	// Droppable says that a session may drop the message from its queue again to
 	// make room for a later one.
 	Droppable bool
+	// Crowded says that what waits for outcomes will soon keep the sender from sending: the
+	// message is Overloaded rather than wait for a node that does not answer.
+	Crowded bool
 	// Ref is the sending client's own name for the message, or empty. The router
 	// copies nothing of it. A message with the Ref, To and Data of an earlier one of
 	// the same client is that one, sent again: see Send.

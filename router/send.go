@@ -12,7 +12,8 @@ package router
 //
 // A message is Overloaded at once if the messages without outcome would have
 // more than MaxPendingBytes, or be more than 262,144, or if its sender or its receiver
-// has a share of them that leaves less to the others than it has itself (shares.go).
+// has a share of them that leaves less to the others than it has itself (shares.go), or
+// if its sender is Crowded and its receiver's node does not answer.
 // A message that this node's sessions alone get needs no room, unless it is to be
 // confirmed.
 func (r *Router) Send(m Message, done func(MessageID, Outcome)) {
@@ -37,7 +38,11 @@ func (r *Router) Send(m Message, done func(MessageID, Outcome)) {
 		r.endAtOnce(p, Timeout, pathLocal)
 		return
 	}
-	if why := r.pending.roomFor(&p.Message); why != roomy {
+	why := r.pending.roomFor(&p.Message)
+	if why == roomy && p.Crowded && r.stalls(p.To) {
+		why = overloadStalled
+	}
+	if why != roomy {
 		r.endAtOnce(p, r.overloaded(why), pathRemote)
 		return
 	}

@@ -1,5 +1,11 @@
 package router
 
+import (
+	"slices"
+
+	"github.com/beeline-ws/beeline/registry"
+)
+
 // The room for messages without an outcome is shared by all clients of a node. It is
 // given out as switches give out their buffer memory (dynamic thresholds, Choudhury and
 // Hahne 1998): who has some of it gets more only while he has less than what is free. So
@@ -89,11 +95,12 @@ const (
 	overloadLinks                    // there are links to too many other nodes
 	overloadRedis                    // it is larger than Redis lets its subscribers lag, or Redis is away from a baseline
 	overloadQueue                    // the receiver's sessions have no room in their queues
+	overloadStalled                  // it would wait, and its sender has many that do
 
 	overloads = iota
 )
 
-var overloadNames = [overloads]string{"", "pending", "sender", "receiver", "node", "links", "redis", "queue"}
+var overloadNames = [overloads]string{"", "pending", "sender", "receiver", "node", "links", "redis", "queue", "stalled"}
 
 // roomFor tells what a message lacks room in, before it is accepted. Beyond the bounds,
 // and beyond its sender's or its receiver's share, it is Overloaded.
@@ -128,6 +135,16 @@ func (l *link) roomFor(r *Router, p *pending) overload {
 		return overloadNode
 	}
 	return roomy
+}
+
+// stalls tells whether a message to address would wait for a node that does not answer, or
+// for Redis.
+func (r *Router) stalls(address string) bool {
+	rt := r.routes[address]
+	return rt != nil && (rt.cutOff || slices.ContainsFunc(rt.owners, func(o registry.Owner) bool {
+		l := r.links[o.NodeID]
+		return l != nil && (l.judged || len(l.window) > 0 && l.resend > firstResend)
+	}))
 }
 
 // overloaded counts why a message found no room.

@@ -246,3 +246,37 @@ func TestRepeatsUnderWayAreBounded(t *testing.T) {
 	n.expire()
 	wantNothingPending(t, c)
 }
+
+// A sender with many messages that wait is told at once that a receiver's node does not
+// answer; others wait for it, and the sender's messages to other nodes go on.
+func TestCrowdedSenderDoesNotWaitForAStalledNode(t *testing.T) {
+	c := newCluster(t, 3, func(o *Options) { o.MessageTimeout = 4 * patience })
+	n := c.node(0)
+	bob, eve := c.node(1).connect("bob"), c.node(2).connect("eve")
+	n.wantOutcome("bob", "0", Delivered)
+	n.wantOutcome("eve", "0", Delivered)
+	n.mu.Lock()
+	stalled := n.linkTo("n1")
+	stalled.setJudged(n.Router, true)
+	n.mu.Unlock()
+	crowded := func(to, data string) <-chan Outcome {
+		out := make(chan Outcome, 1)
+		n.Send(Message{From: "ann", To: to, Data: []byte(data), Crowded: true}, func(_ MessageID, o Outcome) { out <- o })
+		return out
+	}
+	waits := n.sendTo("bob", "1")
+	n.want(crowded("bob", "refused"), Overloaded)
+	n.want(crowded("eve", "1"), Delivered)
+	if n.lacked(overloadStalled) != 1 {
+		t.Errorf("%v refusals are counted, want 1", n.lacked(overloadStalled))
+	}
+	wantNone(t, waits)
+	n.mu.Lock()
+	stalled.setJudged(n.Router, false)
+	n.dirty(stalled)
+	n.unlock()
+	n.want(waits, Delivered)
+	n.want(crowded("bob", "2"), Delivered)
+	bob.wantGot("0", "1", "2")
+	eve.wantGot("0", "1")
+}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/beeline-ws/beeline/registry"
 )
@@ -58,6 +59,12 @@ var variants = []variant{
 	{"allow/cached", newCluster, registry.Allow, 0, nil, false},
 	{"allow/cached two at a time", newCluster, registry.Allow, 2, nil, false},
 	{"allow/looked up", newCluster, registry.Allow, -1, nil, false},
+	{"allow/cached/signed", keyed(newCluster), registry.Allow, 0, nil, false},
+	{"allow/cached/signed/cluster", keyed(newShardedCluster), registry.Allow, 0, nil, false},
+	{"allow/cached/signed, and played again", keyed(newCluster), registry.Allow, 0, (*model).playAgain, false},
+	{"replace/cached/signed, and played again", keyed(newCluster), registry.Replace, 0, (*model).playAgain, false},
+	{"allow/cached/lives forged", newCluster, registry.Allow, 0, (*model).forgeLives, false},
+	{"replace/cached/lives forged", newCluster, registry.Replace, 0, (*model).forgeLives, false},
 	{"allow/cached/cluster", newShardedCluster, registry.Allow, 0, nil, false},
 	{"allow/looked up/cluster", newShardedCluster, registry.Allow, -1, nil, false},
 	{"replace/cached", newCluster, registry.Replace, 0, nil, false},
@@ -137,7 +144,19 @@ type model struct {
 	// The troubles' goroutine alone.
 	rng    *rand.Rand
 	losses []loss
-	harm   atomic.Int64 // what becomes of the next PUBLISH
+	harm   atomic.Int64          // what becomes of the next PUBLISH
+	tapes  <-chan *redis.Message // what nodes published, if it is to be played again
+}
+
+// keyed starts nodes that sign what they publish.
+func keyed(start func(testing.TB, int, func(*Options)) *cluster) func(testing.TB, int, func(*Options)) *cluster {
+	return func(t testing.TB, n int, change func(*Options)) *cluster {
+		key := newKey()
+		return start(t, n, func(o *Options) {
+			change(o)
+			o.ClusterKeys = []ClusterKey{key}
+		})
+	}
 }
 
 func newModel(t *testing.T, v variant, seed uint64) *model {
@@ -153,6 +172,9 @@ func newModel(t *testing.T, v variant, seed uint64) *model {
 	})
 	if v.harmful {
 		m.subscribeNowhere(t)
+	}
+	if strings.Contains(v.name, "played again") {
+		m.record(t)
 	}
 	for i := range modelClients {
 		m.clients = append(m.clients, m.newClient(fmt.Sprint("client", i), newRNG(seed, 1+uint64(i))))
@@ -529,6 +551,43 @@ const (
 	doubled
 	lost
 )
+
+// forgeLives has each node be told by somebody else that its peers have begun new lives of
+// their links, which are newer than any that they can begin by the clock.
+func (m *model) forgeLives() {
+	for _, from := range m.c.nodes {
+		for _, to := range m.c.nodes {
+			forged := appendHeader(nil, &header{from: from.opts.NodeID, link: 1<<63 - m.rng.Uint64N(1<<40), first: 1, base: 1})
+			m.c.client.Publish(context.Background(), to.keys.Channel(to.opts.NodeID), forged)
+		}
+	}
+}
+
+// record keeps what nodes publish.
+func (m *model) record(t *testing.T) {
+	sub := m.c.client.PSubscribe(t.Context(), m.c.prefix+":ch:*")
+	if _, err := sub.Receive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m.tapes = sub.Channel(redis.WithChannelSize(1 << 14))
+	t.Cleanup(func() {
+		sub.Close()
+		for range m.tapes { // its goroutine may wait for room
+		}
+	})
+}
+
+// playAgain publishes once more what was published since the last time, in any order.
+func (m *model) playAgain() {
+	var tapes []*redis.Message
+	for len(m.tapes) > 0 {
+		tapes = append(tapes, <-m.tapes)
+	}
+	m.rng.Shuffle(len(tapes), func(i, j int) { tapes[i], tapes[j] = tapes[j], tapes[i] })
+	for _, tape := range tapes {
+		m.c.client.Publish(context.Background(), tape.Channel, tape.Payload)
+	}
+}
 
 // harmful returns what harms the nodes' wires.
 func (m *model) harmful(t *testing.T) func(wire) wire {

@@ -69,7 +69,8 @@ func startNode(t *testing.T, r *Redis, env ...string) *Node {
 }
 
 func client(t *testing.T, r *Redis) *redis.Client {
-	c := redis.NewClient(&redis.Options{Addr: r.Addr, DisableIdentity: true, MaxRetries: -1})
+	c := redis.NewClient(&redis.Options{Addr: r.Addr, DisableIdentity: true, MaxRetries: -1,
+		DialTimeout: soon, ReadTimeout: soon, WriteTimeout: soon, PoolTimeout: soon})
 	t.Cleanup(func() { c.Close() })
 	return c
 }

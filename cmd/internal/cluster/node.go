@@ -12,7 +12,7 @@ import (
 )
 
 // nodeStartTime bounds the start of a node on a machine that is busy.
-const nodeStartTime = 60 * time.Second
+const nodeStartTime = 2 * time.Minute
 
 // NodeOptions say how to start a node.
 type NodeOptions struct {

@@ -20,7 +20,7 @@ func TestProcessTellsWhatItUses(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Ten milliseconds are the least that can be told.
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
 	for cpu := before; cpu == before; {
 		if err := c.Eval(ctx, "for i = 1, 1e6 do end", nil).Err(); err != nil && !errors.Is(err, redis.Nil) {
@@ -46,7 +46,7 @@ func TestChildrenDontSurviveTheirParent(t *testing.T) {
 	}
 	c := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1, DialerRetries: 1})
 	defer c.Close()
-	for deadline := time.Now().Add(time.Minute); c.Ping(t.Context()).Err() == nil; {
+	for deadline := time.Now().Add(soon); c.Ping(t.Context()).Err() == nil; {
 		if time.Now().After(deadline) {
 			t.Fatal("the Redis lives on")
 		}

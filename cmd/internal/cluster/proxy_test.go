@@ -68,7 +68,7 @@ func answers(conn net.Conn, word string, wait time.Duration) error {
 }
 
 const (
-	soon      = time.Minute           // reached only by a failure
+	soon      = 2 * time.Minute       // reached only by a failure
 	aGoodBit  = 50 * time.Millisecond // in which nothing arrives
 	firstWord = "hello"
 )

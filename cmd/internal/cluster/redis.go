@@ -10,12 +10,10 @@ import (
 	"regexp"
 	"strconv"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 const (
-	redisStartTime = 10 * time.Second
+	redisStartTime = time.Minute
 	// redisPorts is how many ports are tried: another process may take a free one
 	// before the server does.
 	redisPorts = 3
@@ -108,8 +106,7 @@ var versionLine = regexp.MustCompile(`(?m)^(?:valkey|redis)_version:(\S+)`)
 
 // awaitVersion returns the server's version once it answers.
 func (r *Redis) awaitVersion(ctx context.Context) (string, error) {
-	client := redis.NewClient(&redis.Options{Addr: r.Addr, DisableIdentity: true,
-		ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1})
+	client := r.client()
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(ctx, redisStartTime)
 	defer cancel()

@@ -36,7 +36,7 @@ func connect(t *testing.T, url string) redis.UniversalClient {
 // want waits until key is value.
 func want(t *testing.T, c redis.UniversalClient, key, value string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
 	for {
 		got, err := c.Get(ctx, key).Result()
@@ -53,7 +53,7 @@ func want(t *testing.T, c redis.UniversalClient, key, value string) {
 
 func set(t *testing.T, c redis.UniversalClient, key, value string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
 	for {
 		err := c.Set(ctx, key, value, 0).Err()

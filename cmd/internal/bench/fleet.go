@@ -89,7 +89,7 @@ func (f *fleet) connectAll(ctx context.Context, atATime int) ([]time.Duration, e
 func (f *fleet) connect(ctx context.Context, client uint32, node int) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	conn, early, err := dial(ctx, f.urls[node], f.names[client])
+	conn, early, err := dialReady(ctx, f.urls[node], f.names[client])
 	if err != nil {
 		return err
 	}

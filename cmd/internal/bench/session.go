@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -17,6 +18,8 @@ import (
 const (
 	// dialTimeout bounds the way from the dial to the welcome.
 	dialTimeout = 30 * time.Second
+	// notReadyPause is between two dials to a node that is not ready.
+	notReadyPause = 20 * time.Millisecond
 	// writeTimeout bounds what a session waits for its node to read.
 	writeTimeout = 10 * time.Second
 	// firstBuffer is what a session reads into, until a frame needs more.
@@ -58,6 +61,20 @@ func dial(ctx context.Context, nodeURL, name string) (conn net.Conn, early []byt
 		ws.PutReader(in)
 	}
 	return conn, early, nil
+}
+
+// dialReady is dial, but a node that welcomes nobody, as for a moment after the machine
+// stood still, is asked again until ctx ends.
+func dialReady(ctx context.Context, nodeURL, name string) (conn net.Conn, early []byte, err error) {
+	for {
+		conn, early, err = dial(ctx, nodeURL, name)
+		if status := ws.StatusError(0); !errors.As(err, &status) || int(status) != http.StatusServiceUnavailable {
+			return conn, early, err
+		}
+		if pause(ctx, notReadyPause); ctx.Err() != nil {
+			return nil, nil, err
+		}
+	}
 }
 
 // write sends a whole frame.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/alicebob/miniredis/v2/server"
@@ -54,12 +55,14 @@ func TestAddressThatHangsHoldsUpNobody(t *testing.T) {
 
 func TestFirstAddressIsPreferred(t *testing.T) {
 	t.Parallel()
-	second := func(context.Context) (net.Conn, error) { t.Error("the second address is tried"); return refuses(nil) }
-	winner, err := racing{place1: answers, place2: second}.run(t.Context(), place1, place2)
-	must(t, err)
-	if winner != place1 {
-		t.Errorf("connected to %v, want %v", winner, place1)
-	}
+	synctest.Test(t, func(t *testing.T) { // its clock does not run while the first has something to do
+		second := func(context.Context) (net.Conn, error) { t.Error("the second address is tried"); return refuses(nil) }
+		winner, err := racing{place1: answers, place2: second}.run(t.Context(), place1, place2)
+		must(t, err)
+		if winner != place1 {
+			t.Errorf("connected to %v, want %v", winner, place1)
+		}
+	})
 }
 
 func TestEachAddressHasItsShareOfLittleTime(t *testing.T) {

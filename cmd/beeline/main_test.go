@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -46,9 +47,15 @@ type result struct {
 	out, err string
 }
 
-// beeline runs a command to its end.
+// beeline runs a command to its end. One that only asks is run again if its time was over,
+// as on a machine that stands still.
 func beeline(env []string, args ...string) result {
-	return beelineWith(strings.NewReader(""), env, args...)
+	r := beelineWith(strings.NewReader(""), env, args...)
+	asks := len(args) > 0 && slices.Contains([]string{"health", "nodes", "whois"}, args[0])
+	for deadline := time.Now().Add(patience); asks && strings.Contains(r.err, "deadline exceeded") && time.Now().Before(deadline); {
+		r = beelineWith(strings.NewReader(""), env, args...)
+	}
+	return r
 }
 
 func beelineWith(stdin io.Reader, env []string, args ...string) result {

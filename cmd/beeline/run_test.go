@@ -29,7 +29,7 @@ func TestUsageErrors(t *testing.T) {
 		{"send --from ann --count 0 bob hi", "--count 0: allowed are 1 to 1000000"},
 		{"send --from ann --timeout 0s bob hi", "--timeout 0s: allowed is a time above 0s"},
 		{"listen", "--client is missing"},
-		{"listen --client #x", `--client "#x": a client's name may not begin with '#'`},
+		{"listen --client #x", `--client "#x": it begins with U+0023`},
 		{"listen --client ann --count -1", "--count -1: allowed is 0 or more"},
 		{"listen --client ann --url ftp://host", `URL "ftp://host": allowed is ws://host:port/ws`},
 		{"listen ann", `"ann"`},

@@ -30,10 +30,12 @@ func toolSettings(server *redistest.Server) []string {
 	return []string{"BEELINE_REDIS_URL=" + server.URL(), "BEELINE_KEY_PREFIX=" + server.Prefix}
 }
 
-// serve starts a node on free ports and waits until it serves.
+// serve starts a node on free ports and waits until it serves. Nothing of it ends because
+// the machine stood still.
 func serve(t *testing.T, server *redistest.Server, name string, settings ...string) *serving {
 	t.Helper()
-	all := append(append(nodeSettings(server, name), "BEELINE_DRAIN_PERIOD=0s"), settings...)
+	all := append(append(nodeSettings(server, name), "BEELINE_DRAIN_PERIOD=0s", "BEELINE_HEARTBEAT=20s",
+		"BEELINE_MESSAGE_TIMEOUT="+patience.String(), "BEELINE_HANDSHAKE_TIMEOUT="+patience.String()), settings...)
 	s := &serving{background: stays(t, all, "serve"), env: toolSettings(server)}
 	s.clients, s.admin = servedAt(t, s.await(s.errors, "node serves"))
 	return s

@@ -66,7 +66,7 @@ func TestSendOften(t *testing.T) {
 
 // Whoever listens prints what arrives, and acknowledges it: the sender sees that.
 func TestListenPrintsAndAcknowledges(t *testing.T) {
-	n := serve(t, redistest.Start(t), "n1")
+	n := serve(t, redistest.Start(t), "n1", "BEELINE_MESSAGE_TIMEOUT=3s") // for which nobody confirms
 	url := "ws://" + n.clients
 	listener := stays(t, nil, "listen", "--url", url, "--client", "田中 太郎", "--count", "2")
 	listener.await(listener.errors, `"田中 太郎" listens on n1-`)
@@ -210,6 +210,7 @@ func TestHealth(t *testing.T) {
 	server := redistest.StartOwn(t)
 	n := serve(t, server, "n1")
 	env := []string{"BEELINE_ADMIN_LISTEN=" + n.admin}
+	awaitStatus(t, "http://"+n.admin+"/readyz", 200)
 	if r := beeline(env, "health").want(t, exitOK); r.out != "ready\n" {
 		t.Errorf("output %q", r.out)
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -63,6 +64,36 @@ func TestSlowConsumerIsToldWhy(t *testing.T) {
 		} // else the machine stood still for so long that it was cut: once more
 	}
 	by.wantUndisturbed()
+}
+
+// Clients that never end their messages keep nobody from sending long ones.
+func TestIncompleteMessagesAreBounded(t *testing.T) {
+	const total = 512 << 10
+	n := start(t, func(o *Options, _ *localExchange) { o.MaxQueueTotal = total })
+	by := n.bystanders()
+	var hogs []*client
+	for i := 0; testutil.ToFloat64(n.counts.closes[closedIncomplete]) < 3; i++ {
+		hogs = append(hogs, connect(t, n.Addr(), fmt.Sprint("hog", i)))
+		hogs[i].write(rawFrame(1, true, `{"data":"`+strings.Repeat("x", 60000)))
+		by.wantUndisturbed()
+	}
+	data := `"` + strings.Repeat("y", 60000) + `"`
+	text := `{"type":"send","to":"by-stander","id":"long","data":` + data + `}`
+	by.from.write(rawFrame(1, true, text[:40000]))
+	by.from.write(frame(ws.OpContinuation, text[40000:]))
+	by.to.wantMessage("by-sender", data)
+	by.from.wantReceipt(`"long"`, "delivered")
+	for _, c := range hogs {
+		c.conn.Close()
+	}
+	eventually(t, "nothing is kept", func() bool {
+		n.incoming.mu.Lock()
+		defer n.incoming.mu.Unlock()
+		if n.incoming.total > total {
+			t.Fatalf("%d bytes are kept", n.incoming.total)
+		}
+		return n.incoming.total == 0 && len(n.incoming.sizes) == 0
+	})
 }
 
 func TestFloodingClient(t *testing.T) {

@@ -19,11 +19,11 @@ const (
 	fewSessions = 64      // a process that may open too few files for these does not start
 )
 
-// reserve is how many descriptors are for all but clients: the admin listener's
-// connections, those to Redis, whose pools grow with the processors, listeners, pollers
-// and what the program around the node has open.
+// reserve is how many descriptors of a process that may have so many open files are for
+// all but clients: the admin listener's connections, those to Redis, whose pools grow
+// with the processors, listeners, pollers and what the program around the node has open.
 func reserve(files int) int {
-	return maxAdmin + 64 + 20*runtime.GOMAXPROCS(0) + min(files/64, 4096)
+	return maxAdmin + 64 + min(20*runtime.GOMAXPROCS(0), files/8) + min(files/64, 4096)
 }
 
 // newCapacity divides the descriptors of a process that may have so many open files; 0
@@ -33,23 +33,34 @@ func newCapacity(o *Options, files int) (capacity, error) {
 	if files == 0 || files >= manyFiles {
 		return c, nil
 	}
-	free := files - reserve(files)
-	c.handshakes = min(c.handshakes, free/8)
-	c.http = min(c.http, free/16)
-	c.lingers = min(c.lingers, free/64)
-	left := free - c.handshakes - c.http - c.lingers
-	if left < fewSessions {
+	if most := c.fit(files); c.sessions == 0 || c.sessions > most {
+		c.sessions = most
+	}
+	if files < leastFiles() {
 		return c, fmt.Errorf("the process may open %d files, of which %d are needed beside clients; allow it %d at least (ulimit -n)",
 			files, reserve(files), leastFiles())
-	}
-	if c.sessions == 0 || c.sessions > left {
-		c.sessions = left
 	}
 	return c, nil
 }
 
+// fit lowers all bounds but that of sessions to what so many open files allow, and
+// returns how many sessions fit beside.
+func (c *capacity) fit(files int) (sessions int) {
+	free := files - reserve(files)
+	c.handshakes = min(c.handshakes, free/8)
+	c.http = min(c.http, free/16)
+	c.lingers = min(c.lingers, free/64)
+	return free - c.handshakes - c.http - c.lingers
+}
+
 // leastFiles is the least limit of open files that leaves room for a few sessions.
 func leastFiles() int {
-	files := reserve(0) + 2*fewSessions
-	return files + files/32
+	files := 2 * fewSessions
+	for {
+		c := capacity{handshakes: files, http: files, lingers: files}
+		if c.fit(files) >= fewSessions {
+			return files
+		}
+		files++
+	}
 }

@@ -21,6 +21,7 @@ const (
 	closedSlow
 	closedNodeQueue
 	closedFragments
+	closedIncomplete
 	closedPingTimeout
 	closedDraining
 	closedReplaced
@@ -61,6 +62,7 @@ var closings = [closeReasons]closing{
 	closedSlow:        {label: "slow_consumer", code: ws.StatusPolicyViolation, drop: true},
 	closedNodeQueue:   {label: "node_queue", code: ws.StatusPolicyViolation, drop: true},
 	closedFragments:   {label: "empty_fragments", code: ws.StatusPolicyViolation},
+	closedIncomplete:  {label: "incomplete", code: ws.StatusPolicyViolation},
 	closedPingTimeout: {label: "ping_timeout", code: ws.StatusGoingAway, drop: true},
 	closedDraining:    {label: "draining", code: ws.StatusGoingAway, bye: true, retry: true},
 	closedReplaced:    {label: "replaced", code: codeReplaced, bye: true},

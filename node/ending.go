@@ -163,6 +163,7 @@ func (s *session) graceOver() {
 
 // ended is the engine's last call.
 func (s *session) ended() {
+	s.keep(nil) // nobody reads any more
 	s.mu.Lock()
 	s.over = true
 	s.discard()

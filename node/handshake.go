@@ -98,6 +98,7 @@ func (n *Node) open(h *head) (*session, acceptance, *refusal) {
 	var none acceptance
 	p, r := n.route(h)
 	if r != nil {
+		r.brief = string(h.method) == http.MethodHead
 		return nil, none, r
 	}
 	client, r := n.identified(h)

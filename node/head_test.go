@@ -237,6 +237,9 @@ func wantStatus(t *testing.T, row headRow, conn net.Conn, answers *bufio.Reader)
 		t.Errorf("%s: header %v", row.name, r.Header)
 	}
 	io.Copy(io.Discard, r.Body)
+	if strings.HasPrefix(row.bytes, "HEAD ") && answers.Buffered() > 0 {
+		t.Errorf("%s: something comes behind the head", row.name)
+	}
 	if conn != nil {
 		conn.Close()
 	}

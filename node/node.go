@@ -66,6 +66,7 @@ type Node struct {
 	queued       atomic.Int64 // bytes in all sessions' queues
 	ending       atomic.Int64 // bytes of them in the queues of sessions that are closing
 	backlogs     backlogs
+	incoming     incoming
 	draining     atomic.Bool
 	ready        atomic.Bool
 	// acceptFailedAt is when a connection could not be accepted last, in ns after born;
@@ -102,6 +103,7 @@ func New(opts Options) (*Node, error) {
 		paths:    map[string]protocol{"/ws": plain{}},
 		capacity: fits,
 		table:    table{limit: fits.sessions},
+		incoming: newIncoming(opts.MaxQueueTotal),
 		lingers:  lingers{limit: int32(fits.lingers)},
 		pools:    newPools(&opts),
 	}

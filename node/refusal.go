@@ -14,6 +14,7 @@ type refusal struct {
 	status int
 	text   string   // one line: what was wrong and what is allowed
 	header []string // further header lines
+	brief  bool     // the text is not sent: HEAD wants none
 }
 
 func (r *refusal) Error() string { return r.text }
@@ -41,6 +42,9 @@ func (r *refusal) bytes() []byte {
 	b = append(b, "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: "...)
 	b = strconv.AppendInt(b, int64(len(r.text)+1), 10)
 	b = append(b, "\r\n\r\n"...)
+	if r.brief {
+		return b
+	}
 	b = append(b, r.text...)
 	return append(b, '\n')
 }

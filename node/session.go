@@ -125,10 +125,10 @@ func (s *session) receive(b []byte) error {
 	}
 	err := f.feed(b, s.node.opts.MaxMessage, s)
 	if err == nil && !f.idle() {
-		s.frames = f
+		s.keep(f)
 		return nil
 	}
-	s.frames = nil
+	s.keep(nil)
 	if err != nil {
 		s.broken = true
 		s.fail(err)

@@ -68,8 +68,7 @@ func TestSlowConsumerIsToldWhy(t *testing.T) {
 
 // Clients that never end their messages keep nobody from sending long ones.
 func TestIncompleteMessagesAreBounded(t *testing.T) {
-	const total = 512 << 10
-	n := start(t, func(o *Options, _ *localExchange) { o.MaxQueueTotal = total })
+	n := start(t, func(o *Options, _ *localExchange) { o.MaxQueueTotal = 512 << 10 })
 	by := n.bystanders()
 	var hogs []*client
 	for i := 0; testutil.ToFloat64(n.counts.closes[closedIncomplete]) < 3; i++ {
@@ -89,7 +88,7 @@ func TestIncompleteMessagesAreBounded(t *testing.T) {
 	eventually(t, "nothing is kept", func() bool {
 		n.incoming.mu.Lock()
 		defer n.incoming.mu.Unlock()
-		if n.incoming.total > total {
+		if n.incoming.total > n.incoming.limit {
 			t.Fatalf("%d bytes are kept", n.incoming.total)
 		}
 		return n.incoming.total == 0 && len(n.incoming.sizes) == 0

@@ -103,7 +103,7 @@ func New(opts Options) (*Node, error) {
 		paths:    map[string]protocol{"/ws": plain{}},
 		capacity: fits,
 		table:    table{limit: fits.sessions},
-		incoming: newIncoming(opts.MaxQueueTotal),
+		incoming: newIncoming(max(opts.MaxQueueTotal/4, 4*opts.MaxMessage)),
 		lingers:  lingers{limit: int32(fits.lingers)},
 		pools:    newPools(&opts),
 	}

@@ -80,8 +80,10 @@ type Options struct {
 	// MaxQueue bounds what waits to be written to one session, in bytes; default
 	// 256 KiB. It is at least MaxMessage and 4 KiB more.
 	MaxQueue int
-	// MaxQueueTotal bounds the queues of all sessions together, in bytes, and by itself
-	// what is kept of messages that clients have not sent to their ends; default 256 MiB.
+	// MaxQueueTotal bounds the queues of all sessions together, in bytes; default
+	// 256 MiB. A quarter of it, but at least four messages of MaxMessage, bounds what is
+	// kept of messages that clients have not sent to their ends, and another quarter what
+	// sessions hold that are closing.
 	MaxQueueTotal int
 
 	// SlowConsumer says what becomes of messages when a session's queue is full;

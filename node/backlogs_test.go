@@ -178,3 +178,35 @@ func TestIdleReadersDoNotStarveBusyOnes(t *testing.T) {
 		})
 	}
 }
+
+// cutWire notes how it is cut.
+type cutWire struct{ cuts, hard int }
+
+func (*cutWire) flush(bool) {}
+func (*cutWire) resume()    {}
+
+func (w *cutWire) cut(hard bool) {
+	w.cuts++
+	if hard {
+		w.hard++
+	}
+}
+
+// A slow client has time to read why it is closed, but not if those that close hold much.
+func TestClosingSessionsHoldLittle(t *testing.T) {
+	n := crowd(t, Disconnect, 256<<10)
+	for _, row := range []struct{ ending, hard int }{{0, 0}, {64 << 10, 0}, {64<<10 + 200, 1}} {
+		s, w := n.waiting("slow", 20<<10, false), &cutWire{}
+		s.mu.Lock()
+		s.wire = w
+		n.ending.Add(int64(row.ending) - 100) // and the close frame
+		s.shut(closedSlow, nil)
+		n.ending.Add(100 - int64(row.ending))
+		s.over = true
+		s.discard()
+		s.mu.Unlock()
+		if w.cuts != row.hard || w.hard != row.hard {
+			t.Errorf("with %d bytes on their way out, cut %d times, %d hard; want %d", row.ending, w.cuts, w.hard, row.hard)
+		}
+	}
+}

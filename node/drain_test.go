@@ -60,6 +60,7 @@ func TestStopIsNoError(t *testing.T) {
 	var log lockedBuffer
 	n := start(t, func(o *Options, _ *localExchange) {
 		o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		o.ClusterKeys = []router.ClusterKey{make(router.ClusterKey, 32)} // without one there is a warning
 	})
 	connect(t, n.Addr(), "a")
 	stop(t, n.Node)

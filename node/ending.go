@@ -39,7 +39,7 @@ func (s *session) shut(reason closeReason, answer []byte) {
 	}
 	s.end(reason)
 	s.node.counts.closes[reason].Inc()
-	if reason == closedSlow {
+	if reason == closedSlow || reason == closedNodeQueue {
 		s.node.reporter.slow(s.client, true, 0)
 	}
 	s.leave()

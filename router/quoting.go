@@ -2,7 +2,6 @@ package router
 
 import (
 	"bytes"
-	"errors"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -59,17 +58,4 @@ func unescape(b []byte) (r rune, size int) {
 func codeUnit(b []byte) rune {
 	n, _ := strconv.ParseUint(string(b[2:6]), 16, 16) // valid JSON
 	return rune(n)
-}
-
-// jsonName is a name in JSON from outside. Other than a string it keeps a lone
-// surrogate, so that CheckClient finds it.
-type jsonName string
-
-// UnmarshalJSON takes a string of JSON.
-func (n *jsonName) UnmarshalJSON(quoted []byte) error {
-	if quoted[0] != '"' {
-		return errors.New("a name is a string")
-	}
-	*n = jsonName(Unquote(quoted))
-	return nil
 }

@@ -19,6 +19,23 @@ func startBench(t *testing.T, args ...string) *process {
 	return startProcess(t, nil, append([]string{"bench"}, args...)...)
 }
 
+// benchToItsEnd runs a bench with nodes of its own that must find nothing wrong, and
+// again if it did while the machine stood still: then messages time out. It returns what
+// was written, and where the report is.
+func benchToItsEnd(t *testing.T, args ...string) (output, dir string) {
+	t.Helper()
+	for try := 1; ; try++ {
+		dir = t.TempDir()
+		still := watchStandstill()
+		b := startBench(t, append(args, "--out", dir)...)
+		<-b.ended
+		if again := still() && b.code != int(exitOK) && try < 10; !again {
+			output, _ = b.wantEnd(exitOK)
+			return output, dir
+		}
+	}
+}
+
 // points reads what a bench kept.
 func points(t *testing.T, dir string) (all []report.Point) {
 	t.Helper()
@@ -38,10 +55,8 @@ func points(t *testing.T, dir string) (all []report.Point) {
 
 // The workloads are divided between two runs, so that all are run, and all arms.
 func TestBenchDeliversEverything(t *testing.T) {
-	dir := t.TempDir()
-	b := startBench(t, "--nodes", "2", "--clients", "20", "--rate", "200", "--duration", "200ms", "--repeat", "1",
-		"--arms", "targeted,broadcast", "--workloads", "saturation,nodes,offline,churn,storm", "--offline-share", "0.5", "--out", dir)
-	output, _ := b.wantEnd(exitOK)
+	output, dir := benchToItsEnd(t, "--nodes", "2", "--clients", "20", "--rate", "200", "--duration", "200ms", "--repeat", "1",
+		"--arms", "targeted,broadcast", "--workloads", "saturation,nodes,offline,churn,storm", "--offline-share", "0.5")
 	wantContains(t, output, "targeted", "broadcast", "The report is in "+dir)
 	all := points(t, dir)
 	if len(all) != 10 {
@@ -64,10 +79,8 @@ func TestBenchDeliversEverything(t *testing.T) {
 }
 
 func TestBenchDeliversEverythingInTheOtherWorkloads(t *testing.T) {
-	dir := t.TempDir()
-	b := startBench(t, "--nodes", "3", "--clients", "30", "--rate", "200", "--duration", "300ms", "--repeat", "1", "--size", "128",
-		"--arms", "targeted,subscribe", "--workloads", "rate,clients,size,idle,kill", "--distribution", "zipf", "--out", dir)
-	b.wantEnd(exitOK)
+	_, dir := benchToItsEnd(t, "--nodes", "3", "--clients", "30", "--rate", "200", "--duration", "300ms", "--repeat", "1", "--size", "128",
+		"--arms", "targeted,subscribe", "--workloads", "rate,clients,size,idle,kill", "--distribution", "zipf")
 	all := points(t, dir)
 	if len(all) != 10 {
 		t.Errorf("%d points", len(all))

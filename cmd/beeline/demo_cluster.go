@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
@@ -141,8 +142,17 @@ func (c *demoCluster) connect(n *demoNode) (redis.UniversalClient, error) {
 	return watched(single, n, &c.recorder), nil
 }
 
+// addClient connects a client. A node that is not ready for newcomers, as for a moment
+// after the machine stood still, is asked again until ctx ends.
 func (c *demoCluster) addClient(ctx context.Context, name string, home *demoNode) error {
 	conn, err := client.Dial(ctx, home.url(), name)
+	for refused := (*client.RefusedError)(nil); errors.As(err, &refused) && refused.Status == http.StatusServiceUnavailable && ctx.Err() == nil; {
+		select {
+		case <-ctx.Done():
+		case <-time.After(settleRetry):
+			conn, err = client.Dial(ctx, home.url(), name)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("client %s: %w", name, err)
 	}

@@ -127,11 +127,24 @@ func clientURL(rawURL, name string) (string, error) {
 func refusal(status int, resp io.Reader) error {
 	answer, err := http.ReadResponse(bufio.NewReader(resp), nil)
 	if err != nil {
-		return fmt.Errorf("connection refused: HTTP status %d", status)
+		return &RefusedError{Status: status}
 	}
 	defer answer.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<10)) // half a reason is better than none
-	return fmt.Errorf("connection refused: HTTP status %d: %s", status, strings.TrimSpace(string(text)))
+	return &RefusedError{status, strings.TrimSpace(string(text))}
+}
+
+// RefusedError is a node's answer to a client that it does not take.
+type RefusedError struct {
+	Status int    // HTTP's; 503 from a node that takes nobody now
+	Reason string // a line; "" if the node gave none
+}
+
+func (e *RefusedError) Error() string {
+	if e.Reason == "" {
+		return fmt.Sprintf("connection refused: HTTP status %d", e.Status)
+	}
+	return fmt.Sprintf("connection refused: HTTP status %d: %s", e.Status, e.Reason)
 }
 
 func (c *Client) awaitWelcome(ctx context.Context) error {

@@ -177,6 +177,11 @@ func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, within
 		r.holdings.disturbed() // claims did not wait for this node
 		r.reg.Lapsed()
 		return 0, receiptAck
+	case kindWithdrawn:
+		if in.recent.has(MessageID{Origin: body.uint64(), Count: body.uvarint()}) {
+			return 0, receiptAck
+		}
+		return refusedOverloaded, receiptAck
 	case kindProbe:
 		if h.from == r.opts.NodeID {
 			r.heardProbe(body.uvarint())

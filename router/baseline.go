@@ -30,6 +30,11 @@ func (w *broadcast) send(p *pending) {
 	if !w.r.room(p) {
 		return
 	}
+	if len(w.batch)+len(p.Data) > maxBatchBytes {
+		if full, ok := w.gather(); ok {
+			w.r.posts = append(w.r.posts, full)
+		}
+	}
 	if w.count == 0 {
 		h := w.r.header()
 		w.batch = appendHeader(nil, &h)

@@ -118,7 +118,7 @@ func (r *Router) gather(publish func(*post)) {
 			continue
 		}
 		l.queued = false
-		if l.judged || (l.next == l.end() && (l.in.due.IsZero() || l.in.link == 0)) {
+		if l.judged || (!l.mayPublish() && (l.in.due.IsZero() || l.in.link == 0)) {
 			continue
 		}
 		payload := r.scratch[:0]
@@ -127,7 +127,7 @@ func (r *Router) gather(publish func(*post)) {
 		r.signer.sign(l.channel, payload)
 		r.countPost(b.count, len(payload))
 		publish(&post{channel: l.channel, private: true, payload: payload, envelopes: b.count, batch: b})
-		if r.pub != nil && l.next < l.end() { // elsewhere the reply brings the rest
+		if r.pub != nil && l.mayPublish() { // elsewhere the reply brings the rest
 			l.queued = true
 			rest = append(rest, l)
 		}

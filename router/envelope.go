@@ -20,6 +20,7 @@ import (
 //	receipt  = origin:8 uvarint(count) outcome:1 str(client) more*
 //	probe    = uvarint(count) more*
 //	pruned   = more*
+//	withdrawn = origin:8 uvarint(count) more*
 //	extension = tag:1 str(value); tag 1: content:8
 //	str      = uvarint(len) bytes
 //
@@ -38,18 +39,19 @@ const batchVersion = 2
 type kind uint8
 
 const (
-	kindVoid     kind = iota // a number whose message has met its deadline
-	kindMessage              // a message for an address
-	kindClaimed              // the sender owns the address too, or would; refused where nobody does
-	kindReplaced             // the sender has taken the address over
-	kindReceipt              // what became of one message, beside the acknowledgement
-	kindProbe                // a node's proof that it hears itself
-	kindPruned               // the sender took the receiving node for dead and removed entries of it
+	kindVoid      kind = iota // a number whose message has met its deadline
+	kindMessage               // a message for an address
+	kindClaimed               // the sender owns the address too, or would; refused where nobody does
+	kindReplaced              // the sender has taken the address over
+	kindReceipt               // what became of one message, beside the acknowledgement
+	kindProbe                 // a node's proof that it hears itself
+	kindPruned                // the sender took the receiving node for dead and removed entries of it
+	kindWithdrawn             // the number of a message that is not sent again; refused where it was not received
 
 	kinds = iota
 )
 
-var kindNames = [kinds]string{"void", "message", "claimed", "replaced", "receipt", "probe", "pruned"}
+var kindNames = [kinds]string{"void", "message", "claimed", "replaced", "receipt", "probe", "pruned", "withdrawn"}
 
 // Flags of a message.
 const (
@@ -191,6 +193,13 @@ func appendReceipt(b []byte, id MessageID, o Outcome, client string) []byte {
 	b = binary.AppendUvarint(b, id.Count)
 	b = append(b, byte(o))
 	return appendStr(b, client)
+}
+
+func appendWithdrawn(b []byte, id MessageID) []byte {
+	b = binary.AppendUvarint(b, uint64(1+8+uvarintLen(id.Count)))
+	b = append(b, byte(kindWithdrawn))
+	b = binary.LittleEndian.AppendUint64(b, id.Origin)
+	return binary.AppendUvarint(b, id.Count)
 }
 
 func appendProbe(b []byte, count uint64) []byte {

@@ -65,7 +65,9 @@ func (r *Router) decide(ctx context.Context, l *link) {
 	}
 	r.mu.Lock()
 	l.setJudged(r, false)
-	l.next, l.progress = l.base, time.Time{} // it may have missed what was published before, too
+	l.lost() // it may have missed what was published before, too
+	l.rewind()
+	l.progress = time.Time{}
 	if r.pub != nil && l.unheard {
 		r.pub.reset(r.now())
 	}

@@ -87,7 +87,9 @@ type item struct {
 	first bool
 	size  int // bytes of a message's data, as it was pushed
 
-	awaited bool
+	awaited   bool
+	counted   bool // it is large, and Redis had a subscriber for it
+	withdrawn bool // it was lost then; see budget.go
 }
 
 // link is the router's state for a node it talks with. Router.mu guards it.
@@ -111,6 +113,8 @@ type link struct {
 	uncounted time.Time
 	window    []item
 	bytes     int    // the sizes of the window's items
+	flying    int    // of those below next
+	budget    int    // for them
 	room      []item // what window is a part of, from its start
 	queued    bool   // it is among what is to be published
 	urgent    int    // items of the window whose acknowledgements are awaited
@@ -202,6 +206,7 @@ func (r *Router) dirty(l *link) {
 func (l *link) restart(r *Router) {
 	l.id, l.base, l.next, l.high, l.sent = r.nextLife(), 1, 1, 1, 1
 	l.window, l.room, l.bytes, l.urgent = nil, nil, 0, 0
+	l.flying, l.budget = 0, maxBudget
 	l.progress, l.resend = time.Time{}, firstResend
 	l.relayed, l.uncounted = false, time.Time{}
 }
@@ -215,8 +220,8 @@ type batch struct {
 	count int
 }
 
-// batch encodes what waits on the link, up to maxBatchBytes, with the
-// acknowledgement that is owed.
+// batch encodes what waits on the link, up to maxBatchBytes or what is left of the budget
+// for one message more, with the acknowledgement that is owed. A large message is alone.
 func (l *link) batch(r *Router, payload *[]byte) batch {
 	h := r.header()
 	h.link, h.first, h.base = l.id, l.next, l.base
@@ -226,13 +231,14 @@ func (l *link) batch(r *Router, payload *[]byte) batch {
 	l.in.due, l.in.unsaid, l.in.unsaidSize = time.Time{}, 0, 0
 	out := batch{link: l, id: l.id, first: l.next, high: l.high}
 	b := appendHeader(*payload, &h)
-	for l.next < l.end() && len(b) < maxBatchBytes {
+	for l.fits(len(b), out.first) {
 		it := &l.window[l.next-l.base]
-		b = it.cargo.encode(b, it.first)
+		b = it.encode(b)
+		l.flying += it.size
 		if l.next < l.high {
 			r.m.LinkResends.Inc()
 		}
-		r.published[it.cargo.kind()].Inc()
+		r.published[it.kind()].Inc()
 		l.next++
 		out.count++
 	}
@@ -258,7 +264,9 @@ func (l *link) published(r *Router, b *batch, receivers int64, err error) {
 		}
 	case receivers == 0:
 		l.high = min(l.high, b.high)
-		l.next = max(l.base, min(l.next, b.first))
+		for ; l.next > max(l.base, b.first); l.next-- {
+			l.flying -= l.window[l.next-1-l.base].size
+		}
 		if len(l.window) > 0 {
 			l.unheard = true
 			if l.uncounted.IsZero() {
@@ -268,7 +276,8 @@ func (l *link) published(r *Router, b *batch, receivers int64, err error) {
 		}
 	default:
 		l.high = max(l.high, b.first+uint64(b.count))
-		if l.next < l.end() {
+		l.counted(b)
+		if l.mayPublish() {
 			r.dirty(l)
 		}
 	}
@@ -302,6 +311,10 @@ func (l *link) acknowledged(r *Router, a ack) {
 		l.window, l.uncounted = l.room[:0], time.Time{}
 	}
 	l.next = max(l.next, l.base)
+	l.budget = min(2*l.budget, maxBudget)
+	if l.mayPublish() {
+		r.dirty(l)
+	}
 	l.resend, l.progress = firstResend, time.Time{}
 	if l.next > l.base {
 		l.progress = r.now()
@@ -312,10 +325,17 @@ func (l *link) pop(r *Router, f fate) {
 	it := l.window[0]
 	l.window[0] = item{}
 	l.window = l.window[1:]
+	if l.base < l.next {
+		l.flying -= it.size
+	}
 	l.base++
 	l.bytes -= it.size
 	if it.awaited {
 		l.urgent--
+	}
+	if it.withdrawn && f == fateOverloaded {
+		r.overloaded(overloadRedis)
+		f = fateNoRoom
 	}
 	it.cargo.settle(r, it.owner, f)
 }
@@ -363,6 +383,7 @@ func (l *link) watch(r *Router, now time.Time) {
 			r.judge(l)
 		}
 		l.resend = min(2*l.resend, lastResend)
+		l.lost()
 		l.goBack(r)
 	}
 }
@@ -377,7 +398,8 @@ func (l *link) patience(r *Router) time.Duration {
 
 // goBack has everything sent again that is not acknowledged.
 func (l *link) goBack(r *Router) {
-	l.next, l.progress = l.base, time.Time{}
+	l.rewind()
+	l.progress = time.Time{}
 	if l.next < l.end() {
 		r.dirty(l)
 	}

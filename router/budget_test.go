@@ -1,0 +1,148 @@
+package router
+
+import (
+	"context"
+	"strconv"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/beeline-ws/beeline/registry"
+)
+
+// limitLag has Redis end subscriptions that lag by more bytes than that.
+func (c *cluster) limitLag(bytes int) {
+	c.t.Helper()
+	limit := "pubsub " + strconv.Itoa(bytes) + " 0 0"
+	if err := c.client.ConfigSet(context.Background(), "client-output-buffer-limit", limit).Err(); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// A message that is larger than Redis lets a subscriber lag is overloaded once it has
+// ended the subscription; what is sent to the same node meanwhile arrives all the same.
+func TestMessageTooLargeForRedisIsNotRepeated(t *testing.T) {
+	c := newOwnCluster(t, 2, func(o *Options) { o.MessageTimeout = 4 * patience })
+	n := c.node(0)
+	bob, ann := c.node(1).connect("bob"), c.node(1).connect("ann")
+	n.wantOutcome("bob", "first", Delivered)
+	n.wantOutcome("ann", "first", Delivered)
+	c.limitLag(256 << 10)
+	large := n.sendTo("bob", string(make([]byte, 1<<20)))
+	small := n.sendTo("ann", "meanwhile")
+	n.want(large, Overloaded)
+	n.want(small, Delivered)
+	n.wantOutcome("bob", "last", Delivered)
+	bob.wantGot("first", "last")
+	ann.wantGot("first", "meanwhile")
+	if lacked := n.lacked(overloadRedis); lacked != 1 {
+		t.Errorf("%v messages are counted as too large for Redis, want 1", lacked)
+	}
+	wantNothingPending(t, c)
+}
+
+// Many messages together are never more than a subscriber may lag for long: what was lost
+// once is published in smaller parts, and arrives.
+func TestManyMessagesFitWhatRedisAllows(t *testing.T) {
+	c := newOwnCluster(t, 2, func(o *Options) { o.MessageTimeout = 4 * patience })
+	n := c.node(0)
+	bob := c.node(1).connect("bob")
+	n.wantOutcome("bob", "first", Delivered)
+	c.limitLag(256 << 10)
+	var outcomes []<-chan Outcome
+	for range 200 {
+		out := make(chan Outcome, 1)
+		m := Message{From: "ann", To: "bob", Data: make([]byte, 20<<10), Receipt: true}
+		n.Router.Send(m, func(_ MessageID, o Outcome) { out <- o })
+		outcomes = append(outcomes, out)
+	}
+	n.Flush()
+	for _, o := range outcomes {
+		n.want(o, Delivered)
+	}
+	bob.await("got all", func() bool { return len(bob.got) == 201 })
+	wantNothingPending(t, c)
+}
+
+// What a lost acknowledgement leaves in doubt is not lied about: who has had a message
+// that is withdrawn says so.
+func TestWithdrawnMessageThatArrivedIsDelivered(t *testing.T) {
+	in := newInbox(newCluster(t, 1, nil).node(0).Router)
+	id := MessageID{1, 2}
+	in.recent.add(id)
+	for _, one := range []struct {
+		id   MessageID
+		want refusal
+	}{{id, 0}, {MessageID{id.Origin, id.Count + 1}, refusedOverloaded}} {
+		r := reader{rest: string(appendWithdrawn(nil, one.id))}
+		if code, _ := in.take(&header{from: "n0"}, new(inlink), r.next()); code != one.want {
+			t.Errorf("message %s is answered with %d, want %d", one.id, code, one.want)
+		}
+	}
+}
+
+// A link publishes no more than its budget before it is acknowledged, in batches of a
+// bounded size, whatever waits.
+func TestUnacknowledgedBytesHaveABudget(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	r := c.node(0).Router
+	r.mu.Lock()
+	defer r.release()
+	l := r.linkTo("n9")
+	rt := r.routeTo("bob")
+	const size = 50 << 10
+	for i := range 400 {
+		p := &pending{Message: Message{ID: MessageID{1, uint64(i)}, To: "bob", Data: make([]byte, size)}, route: rt}
+		p.listed.in = true
+		l.push(r, item{cargo: p, owner: registry.Owner{NodeID: "n9"}, size: size})
+	}
+	published := 0
+	for l.mayPublish() {
+		var payload []byte
+		b := l.batch(r, &payload)
+		published += b.count * size
+		if most := maxBatchBytes + 2*largeMessage; len(payload) > most || b.count == 0 {
+			t.Fatalf("a batch of %d messages has %d bytes, want at most %d", b.count, len(payload), most)
+		}
+	}
+	if most := maxBudget + maxBatchBytes + largeMessage; published > most {
+		t.Errorf("%d bytes are published without acknowledgement, want at most %d", published, most)
+	}
+	for range 10 {
+		l.lost()
+		l.rewind()
+	}
+	published = 0
+	for l.mayPublish() {
+		var payload []byte
+		published += l.batch(r, &payload).count * size
+	}
+	if published > 2*minBudget {
+		t.Errorf("after losses %d bytes are published at once, want at most %d", published, 2*minBudget)
+	}
+	l.restart(r)
+}
+
+// What gathers for the shared channel of broadcast leaves in batches of a bounded size.
+func TestBroadcastBatchesAreBounded(t *testing.T) {
+	c := newCluster(t, 2, func(o *Options) { o.Delivery = Broadcast })
+	n := c.node(0)
+	bob := c.node(1).connect("bob")
+	before := testutil.ToFloat64(n.m.Router.Publishes)
+	n.mu.Lock()
+	n.pub.writing = true // nothing is published meanwhile
+	n.mu.Unlock()
+	for range 100 {
+		n.Router.Send(Message{From: "ann", To: "bob", Data: make([]byte, 60<<10)}, nil)
+	}
+	n.mu.Lock()
+	if len(n.posts) < 5 || len(n.cast.batch) > maxBatchBytes {
+		t.Errorf("%d batches wait, and one of %d bytes; want at least 5 and at most %d bytes", len(n.posts), len(n.cast.batch), maxBatchBytes)
+	}
+	n.pub.writing = false
+	n.unlock()
+	bob.await("got all", func() bool { return len(bob.got) == 100 })
+	if got := testutil.ToFloat64(n.m.Router.Publishes) - before; got < 6 {
+		t.Errorf("%v PUBLISHes, want at least 6", got)
+	}
+}

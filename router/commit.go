@@ -11,8 +11,11 @@ import (
 	"github.com/beeline-ws/beeline/registry"
 )
 
-// commitTimeout bounds one round trip of the committer.
-const commitTimeout = 3 * time.Second
+// commitTimeout bounds one round trip of the committer, maxLookups the lookups in it.
+const (
+	commitTimeout = 3 * time.Second
+	maxLookups    = 1 << 10
+)
 
 // restFailed is how long the committer waits after a round trip that failed.
 const restFailed = 25 * time.Millisecond
@@ -72,8 +75,10 @@ func (r *Router) runCommitter(ctx context.Context) {
 // nextCommit takes the routes to look up and, where there is no publisher, what is
 // to be published.
 func (r *Router) nextCommit() *commit {
-	c := &commit{routes: r.lookups}
-	r.lookups = nil
+	c := &commit{routes: r.lookups.take(maxLookups)}
+	if r.lookups.len() > 0 {
+		r.kick()
+	}
 	for _, rt := range c.routes {
 		rt.asked(r)
 	}
@@ -190,13 +195,13 @@ func (r *Router) roundTrip(ctx context.Context, c *commit) {
 		r.log.Debug("round trip failed", "error", err)
 	}
 
-	dead := r.revive(ctx, lookups)
+	dead, crowds := r.revive(ctx, lookups), r.crowds(ctx, lookups)
 	r.mu.Lock()
 	for i := range c.posts {
 		n, err := replies[i].Result()
 		c.posts[i].replied(r, n, err)
 	}
-	empty := r.take(c.routes, lookups, dead)
+	empty := r.take(c.routes, lookups, dead, crowds)
 	r.unlock()
 	if len(empty) > 0 {
 		r.prove(ctx, empty, began)
@@ -229,16 +234,19 @@ func (r *Router) publish(ctx context.Context, to redis.Cmdable, p *post) *redis.
 
 // take hands the lookups' answers to their routes and returns the routes whose
 // address nobody seems to own. Nodes that are dead own nothing.
-func (r *Router) take(routes []*route, lookups []registry.Lookup, dead []string) (empty []*route) {
+func (r *Router) take(routes []*route, lookups []registry.Lookup, dead nodeSet, crowds map[int]crowd) (empty []*route) {
 	for i, rt := range routes {
 		found, err := lookups[i].Owners()
 		owners := found
 		if err == nil {
-			owners = r.withSelf(rt.address, r.living(rt.address, found, dead))
+			owners = r.living(rt.address, r.living(rt.address, found, dead), crowds[i].dead)
+			owners = r.withSelf(rt.address, owners)
 		}
 		switch {
 		case err != nil:
 			rt.lost(r)
+		case crowds[i].unsure:
+			rt.failed(r, restUnsettled)
 		case len(owners) == 0 && rt.out == 0:
 			empty = append(empty, rt)
 		default:
@@ -259,13 +267,13 @@ func (r *Router) withSelf(address string, owners []registry.Owner) []registry.Ow
 }
 
 // living removes the owners that are dead, here and in the registry.
-func (r *Router) living(address string, owners []registry.Owner, dead []string) []registry.Owner {
+func (r *Router) living(address string, owners []registry.Owner, dead nodeSet) []registry.Owner {
 	if len(dead) == 0 {
 		return owners
 	}
 	alive := owners[:0:0]
 	for _, o := range owners {
-		if slices.Contains(dead, o.NodeID) {
+		if _, gone := dead[o.NodeID]; gone {
 			r.stale[staleDead].Inc()
 			r.pruneDead(address, o)
 			continue

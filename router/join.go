@@ -213,7 +213,7 @@ func (r *Router) finishClaim(ctx context.Context, h *holding, address string, j 
 	r.holdings.mu.Unlock()
 	err := r.way.open(ctx, address)
 	if err == nil {
-		_, err = r.tell(ctx, address, others)
+		_, err = r.tell(ctx, address, r.withoutDead(ctx, address, others))
 	}
 	if err != nil {
 		r.undoClaim(h, address, j, err)

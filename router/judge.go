@@ -7,11 +7,8 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"slices"
 	"syscall"
 	"time"
-
-	"github.com/beeline-ws/beeline/registry"
 )
 
 const (
@@ -150,39 +147,6 @@ func (r *Router) goneFrom(ctx context.Context, url, node string) bool {
 	var who struct{ Node string }
 	err = json.NewDecoder(io.LimitReader(resp.Body, 1<<10)).Decode(&who)
 	return err == nil && who.Node != "" && who.Node != node
-}
-
-// revive looks again at the nodes among the owners that lookups found which are taken
-// for dead. It returns those that have no lease now either, and forgets the deaths of the
-// others: they were deaf or frozen for longer than their lease, and came back.
-func (r *Router) revive(ctx context.Context, lookups []registry.Lookup) (dead []string) {
-	for _, node := range r.deadAmong(lookups) {
-		if _, ok, err := r.reg.Node(ctx, node); !ok && err == nil {
-			dead = append(dead, node)
-			continue
-		}
-		r.mu.Lock()
-		delete(r.dead, node)
-		r.unlock()
-	}
-	return dead
-}
-
-func (r *Router) deadAmong(lookups []registry.Lookup) (nodes []string) {
-	r.mu.Lock()
-	defer r.unlock()
-	if len(r.dead) == 0 {
-		return nil
-	}
-	for _, l := range lookups {
-		owners, _ := l.Owners() // an error is the route's to take
-		for _, o := range owners {
-			if _, dead := r.dead[o.NodeID]; dead && !slices.Contains(nodes, o.NodeID) {
-				nodes = append(nodes, o.NodeID)
-			}
-		}
-	}
-	return nodes
 }
 
 // bury remembers that a node is dead and answers what waited for it. The lease of one

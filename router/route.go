@@ -117,7 +117,7 @@ func (rt *route) ask(r *Router) {
 		rt.nudge(r)
 	default:
 		rt.asking = true
-		r.lookups = append(r.lookups, rt)
+		r.lookups.add(rt)
 		r.kick()
 	}
 }

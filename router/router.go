@@ -135,12 +135,12 @@ type Router struct {
 	receipts     map[MessageID]*pending // messages whose receipts are envelopes
 	origins      map[uint64]string      // which nodes' messages carry which origin
 	repeats      *repeats
-	awaited      []awaited  // a baseline's messages that were published and wait for receipts
-	unused       []*pending // for the next messages
-	lookups      []*route   // for the next commit
-	outgoing     []*link    // with something to publish
-	posts        []post     // of the baselines
-	posted       int        // bytes of data in what the baselines have queued
+	awaited      []awaited   // a baseline's messages that were published and wait for receipts
+	unused       []*pending  // for the next messages
+	lookups      lookupQueue // for the next commits
+	outgoing     []*link     // with something to publish
+	posts        []post      // of the baselines
+	posted       int         // bytes of data in what the baselines have queued
 	later        []later
 	sweepAt      time.Time // when the sweeper looks next; zero: nothing waits
 	scratch      []byte
@@ -305,7 +305,7 @@ func (r *Router) Stop(ctx context.Context) error {
 			r.dirty(l)
 		}
 	}
-	r.lookups, r.posts = nil, nil // what they were for has its outcome
+	r.lookups, r.posts = lookupQueue{}, nil // what they were for has its outcome
 	var last commit
 	r.gather(last.add)
 	r.unlock()

@@ -1,0 +1,157 @@
+package router
+
+import (
+	"context"
+	"slices"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/registry"
+)
+
+// maxStrangers is how many nodes that there is no link to an address may have among its
+// owners before it is asked which of them live. Each would get a link, and a judge that
+// finds out that it is dead. More than a few are the owners of a client with sessions on
+// many nodes, or entries that somebody has made up.
+const maxStrangers = 16
+
+// nodeSet is a set of nodes, by their IDs.
+type nodeSet map[string]struct{}
+
+// revive looks again at the nodes among the owners that lookups found which are taken
+// for dead. It returns those that have no lease now either, and forgets the deaths of the
+// others: they were deaf or frozen for longer than their lease, and came back.
+func (r *Router) revive(ctx context.Context, lookups []registry.Lookup) nodeSet {
+	dead := make(nodeSet)
+	suspects := r.deadAmong(lookups)
+	leased, err := r.leased(ctx, suspects)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, node := range suspects {
+		if err == nil && !leased[i] {
+			dead[node] = struct{}{}
+			continue
+		}
+		delete(r.dead, node)
+	}
+	return dead
+}
+
+func (r *Router) deadAmong(lookups []registry.Lookup) (nodes []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.dead) == 0 {
+		return nil
+	}
+	found := make(nodeSet)
+	for _, l := range lookups {
+		owners, _ := l.Owners() // an error is the route's to take
+		for _, o := range owners {
+			_, dead := r.dead[o.NodeID]
+			if _, before := found[o.NodeID]; dead && !before {
+				found[o.NodeID] = struct{}{}
+				nodes = append(nodes, o.NodeID)
+			}
+		}
+	}
+	return nodes
+}
+
+// leased tells which nodes have a lease.
+func (r *Router) leased(ctx context.Context, nodes []string) ([]bool, error) {
+	if len(nodes) == 0 {
+		return nil, nil
+	}
+	pipe := r.opts.Redis.Pipeline()
+	cmds := make([]*redis.IntCmd, len(nodes))
+	for i, node := range nodes {
+		cmds[i] = pipe.Exists(ctx, r.keys.Node(node))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, err
+	}
+	leased := make([]bool, len(nodes))
+	for i, cmd := range cmds {
+		leased[i] = cmd.Val() > 0
+	}
+	return leased, nil
+}
+
+// meetStrangers finds out which strangers among many owners of an address are dead. It is
+// not sure while the registry is not settled; then nothing is known of these owners.
+func (r *Router) meetStrangers(ctx context.Context, owners []registry.Owner) (dead nodeSet, sure bool) {
+	strangers := r.strangersAmong(owners)
+	if len(strangers) <= maxStrangers {
+		return nil, true
+	}
+	leased, err := r.leased(ctx, strangers)
+	if err != nil {
+		return nil, false
+	}
+	dead, last := make(nodeSet), ""
+	for i, node := range strangers {
+		if !leased[i] {
+			dead[node], last = struct{}{}, node
+		}
+	}
+	if last == "" {
+		return nil, true
+	}
+	// What says that one is dead says that the registry had lost nothing when all were
+	// looked at.
+	sure, err = r.reg.Dead(ctx, last)
+	return dead, sure && err == nil
+}
+
+func (r *Router) strangersAmong(owners []registry.Owner) (nodes []string) {
+	if len(owners) <= maxStrangers {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, o := range owners {
+		if r.links[o.NodeID] == nil && o.NodeID != r.opts.NodeID {
+			nodes = append(nodes, o.NodeID)
+		}
+	}
+	return nodes
+}
+
+// crowd is the owners of an address that are many.
+type crowd struct {
+	dead   nodeSet
+	unsure bool
+}
+
+// crowds looks at the owners that lookups found for addresses with many of them.
+func (r *Router) crowds(ctx context.Context, lookups []registry.Lookup) (all map[int]crowd) {
+	for i, l := range lookups {
+		owners, _ := l.Owners()
+		if len(owners) <= maxStrangers {
+			continue
+		}
+		if dead, sure := r.meetStrangers(ctx, owners); len(dead) > 0 || !sure {
+			if all == nil {
+				all = make(map[int]crowd)
+			}
+			all[i] = crowd{dead, !sure}
+		}
+	}
+	return all
+}
+
+// withoutDead leaves out the owners on nodes that are dead for sure, and has their
+// entries pruned. While that is not sure it returns all.
+func (r *Router) withoutDead(ctx context.Context, address string, owners []registry.Owner) []registry.Owner {
+	dead, sure := r.meetStrangers(ctx, owners)
+	if !sure || len(dead) == 0 {
+		return owners
+	}
+	return slices.DeleteFunc(slices.Clone(owners), func(o registry.Owner) bool {
+		_, gone := dead[o.NodeID]
+		if gone {
+			r.pruneDead(address, o)
+		}
+		return gone
+	})
+}

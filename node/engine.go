@@ -26,8 +26,8 @@ type engine interface {
 	// s.full, and calls router.Flush behind what it read.
 	add(s *session, conn net.Conn) wire
 	// gather is called with true before the messages of a batch are delivered, and
-	// with false behind them: what they lead to may be written then. It is called by
-	// one goroutine.
+	// with false behind them: what they lead to may be written then. Several
+	// goroutines may call it at a time.
 	gather(on bool)
 	// tick is called often enough to watch deadlines.
 	tick()

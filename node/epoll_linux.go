@@ -28,11 +28,11 @@ type epoll struct {
 	joining   sync.WaitGroup // one for each question to the router
 	ending    sync.WaitGroup // stop's goroutine
 
-	looked   moment      // for stalled sessions; owned by tick
-	gathered []*pollWire // owned by gather
+	looked moment // for stalled sessions; owned by tick
 
-	mu      sync.Mutex
-	stopped bool
+	mu       sync.Mutex
+	stopped  bool
+	gathered []*pollWire // room for gather, taken by who is in it
 }
 
 // newEpoll returns an engine whose loops run. A loop is busy with system calls

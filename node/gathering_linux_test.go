@@ -3,7 +3,9 @@
 package node
 
 import (
+	"fmt"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -83,6 +85,36 @@ func TestBatchesAreGathered(t *testing.T) {
 		}
 		e.gather(false)
 		for range 3 {
+			c.wantMessage("x", "1")
+		}
+	}
+}
+
+// Batches are delivered by several goroutines at once: from other nodes, and to the many
+// sessions of one client.
+func TestBatchesOverlap(t *testing.T) {
+	n, e := startEpoll(t, nil)
+	var clients []*client
+	var sessions []*session
+	for i := range 4 {
+		name := fmt.Sprint("c", i)
+		clients = append(clients, connect(t, n.Addr(), name))
+		sessions = append(sessions, n.session(name))
+	}
+	const batches = 300
+	var delivering sync.WaitGroup
+	for _, s := range sessions {
+		delivering.Go(func() {
+			for range batches {
+				e.gather(true)
+				s.Deliver(&router.Message{From: "x", To: s.client, Data: []byte("1")})
+				e.gather(false)
+			}
+		})
+	}
+	delivering.Wait()
+	for _, c := range clients {
+		for range batches {
 			c.wantMessage("x", "1")
 		}
 	}

@@ -103,17 +103,26 @@ func (w *pollWire) endFeeding() {
 	clear(l.gathered)
 }
 
-// gather makes a batch a feeding.
+// gather makes a batch a feeding. Several may be under way.
 func (e *epoll) gather(on bool) {
 	if on {
 		e.gathering.begin()
 		return
 	}
-	e.gathered = e.gathering.end(e.gathered)
-	for _, w := range e.gathered {
+	wires := e.gathering.end(e.swapGathered(nil))
+	for _, w := range wires {
 		w.writeGathered()
 	}
-	clear(e.gathered)
+	clear(wires)
+	e.swapGathered(wires)
+}
+
+// swapGathered takes the room for what gathers, and leaves another one or none.
+func (e *epoll) swapGathered(room []*pollWire) (taken []*pollWire) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	taken, e.gathered = e.gathered, room
+	return taken
 }
 
 func (w *pollWire) writeGathered() {

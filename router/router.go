@@ -55,7 +55,7 @@ type Options struct {
 	MaxClientSessions int
 	Grace             time.Duration   // how long a message waits for a receiver that nobody owns; default 0; at most half of MessageTimeout
 	OwnerCache        int             // addresses whose owners are cached; default 65,536; negative: none
-	Gather            func(on bool)   // told before the messages of a batch are delivered here, and behind; default: nothing
+	Gather            func(on bool)   // told before the messages of a batch are delivered here, and behind; batches may overlap; default: nothing
 	Metrics           *metrics.Router // required
 	Logger            *slog.Logger    // default: discard
 

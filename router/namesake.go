@@ -12,11 +12,13 @@ import (
 	"time"
 )
 
-// Two nodes that advertise one URL harm each other: whoever asks there whether one of
-// them still lives may be answered by the other, and take the one for dead. So a node
-// looks, before it accepts anybody, whether a node that lives already answers at its own
-// URL. Nodes that start together can't answer each other yet: each looks again a little
-// later, and welcomes nobody while another one answers.
+// A node whose URL leads to another one harms itself and the other: whoever asks there
+// whether one of them still lives may be answered by the other, and take the one for
+// dead. So a node looks, before it accepts anybody, whether a live node that is listed with
+// its own URL answers there. Nodes that start together can't answer each other yet, and
+// a load balancer's address is nobody else's in the list: each node asks at its URL again
+// a little later, when it would be answered by itself, and welcomes nobody while another
+// node answers.
 
 const (
 	// maxPlaces bounds the addresses of a name that are asked.
@@ -37,15 +39,9 @@ func (e *NamesakeError) Error() string {
 
 // findNamesake returns a *NamesakeError if another live node has this node's URL and
 // answers there. What can't be found out is no error: a node that was killed a moment
-// ago still has a lease, and does not answer.
+// ago still has a lease, and does not answer. This node is not asked, because it does not
+// accept yet.
 func (r *Router) findNamesake(ctx context.Context) error {
-	if taken := r.lookForNamesake(ctx); taken != nil {
-		return taken
-	}
-	return nil
-}
-
-func (r *Router) lookForNamesake(ctx context.Context) *NamesakeError {
 	own, err := url.Parse(r.opts.URL)
 	if err != nil {
 		return nil
@@ -59,21 +55,21 @@ func (r *Router) lookForNamesake(ctx context.Context) *NamesakeError {
 		if other.ID == r.opts.NodeID || err != nil || !strings.EqualFold(u.Host, own.Host) {
 			continue
 		}
-		if id := r.strangerAt(ctx, own); id != "" {
-			return &NamesakeError{URL: r.opts.URL, Node: id}
+		if taken := r.strangerAt(ctx, own); taken != nil {
+			return taken
 		}
 		return nil
 	}
 	return nil
 }
 
-// strangerAt returns a node that answers at u and is not this one, or "".
-func (r *Router) strangerAt(ctx context.Context, u *url.URL) (stranger string) {
+// strangerAt returns which node answers at u and is not this one, or nil.
+func (r *Router) strangerAt(ctx context.Context, u *url.URL) (stranger *NamesakeError) {
 	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
 	defer cancel()
 	hosts, err := net.DefaultResolver.LookupHost(ctx, u.Hostname())
 	if err != nil {
-		return ""
+		return nil
 	}
 	hosts = hosts[:min(len(hosts), maxPlaces)]
 	answers := make(chan string)
@@ -84,7 +80,7 @@ func (r *Router) strangerAt(ctx context.Context, u *url.URL) (stranger string) {
 	}
 	for range len(hosts) * asksPerPlace {
 		if id := <-answers; id != "" && id != r.opts.NodeID {
-			stranger = id
+			stranger = &NamesakeError{URL: r.opts.URL, Node: id}
 		}
 	}
 	return stranger
@@ -122,9 +118,13 @@ func whoAnswers(ctx context.Context, u *url.URL, host string) string {
 	return who.Node
 }
 
-// watchNamesake looks for a namesake a heartbeat after the start and three, when all
-// nodes that started together are listed, and at each heartbeat while there is one.
+// watchNamesake asks at this node's URL a heartbeat after the start and three, when all
+// nodes that started together accept, and at each heartbeat while another one answers.
 func (r *Router) watchNamesake(ctx context.Context) {
+	own, err := url.Parse(r.opts.URL)
+	if err != nil {
+		return
+	}
 	every := r.reg.Timing().Heartbeat
 	for looks := 0; looks < 2 || r.namesake.Load() != nil; looks++ {
 		wait := every
@@ -136,14 +136,12 @@ func (r *Router) watchNamesake(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		asking, cancel := context.WithTimeout(ctx, commitTimeout)
-		taken := r.lookForNamesake(asking)
-		cancel()
+		taken := r.strangerAt(ctx, own)
 		if ctx.Err() != nil {
 			return
 		}
 		if was := r.namesake.Swap(taken); was == nil && taken != nil {
-			r.log.Error("another node has this node's URL", "error", taken)
+			r.log.Error("this node's URL leads to another one", "error", taken)
 		}
 	}
 }

@@ -28,6 +28,9 @@
 //     goes out, the peer's is awaited for a short while (grace.go), the connection
 //     is cut.
 //
+// What back ends publish to the node's inlet the router takes; it is read here (external.go),
+// by the rules of what clients send.
+//
 // # Engines
 //
 // On Linux it is epoll (epoll_linux.go): a loop for every two processors

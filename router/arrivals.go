@@ -29,7 +29,7 @@ func (in *inbox) handle(channel, payload string) {
 		for rest := (reader{rest: envelopes}); rest.rest != ""; {
 			in.unnumbered(&h, rest.next())
 		}
-	case channel != in.private: // links are between two nodes
+	case channel != in.private || h.from == in.r.opts.NodeID: // links are between two nodes
 		in.dropped(dropMalformed)
 	default:
 		in.numbered(&h, envelopes, n)

@@ -124,7 +124,7 @@ func BenchmarkGroupCommit(b *testing.B) {
 
 func acknowledgeAll(r *Router, l *link) {
 	r.mu.Lock()
-	l.next, l.high = l.end(), l.end()
+	l.next, l.high, l.sent = l.end(), l.end(), l.end()
 	l.acknowledged(r, ack{link: l.id, upTo: l.end() - 1})
 	r.release()
 }

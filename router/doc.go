@@ -36,6 +36,20 @@
 // back to it (go-back-N) when a PUBLISH failed, reached nobody, or was not
 // acknowledged in time. Links are described in link.go, the bytes in envelope.go.
 //
+// # Whom a node believes
+//
+// Batches between nodes are signed with the cluster's key (clusterkey.go, seal.go), and a
+// node that has one takes no other. What was recorded and is played again does nothing:
+// links' lives and numbers see to it (lives.go), and for what has no number stale.go.
+// Without a key messages are checked like a client's, and a link that somebody else has cut
+// begins a new life.
+//
+// # Back ends
+//
+// Programs that are no nodes publish JSON to a node's inlet (inlet.go). A message from
+// there is sent like one of a session's (external.go), within bounds of its own, and its
+// outcome is published where the publisher wants it (externalreceipts.go).
+//
 // # Dead or deaf
 //
 // PUBLISH that reaches nobody means that the owner is dead or deaf. It is dead
@@ -76,7 +90,9 @@
 //
 // The publisher (publisher.go) has no goroutine of its own but to connect: whoever
 // releases mu by unlock publishes what is due. The committer (commit.go) looks up
-// for the routes and, in a Cluster, publishes; the inbox (inbox.go) receives; the
+// for the routes and, in a Cluster, publishes; the inbox (inbox.go) receives; the inlet
+// has one goroutine that receives, one that flushes, one that publishes receipts and one
+// that watches its connection; the
 // heartbeat (heartbeat.go) proves that the inbox hears
 // and refreshes the node lease; the sweeper (sweep.go) runs only while something
 // waits and watches deadlines; a judge (judge.go) runs for each link whose peer

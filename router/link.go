@@ -291,6 +291,9 @@ func (l *link) acknowledged(r *Router, a ack) {
 		return
 	case a.link != l.id || a.upTo < l.base:
 		return
+	case a.upTo >= l.sent: // somebody else has used up numbers, or made up the acknowledgement
+		l.renew(r, l.id)
+		return
 	}
 	upTo := min(a.upTo, l.sent-1)
 	if upTo >= l.high {

@@ -30,6 +30,45 @@ func TestForgedLifeCutsALinkForAMomentOnly(t *testing.T) {
 	}
 }
 
+// Nor does it last if somebody who can listen uses up numbers of the link's present life, so that the
+// peer takes what is sent for what it had: it acknowledges what nobody has sent.
+func TestForgedNumbersCutALinkForAMomentOnly(t *testing.T) {
+	c := newCluster(t, 2, nil)
+	n := c.node(0)
+	bob := c.node(1).connect("bob")
+	n.wantOutcome("bob", "0", Delivered)
+	n.mu.Lock()
+	l := n.links["n1"]
+	forged := appendHeader(nil, &header{from: "n0", link: l.id, first: l.next, base: l.base})
+	n.release()
+	for range maxWindow {
+		forged = appendBare(forged, kindVoid)
+	}
+	c.client.Publish(t.Context(), n.keys.Channel("n1"), forged)
+	until(t, "the link begins anew", func() bool { return testutil.ToFloat64(n.m.Router.LinkRenewals) > 0 })
+	n.wantOutcome("bob", "1", Delivered)
+	n.wantOutcome("bob", "2", Delivered)
+	bob.wantGot("0", "1", "2")
+}
+
+// A made-up ID does not end the window of its origin's IDs.
+func TestForgedIDLeavesTheWindowOfUse(t *testing.T) {
+	w := newRecent()
+	for count := range uint64(10) {
+		w.add(MessageID{1, count})
+	}
+	w.add(MessageID{1, math.MaxUint64})
+	for count := uint64(10); count < 20; count++ {
+		if w.has(MessageID{1, count}) {
+			t.Errorf("%d was not added", count)
+		}
+		w.add(MessageID{1, count})
+		if !w.has(MessageID{1, count}) {
+			t.Errorf("%d is not remembered", count)
+		}
+	}
+}
+
 // The peer that forgot the link has forgotten which addresses it refused, too: what must not
 // pass an earlier message is not sent again before that is.
 func TestRenewedLinkLetsNothingPassWhatWasRefused(t *testing.T) {

@@ -4,6 +4,10 @@ const (
 	// recentIDs is over how many of its latest messages an origin's IDs are
 	// remembered, whomever it sent them to.
 	recentIDs = 1 << 16
+	// recentLate is by how many messages of its origin one may come late at the most: more
+	// than a node sends in a message's life. An ID that is further behind follows one
+	// that somebody has made up.
+	recentLate = 1 << 21
 	// recentOrigins bounds the origins that are remembered, in two generations.
 	recentOrigins = 1 << 10
 )
@@ -90,6 +94,8 @@ func (o *recentWindow) add(count uint64) {
 	switch {
 	case count > o.newest:
 		o.advance(count)
+	case o.newest-count > recentLate:
+		*o = recentWindow{newest: count}
 	case o.newest-count >= recentIDs:
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
@@ -52,6 +53,9 @@ func (c Connector) Connect(rawURL string) (redis.UniversalClient, error) {
 }
 
 func (c Connector) connect(rawURL string) (redis.UniversalClient, error) {
+	if strings.ContainsFunc(rawURL, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
+		return nil, errors.New("it has a space or a line break in it, as a secret has that was read from a file with its last line break")
+	}
 	scheme, rest, ok := strings.Cut(rawURL, "://")
 	if !ok {
 		return nil, errors.New("it has no scheme")

@@ -46,16 +46,16 @@ func (f TLSFiles) Check(usesTLS bool) []error {
 	if !usesTLS {
 		for _, set := range []struct{ field, value string }{{"CA", f.CA}, {"Cert", f.Cert}, {"Key", f.Key}, {"ServerName", f.ServerName}} {
 			if set.value != "" {
-				fault(set.field, "is set, but the Redis URL does not use TLS; allowed: rediss://, rediss+sentinel:// or rediss+cluster://")
+				fault(set.field, "is %q, but the Redis URL does not use TLS; allowed: only with rediss://, rediss+sentinel:// and rediss+cluster://", set.value)
 			}
 		}
 		return wrong
 	}
 	switch {
 	case f.Cert != "" && f.Key == "":
-		fault("Key", "is missing; a certificate needs its key")
+		fault("Key", "is missing; allowed: a certificate with its key, or neither")
 	case f.Key != "" && f.Cert == "":
-		fault("Cert", "is missing; a key needs its certificate")
+		fault("Cert", "is missing; allowed: a certificate with its key, or neither")
 	case f.Cert != "":
 		if _, err := f.readCert(); err != nil {
 			wrong = append(wrong, err)
@@ -76,7 +76,7 @@ func (f TLSFiles) readCA() (*x509.CertPool, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
-		return nil, &TLSError{"CA", fmt.Errorf("file %q holds no certificate; allowed: certificates in PEM form", f.CA)}
+		return nil, &TLSError{"CA", fmt.Errorf("is %q, which holds no certificate; allowed: certificates in PEM form", f.CA)}
 	}
 	return pool, nil
 }
@@ -92,25 +92,28 @@ func (f TLSFiles) readCert() (*tls.Certificate, error) {
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return nil, &TLSError{"Cert", fmt.Errorf("file %q and the key in %q can't be used: %w; allowed: a certificate and its key in PEM form", f.Cert, f.Key, err)}
+		return nil, &TLSError{"Cert", fmt.Errorf("is %q, which with the key in %q can't be used: %w; allowed: a certificate and its key in PEM form", f.Cert, f.Key, err)}
 	}
 	return &pair, nil
 }
 
 func readPEM(name string) ([]byte, error) {
 	file, err := os.Open(name)
-	if err != nil {
-		return nil, fmt.Errorf("file can't be read: %w", err)
+	if err == nil {
+		defer file.Close()
+		var text []byte
+		if text, err = io.ReadAll(io.LimitReader(file, maxPEM+1)); err == nil && len(text) <= maxPEM {
+			return text, nil
+		}
 	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxPEM+1))
+	var path *os.PathError
 	switch {
-	case err != nil:
-		return nil, fmt.Errorf("file can't be read: %w", err)
-	case len(text) > maxPEM:
-		return nil, fmt.Errorf("file %q is larger than %d bytes", name, maxPEM)
+	case err == nil:
+		err = fmt.Errorf("it is larger than %d bytes", maxPEM)
+	case errors.As(err, &path):
+		err = path.Err
 	}
-	return text, nil
+	return nil, fmt.Errorf("is %q, which can't be read: %w; allowed: a file in PEM form", name, err)
 }
 
 // source checks the files and returns what makes the settings of each handshake of
@@ -123,7 +126,7 @@ func (f TLSFiles) source(base *tls.Config) (*tlsSource, error) {
 		return nil, nil
 	}
 	if base.InsecureSkipVerify && f.CA != "" {
-		return nil, &TLSError{"CA", errors.New("is set, but the Redis URL's skip_verify trusts every server; allowed: one of both")}
+		return nil, &TLSError{"CA", fmt.Errorf("is %q, but the Redis URL's skip_verify trusts every server; allowed: one of the two", f.CA)}
 	}
 	s := &tlsSource{files: f, base: base}
 	_, err := s.config()

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/beeline-ws/beeline/node"
-	"github.com/beeline-ws/beeline/registry"
 )
 
 // configCommand holds what is asked about the settings themselves.
@@ -54,7 +53,7 @@ func (a *app) readSettings() (config, redis.UniversalClient, error) {
 	if err := wrong.err(); err != nil {
 		return c, nil, err
 	}
-	client, err := registry.Connect(c.RedisURL)
+	client, err := c.connectRedis()
 	return c, client, err
 }
 

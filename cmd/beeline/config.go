@@ -22,7 +22,14 @@ import (
 // tags: doc says what a setting is for, unit in what it is given, oneof, min and
 // max what is allowed, shown what stands for an empty default.
 type config struct {
-	RedisURL   string              `env:"BEELINE_REDIS_URL" envDefault:"redis://127.0.0.1:6379/0" unit:"URL" doc:"the Redis, Valkey, Sentinels (redis+sentinel://) or Cluster (redis+cluster://) that the nodes share"`
+	RedisURL string `env:"BEELINE_REDIS_URL" envDefault:"redis://127.0.0.1:6379/0" unit:"URL" doc:"the Redis, Valkey, Sentinels (redis+sentinel://) or Cluster (redis+cluster://) that the nodes share"`
+
+	RedisURLFile    string `env:"BEELINE_REDIS_URL_FILE" shown:"none" unit:"path" doc:"a file that holds what BEELINE_REDIS_URL would"`
+	RedisCA         string `env:"BEELINE_REDIS_CA_FILE" shown:"the system's" unit:"path" doc:"the authorities that Redis' certificate must come from, as PEM; it, and the two below, are read again when they change"`
+	RedisCert       string `env:"BEELINE_REDIS_CERT_FILE" shown:"none" unit:"path" doc:"this node's certificate for Redis, as PEM"`
+	RedisKey        string `env:"BEELINE_REDIS_KEY_FILE" shown:"none" unit:"path" doc:"the key of BEELINE_REDIS_CERT_FILE, as PEM"`
+	RedisServerName string `env:"BEELINE_REDIS_SERVER_NAME" shown:"the host of the URL" unit:"name" doc:"what Redis' certificate must be issued for"`
+
 	Listen     string              `env:"BEELINE_LISTEN" envDefault:":8080" unit:"host:port" doc:"where clients connect"`
 	Admin      string              `env:"BEELINE_ADMIN_LISTEN" envDefault:"127.0.0.1:9090" unit:"host:port" doc:"where metrics and health are asked; not for the public"`
 	NodeName   string              `env:"BEELINE_NODE_NAME" shown:"the host's name" unit:"name" doc:"begins the node's ID, to which each start adds a suffix of its own"`
@@ -65,6 +72,9 @@ const queueSlack = 4 << 10
 func readConfig(environ []string) (config, faults) {
 	var c config
 	vars := env.ToMap(environ)
+	for name, value := range vars { // a secret that comes from a file ends with a line
+		vars[name] = strings.TrimSpace(value)
+	}
 	found := parse(&c, vars)
 	found = append(found, checkRanges(&c, vars, found)...)
 	found = append(found, c.check(vars, found)...)
@@ -81,6 +91,8 @@ func (c *config) check(vars map[string]string, found faults) faults {
 		}
 	}
 	require("BEELINE_REDIS_URL", checkRedisURL(c.RedisURL))
+	require("BEELINE_REDIS_URL_FILE", c.readRedisURL(vars["BEELINE_REDIS_URL"] != ""))
+	more = append(more, c.checkRedisTLS()...)
 	require("BEELINE_LISTEN", checkListen(c.Listen))
 	require("BEELINE_ADMIN_LISTEN", checkListen(c.Admin))
 	require("BEELINE_ADMIN_LISTEN", c.checkListeners())
@@ -100,15 +112,6 @@ func (c *config) check(vars map[string]string, found faults) faults {
 		require("BEELINE_MAX_QUEUE_TOTAL", atLeast(c.MaxQueueTotal, c.MaxQueue, "BEELINE_MAX_QUEUE"))
 	}
 	return more
-}
-
-// checkRedisURL never repeats the URL, which may hold a password.
-func checkRedisURL(rawURL string) error {
-	client, err := registry.Connect(rawURL)
-	if err != nil {
-		return fmt.Errorf("can't be used: %s", strings.TrimPrefix(err.Error(), "Redis URL: "))
-	}
-	return client.Close()
 }
 
 func checkListen(address string) error {

@@ -75,6 +75,11 @@ func TestDefaultsMakeANode(t *testing.T) {
 func TestEveryFaultAtOnce(t *testing.T) {
 	faulty := map[string]string{
 		"BEELINE_REDIS_URL":           "redis.example:6379",
+		"BEELINE_REDIS_URL_FILE":      "no/url",
+		"BEELINE_REDIS_CA_FILE":       "no/ca",
+		"BEELINE_REDIS_CERT_FILE":     "no/cert",
+		"BEELINE_REDIS_KEY_FILE":      "no/key",
+		"BEELINE_REDIS_SERVER_NAME":   "redis.example",
 		"BEELINE_LISTEN":              "80",
 		"BEELINE_ADMIN_LISTEN":        "host:99999",
 		"BEELINE_NODE_NAME":           "my node",
@@ -195,6 +200,53 @@ func TestClusterKeyFaultsSayWhatIsAllowed(t *testing.T) {
 			continue
 		}
 		wantContains(t, err.Error(), "allowed: ", "openssl rand -base64 32")
+	}
+}
+
+// A file that an editor, or a secret's own tool, wrote ends with a new line.
+func TestRedisURLIsTakenFromSettingOrFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "url")
+	const url = "redis://:secret@redis.example:6379/1"
+	for _, content := range []string{url, url + "\n", " " + url + "\r\n\n"} {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		byFile, bySetting := mustRead(t, "BEELINE_REDIS_URL_FILE="+file), mustRead(t, "BEELINE_REDIS_URL="+content)
+		if byFile.RedisURL != url || bySetting.RedisURL != url {
+			t.Errorf("%q gives %q by file and %q by setting", content, byFile.RedisURL, bySetting.RedisURL)
+		}
+	}
+	for env, want := range map[string]string{
+		"BEELINE_REDIS_URL_FILE=" + file + "x":              "no such file",
+		"BEELINE_REDIS_URL_FILE=" + filepath.Dir(file):      "is a directory",
+		"BEELINE_REDIS_URL=redis://:se\ncret@redis.example": "line break",
+	} {
+		_, wrong := readConfig([]string{env})
+		if err := wrong.err(); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "cret@") {
+			t.Errorf("%s: %v, want a fault that says %q", env, err, want)
+		}
+	}
+	_, wrong := readConfig([]string{"BEELINE_REDIS_URL=" + url, "BEELINE_REDIS_URL_FILE=" + file})
+	wantContains(t, wrong.err().Error(), "BEELINE_REDIS_URL_FILE", "one of the two")
+}
+
+func TestFaultsOfTLSToRedisNameTheirSettings(t *testing.T) {
+	for _, c := range []struct{ env, want []string }{
+		{[]string{"BEELINE_REDIS_URL=redis://h", "BEELINE_REDIS_CA_FILE=/ca", "BEELINE_REDIS_SERVER_NAME=x"},
+			[]string{`BEELINE_REDIS_CA_FILE is "/ca", but the Redis URL does not use TLS`, `BEELINE_REDIS_SERVER_NAME is "x", but`}},
+		{[]string{"BEELINE_REDIS_URL=rediss://h", "BEELINE_REDIS_CERT_FILE=/cert"}, []string{"BEELINE_REDIS_KEY_FILE is missing"}},
+		{[]string{"BEELINE_REDIS_URL=rediss+cluster://h", "BEELINE_REDIS_KEY_FILE=/key"}, []string{"BEELINE_REDIS_CERT_FILE is missing"}},
+		{[]string{"BEELINE_REDIS_URL=rediss+sentinel://h/m", "BEELINE_REDIS_CA_FILE=/no/ca"},
+			[]string{`BEELINE_REDIS_CA_FILE is "/no/ca", which can't be read: no such file`}},
+	} {
+		_, wrong := readConfig(c.env)
+		err := wrong.err()
+		if err == nil || len(wrong) != len(c.want) {
+			t.Errorf("%v: %v, want %d faults", c.env, err, len(c.want))
+			continue
+		}
+		wantContains(t, err.Error(), c.want...)
+		beeline(c.env, "whois", "alice").want(t, exitUsage)
 	}
 }
 

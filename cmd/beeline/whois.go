@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -141,10 +142,10 @@ func (v nodeView) utc() nodeView {
 // held against what is allowed.
 func (a *app) openRegistry() (*registry.Registry, func(), error) {
 	c, wrong := readConfig(a.env)
-	if err := wrong.of("BEELINE_REDIS_URL", "BEELINE_KEY_PREFIX", "BEELINE_HEARTBEAT").err(); err != nil {
+	if err := wrong.of(append(slices.Clone(redisSettings), "BEELINE_KEY_PREFIX", "BEELINE_HEARTBEAT")...).err(); err != nil {
 		return nil, nil, err
 	}
-	client, err := registry.Connect(c.RedisURL)
+	client, err := c.connectRedis()
 	if err != nil {
 		return nil, nil, err
 	}

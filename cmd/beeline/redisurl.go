@@ -1,0 +1,86 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/registry"
+)
+
+// tlsSettings are the settings behind the fields of registry.TLSFiles.
+var tlsSettings = map[string]string{
+	"CA": "BEELINE_REDIS_CA_FILE", "Cert": "BEELINE_REDIS_CERT_FILE",
+	"Key": "BEELINE_REDIS_KEY_FILE", "ServerName": "BEELINE_REDIS_SERVER_NAME",
+}
+
+// redisSettings are those that a client of Redis is made of.
+var redisSettings = []string{"BEELINE_REDIS_URL", "BEELINE_REDIS_URL_FILE", "BEELINE_REDIS_CA_FILE",
+	"BEELINE_REDIS_CERT_FILE", "BEELINE_REDIS_KEY_FILE", "BEELINE_REDIS_SERVER_NAME"}
+
+// connectRedis returns a client for the Redis of the settings. It connects when it is
+// first used.
+func (c *config) connectRedis() (redis.UniversalClient, error) {
+	return registry.Connector{TLS: c.redisTLS()}.Connect(c.RedisURL)
+}
+
+func (c *config) redisTLS() registry.TLSFiles {
+	return registry.TLSFiles{CA: c.RedisCA, Cert: c.RedisCert, Key: c.RedisKey, ServerName: c.RedisServerName}
+}
+
+// readRedisURL puts what BEELINE_REDIS_URL_FILE holds, if it is set, in the place of
+// BEELINE_REDIS_URL. set says whether that is set, too.
+func (c *config) readRedisURL(set bool) error {
+	switch {
+	case c.RedisURLFile == "":
+		return nil
+	case set:
+		return fmt.Errorf("is %q while BEELINE_REDIS_URL is set; allowed: one of the two", c.RedisURLFile)
+	}
+	text, err := readStart(c.RedisURLFile)
+	if err == nil {
+		text = strings.TrimSpace(text)
+		err = checkRedisURL(text)
+	}
+	if err != nil {
+		var path *os.PathError
+		if errors.As(err, &path) {
+			err = path.Err
+		}
+		return fmt.Errorf("is %q, which can't be used: %w; allowed: a file that holds what BEELINE_REDIS_URL would", c.RedisURLFile, err)
+	}
+	c.RedisURL = text
+	return nil
+}
+
+// checkRedisURL never repeats the URL, which may hold a password.
+func checkRedisURL(rawURL string) error {
+	client, err := registry.Connect(rawURL)
+	if err != nil {
+		return fmt.Errorf("can't be used: %s", strings.TrimPrefix(err.Error(), "Redis URL: "))
+	}
+	return client.Close()
+}
+
+// checkRedisTLS returns all faults of the settings for TLS.
+func (c *config) checkRedisTLS() (found faults) {
+	wrong := c.redisTLS().Check(strings.HasPrefix(c.RedisURL, "rediss"))
+	if len(wrong) == 0 {
+		client, err := c.connectRedis()
+		if err == nil {
+			_ = client.Close()
+			return nil
+		}
+		wrong = []error{err}
+	}
+	for _, err := range wrong {
+		var about *registry.TLSError
+		if errors.As(err, &about) { // else the URL's fault
+			found = append(found, fault{tlsSettings[about.Field], about.Err.Error()})
+		}
+	}
+	return found
+}

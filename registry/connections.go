@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -22,7 +23,13 @@ type connections struct {
 	mu     sync.Mutex
 	open   map[*dialed]string   // the address that the client dialed
 	redone map[string]time.Time // when all to an address were closed last
+
+	undialed   error     // why a connection did not come about, or into use, last
+	undialedAt time.Time // when
 }
+
+// undialedCounts is for how long that explains that something failed on a connection.
+const undialedCounts = 10 * time.Second
 
 // redialRest is the least time from one closing of all connections to an address to the
 // next: a server that goes on refusing must not be called without end.
@@ -38,7 +45,7 @@ func (c *connections) keep(conn net.Conn, addr string) *dialed {
 	if !ok {
 		d = &dialed{Conn: conn}
 	}
-	d.since, d.closed = time.Now(), c.forget
+	d.since, d.closed, d.told = time.Now(), c.forget, c.failed
 	if d.cut == nil {
 		d.cut = d.Close
 	}
@@ -47,6 +54,31 @@ func (c *connections) keep(conn net.Conn, addr string) *dialed {
 	defer c.mu.Unlock()
 	c.open[d] = addr
 	return d
+}
+
+// failed takes note of why a connection did not come about, or into use.
+func (c *connections) failed(err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.undialed, c.undialedAt = err, time.Now()
+}
+
+// why returns why something failed if err only says that it took too long, or that the
+// connection has ended, and no connection came about; else it returns err itself.
+func (c *connections) why(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) || !isTimeout(err) && !isHangup(err) && !errors.Is(err, redis.Nil) {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.undialed != nil && time.Since(c.undialedAt) < undialedCounts {
+		return c.undialed
+	}
+	return err
 }
 
 // keepOwn takes account of a connection of Dial's, which is closed as a whole.
@@ -155,6 +187,7 @@ func (w serverWatch) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := next(ctx, network, addr)
 		if err != nil {
+			w.r.conns.failed(err)
 			return nil, err
 		}
 		return w.r.conns.keep(conn, w.addr), nil
@@ -166,7 +199,11 @@ func (w serverWatch) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		began := time.Now()
 		err := next(ctx, cmd)
+		if _, ok := cmd.(*redis.ClusterSlotsCmd); ok && errors.Is(err, redis.Nil) {
+			w.r.conns.failed(errNoEndpoint)
+		}
 		w.look(began, err)
+		w.r.refusals.answered(w.r, cmd, err)
 		return err
 	}
 }
@@ -178,6 +215,7 @@ func (w serverWatch) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.P
 		err := next(ctx, cmds)
 		for _, cmd := range cmds {
 			w.look(began, cmd.Err())
+			w.r.refusals.answered(w.r, cmd, cmd.Err())
 		}
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
 )
 
 // Activity is something that a node needs Redis for all the time.
@@ -20,11 +21,12 @@ const (
 	Publishing                  // the connection that publishes
 	Beating                     // heartbeats
 	Verifying                   // of all leases, after data may have been lost
+	Asking                      // single commands, whoever gives them
 
 	activities = iota
 )
 
-var activityNames = [activities]string{"subscribe", "publish", "heartbeat", "verify leases"}
+var activityNames = [activities]string{"subscribe", "publish", "heartbeat", "verify leases", "give commands"}
 
 // When an outage that lasts is told again: the first time after firstReminder, and
 // then after twice as long each time, up to lastReminder.
@@ -44,6 +46,8 @@ type outage struct {
 	up  prometheus.Gauge
 	now func() time.Time
 
+	prefix string // of keys and channels, for the advice
+
 	mu     sync.Mutex
 	failed [activities]bool
 	began  time.Time           // zero while nothing fails
@@ -52,21 +56,31 @@ type outage struct {
 	rest   time.Duration       // from it to the one after it
 }
 
-func newOutage(log *slog.Logger, up prometheus.Gauge) *outage {
+func newOutage(log *slog.Logger, up prometheus.Gauge, prefix string) *outage {
 	up.Set(1)
-	return &outage{log: log, up: up, now: time.Now}
+	return &outage{log: log, up: up, now: time.Now, prefix: prefix}
 }
 
 // Failed says that an activity failed, each time that it does. The log is told of the
 // first failure, of each other cause, and now and then that it lasts. It must not be
 // called with a lock held.
-func (r *Registry) Failed(a Activity, err error) { r.outage.fail(a, err) }
+// What this node has closed itself is no failure: whoever closed it has told why.
+func (r *Registry) Failed(a Activity, err error) {
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, redis.ErrClosed) {
+		return
+	}
+	r.outage.fail(a, r.conns.why(err))
+}
 
 // Works says that an activity succeeded. When none fails any more, the log is told.
 func (r *Registry) Works(a Activity) { r.outage.works(a) }
 
 func (o *outage) fail(a Activity, err error) {
 	cause, attrs := causeOf(err), []any{"doing", activityNames[a], "error", err}
+	if advice := advise(err, o.prefix); advice != "" {
+		cause = advice // however differently it is told
+		attrs = append(attrs, "advice", advice)
+	}
 	o.mu.Lock()
 	now := o.now()
 	o.failed[a] = true

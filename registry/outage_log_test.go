@@ -30,7 +30,7 @@ func newOutageStory() *outageStory {
 		}
 		return a
 	}
-	s.outage = newOutage(slog.New(slog.NewTextHandler(&s.log, &slog.HandlerOptions{ReplaceAttr: noTime})), s.up)
+	s.outage = newOutage(slog.New(slog.NewTextHandler(&s.log, &slog.HandlerOptions{ReplaceAttr: noTime})), s.up, "beeline")
 	s.now = func() time.Time { return s.at }
 	return s
 }

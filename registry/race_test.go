@@ -34,7 +34,7 @@ func hangs(ctx context.Context) (net.Conn, error) {
 	return nil, ctx.Err()
 }
 
-func answers(context.Context) (net.Conn, error) {
+func connects(context.Context) (net.Conn, error) {
 	conn, other := net.Pipe()
 	_ = other.Close()
 	return conn, nil
@@ -46,7 +46,7 @@ func TestAddressThatHangsHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
-	winner, err := racing{place1: hangs, place2: refuses, place3: answers}.run(ctx, place1, place2, place3)
+	winner, err := racing{place1: hangs, place2: refuses, place3: connects}.run(ctx, place1, place2, place3)
 	must(t, err)
 	if winner != place3 {
 		t.Errorf("connected to %v, want %v", winner, place3)
@@ -57,7 +57,7 @@ func TestFirstAddressIsPreferred(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // its clock does not run while the first has something to do
 		second := func(context.Context) (net.Conn, error) { t.Error("the second address is tried"); return refuses(nil) }
-		winner, err := racing{place1: answers, place2: second}.run(t.Context(), place1, place2)
+		winner, err := racing{place1: connects, place2: second}.run(t.Context(), place1, place2)
 		must(t, err)
 		if winner != place1 {
 			t.Errorf("connected to %v, want %v", winner, place1)

@@ -73,6 +73,7 @@ type Registry struct {
 	masters   *masters
 	slots     *slotWatch
 	conns     *connections
+	refusals  refusals
 	metrics   *metrics.Registry
 	outage    *outage
 	log       *slog.Logger
@@ -151,7 +152,7 @@ func New(opts Options) (*Registry, error) {
 		rdb:           opts.Redis,
 		metrics:       opts.Metrics,
 		log:           opts.Logger,
-		outage:        newOutage(opts.Logger, opts.Metrics.RedisUp),
+		outage:        newOutage(opts.Logger, opts.Metrics.RedisUp, opts.Prefix),
 		events:        noEvents{},
 		slots:         new(slotWatch),
 		settling:      make(chan struct{}, 1),

@@ -241,7 +241,9 @@ func (p *publisher) drop(conn wire, why error) {
 // succeeds. It is called with mu held.
 func (p *publisher) refused(err error) {
 	if !p.warned {
-		p.r.run(func(context.Context) { p.r.log.Warn("Redis refuses PUBLISH", "error", err) })
+		p.r.run(func(context.Context) {
+			p.r.log.Warn("Redis refuses PUBLISH", "error", err, "advice", p.r.reg.Advise(err))
+		})
 	}
 	p.warned = true
 }

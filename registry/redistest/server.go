@@ -234,3 +234,17 @@ func (s *Server) mustOwn(what string) {
 		s.t.Fatalf("redistest: %s of the shared server; use StartOwn", what)
 	}
 }
+
+// FailSaves makes the server's attempts to save fail from now on, as a full disk
+// would, and returns when one has.
+func (s *Server) FailSaves() {
+	s.t.Helper()
+	s.mustOwn("FailSaves")
+	if err := os.RemoveAll(s.p.dir); err != nil {
+		s.t.Fatal(err)
+	}
+	s.do("BGSAVE")
+	s.reach("a save has failed", func(ctx context.Context, c *redis.Client) bool {
+		return infoHas(ctx, c, "persistence", "rdb_last_bgsave_status:err")
+	})
+}

@@ -1,0 +1,236 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/registry/redistest"
+)
+
+// logBook keeps what is logged.
+type logBook struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logBook) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logBook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// beating makes a registry on a Redis that some fault keeps it from. Its heartbeats
+// fail; what it logged of the first is returned.
+func beating(t *testing.T, c Connector, url string) (*Registry, *logBook) {
+	t.Helper()
+	client, err := c.Connect(url)
+	must(t, err)
+	t.Cleanup(func() { _ = client.Close() })
+	book := new(logBook)
+	r, err := New(Options{Redis: client, NodeID: "a", Logger: slog.New(slog.NewTextHandler(book, nil))})
+	must(t, err)
+	return r, book
+}
+
+// beatAndTell is what the router does with a heartbeat.
+func beatAndTell(t *testing.T, r *Registry) error {
+	ctx, cancel := context.WithTimeout(t.Context(), testTime)
+	defer cancel()
+	err := r.Beat(ctx, NodeInfo{})
+	if err != nil {
+		r.Failed(Beating, err)
+	} else {
+		r.Works(Beating)
+	}
+	return err
+}
+
+// wantAdvice asserts that a failing heartbeat is logged once, with words that name what
+// to look at.
+func wantAdvice(t *testing.T, c Connector, url string, words ...string) {
+	t.Helper()
+	r, book := beating(t, c, url)
+	for range 2 {
+		if err := beatAndTell(t, r); err == nil {
+			t.Fatal("the heartbeat succeeds")
+		}
+	}
+	got := book.String()
+	if strings.Count(got, "level=WARN") != 1 {
+		t.Errorf("logged:\n%swant one warning", got)
+	}
+	for _, word := range append(words, "advice=") {
+		if !strings.Contains(got, word) {
+			t.Errorf("logged:\n%swant %q in it", got, word)
+		}
+	}
+}
+
+func TestCausesNameTheSettingToLookAt(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	own := func(t *testing.T, args ...string) (*redistest.Server, *redis.Client) {
+		s := redistest.StartOwn(t, args...)
+		return s, s.Client(t)
+	}
+	for name, test := range map[string]func(t *testing.T){
+		"no password": func(t *testing.T) {
+			s, admin := own(t)
+			must(t, admin.ConfigSet(ctx, "requirepass", "secret").Err())
+			wantAdvice(t, Connector{}, s.URL(), "NOAUTH", "BEELINE_REDIS_URL")
+		},
+		"wrong password": func(t *testing.T) {
+			s, admin := own(t)
+			must(t, admin.ConfigSet(ctx, "requirepass", "secret").Err())
+			wantAdvice(t, Connector{}, "redis://:secret%0A@"+s.Addr, "WRONGPASS", "BEELINE_REDIS_URL", "%0A")
+		},
+		"no right to a command": func(t *testing.T) {
+			s, admin := own(t)
+			must(t, admin.Do(ctx, "ACL", "SETUSER", "bee", "on", ">honey", "~*", "&*", "+@all", "-evalsha").Err())
+			wantAdvice(t, Connector{}, "redis://bee:honey@"+s.Addr, "NOPERM", "evalsha", "docs/redis.md")
+		},
+		"no right to a key": func(t *testing.T) {
+			s, admin := own(t)
+			must(t, admin.Do(ctx, "ACL", "SETUSER", "bee", "on", ">honey", "~other:*", "&*", "+@all").Err())
+			wantAdvice(t, Connector{}, "redis://bee:honey@"+s.Addr, "NOPERM", "~beeline:*", "docs/redis.md")
+		},
+		"too many connections": func(t *testing.T) {
+			s, admin := own(t, "--maxclients", "1")
+			must(t, admin.Ping(ctx).Err()) // takes the only one
+			wantAdvice(t, Connector{}, s.URL(), "max number of clients", "maxclients")
+		},
+		"a Cluster by the URL of one server": func(t *testing.T) {
+			c := redistest.StartCluster(t)
+			for _, addr := range c.Addrs[:2] { // what one of them serves itself would work
+				wantAdvice(t, Connector{}, "redis://"+addr, "redis+cluster://")
+			}
+		},
+		"one server by the URL of a Cluster": func(t *testing.T) {
+			wantAdvice(t, Connector{}, "redis+cluster://"+redistest.Start(t).Addr, "BEELINE_REDIS_URL must begin with redis://")
+		},
+		"a Cluster that tells no addresses": func(t *testing.T) {
+			c := redistest.StartOwnCluster(t)
+			for _, s := range c.Servers {
+				must(t, s.Client(t).ConfigSet(ctx, "cluster-preferred-endpoint-type", "hostname").Err())
+			}
+			wantAdvice(t, Connector{}, c.URL(), "cluster-preferred-endpoint-type")
+		},
+		"a Cluster behind unknown endpoints": func(t *testing.T) {
+			c := redistest.StartOwnCluster(t)
+			for _, s := range c.Servers {
+				must(t, s.Client(t).ConfigSet(ctx, "cluster-preferred-endpoint-type", "unknown-endpoint").Err())
+			}
+			wantAdvice(t, Connector{}, c.URL(), "cluster-preferred-endpoint-type")
+		},
+		"a replica": func(t *testing.T) {
+			s, admin := own(t)
+			must(t, admin.Do(ctx, "REPLICAOF", "127.0.0.1", "1").Err())
+			wantAdvice(t, Connector{}, s.URL(), "READONLY", "leads to a replica")
+		},
+		"no memory": func(t *testing.T) {
+			s, admin := own(t)
+			must(t, admin.ConfigSet(ctx, "maxmemory", "1").Err())
+			wantAdvice(t, Connector{}, s.URL(), "OOM", "maxmemory")
+		},
+		"no disk": func(t *testing.T) {
+			s, admin := own(t, "--save", "3600 1")
+			must(t, admin.ConfigSet(ctx, "stop-writes-on-bgsave-error", "yes").Err())
+			must(t, admin.Do(ctx, "CONFIG", "SET", "rdb-key-save-delay", "0").Err())
+			must(t, admin.Set(ctx, "key", "value", 0).Err())
+			s.FailSaves()
+			wantAdvice(t, Connector{}, s.URL(), "MISCONF", "stop-writes-on-bgsave-error")
+		},
+		"no such database": func(t *testing.T) {
+			wantAdvice(t, Connector{}, redistest.Start(t).URL()+"/99", "BEELINE_REDIS_URL")
+		},
+		"nobody listens": func(t *testing.T) {
+			addr := redistest.FreeAddr(t)
+			wantAdvice(t, Connector{}, "redis://"+addr, addr, "refused", "BEELINE_REDIS_URL")
+		},
+		"no such name": func(t *testing.T) {
+			wantAdvice(t, Connector{Resolver: notFound{}}, "redis://redis.example", "redis.example", "no name server knows")
+		},
+		"no such master": func(t *testing.T) {
+			s := redistest.StartSentinel(t)
+			wantAdvice(t, Connector{}, "redis+sentinel://"+s.Addr+"/another", s.Addr, "redis+sentinel://host:26379/MASTER/0")
+		},
+		"TLS where there is none": func(t *testing.T) {
+			wantAdvice(t, Connector{}, "rediss://"+redistest.Start(t).Addr+"?dial_timeout=100ms&max_retries=-1", "BEELINE_REDIS_URL must begin with redis://")
+		},
+		"an unknown authority": func(t *testing.T) {
+			s := startTLS(t, "127.0.0.1")
+			wantAdvice(t, Connector{}, "rediss://"+s.addr, "BEELINE_REDIS_CA_FILE")
+		},
+		"a certificate for another name": func(t *testing.T) {
+			s := startTLS(t, "redis.internal")
+			wantAdvice(t, Connector{TLS: s.files}, "rediss://"+s.addr, "BEELINE_REDIS_SERVER_NAME")
+		},
+		"no certificate": func(t *testing.T) {
+			s := startTLS(t, "127.0.0.1")
+			wantAdvice(t, Connector{TLS: TLSFiles{CA: s.files.CA}}, "rediss://"+s.addr, "BEELINE_REDIS_CERT_FILE")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t)
+		})
+	}
+}
+
+// notFound resolves nothing.
+type notFound struct{}
+
+func (notFound) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
+	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+}
+
+// The log says which address does not answer, not only that something took too long.
+func TestAddressThatDoesNotAnswerIsNamed(t *testing.T) {
+	t.Parallel()
+	addr := hanging(t)
+	r, book := beating(t, Connector{}, "redis://"+addr+"?dial_timeout=50ms&read_timeout=50ms&max_retries=-1")
+	if err := beatAndTell(t, r); err == nil {
+		t.Fatal("the heartbeat succeeds")
+	}
+	if got := book.String(); !strings.Contains(got, addr) || !strings.Contains(got, "does not answer") {
+		t.Errorf("logged:\n%swant the address and that it does not answer", got)
+	}
+}
+
+// Heartbeats work, and lookups are not allowed: that is told, once, and its end, too.
+func TestRefusedCommandIsToldWhileHeartbeatsWork(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartOwn(t)
+	admin := s.Client(t)
+	must(t, admin.Do(t.Context(), "ACL", "SETUSER", "bee", "on", ">honey", "~*", "&*", "+@all", "-hgetall").Err())
+	r, book := beating(t, Connector{}, "redis://bee:honey@"+s.Addr)
+	for range 3 {
+		must(t, beatAndTell(t, r))
+		if _, err := r.Lookup(t.Context(), "alice"); err == nil {
+			t.Error("the lookup succeeds")
+		}
+	}
+	if got := book.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "hgetall") || !strings.Contains(got, "level=WARN") {
+		t.Errorf("logged:\n%swant one warning about hgetall", got)
+	}
+	must(t, admin.Do(t.Context(), "ACL", "SETUSER", "bee", "+hgetall").Err())
+	_, err := r.Lookup(t.Context(), "alice")
+	must(t, err)
+	if got := book.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "works for this node again") {
+		t.Errorf("logged:\n%swant that it works again", got)
+	}
+}

@@ -22,7 +22,7 @@ build:
 test:
 	.ci/needs
 	@mkdir -p bin
-	go test -race -timeout 10m -coverpkg=./registry,./router,./node,./metrics -coverprofile=bin/cover.out $(TESTFLAGS) ./...
+	go test -race -timeout 30m -coverpkg=./registry,./router,./node,./metrics -coverprofile=bin/cover.out $(TESTFLAGS) ./...
 	.ci/coverage bin/cover.out 85 registry router
 
 lint:

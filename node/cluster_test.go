@@ -19,7 +19,7 @@ func startWhole(t *testing.T, redis *redistest.Server, name string, change func(
 	o := Options{
 		Name: name, Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0", DrainPeriod: -1,
 		Redis: redis.Client(t), Prefix: redis.Prefix,
-		Heartbeat: 2 * time.Second, MessageTimeout: patience, // a busy machine stands still now and then
+		Heartbeat: 20 * time.Second, MessageTimeout: patience, HandshakeTimeout: patience, // machines stand still now and then
 	}
 	if change != nil {
 		change(&o)

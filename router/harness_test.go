@@ -32,7 +32,7 @@ const patience = 2 * time.Minute
 // lease is to end it is short, so that this is soon seen. The baselines lose what a node
 // has not read when a heartbeat's probe is late: there none comes.
 const (
-	calmHeartbeat    = 2 * time.Second
+	calmHeartbeat    = 20 * time.Second
 	shortHeartbeat   = time.Second
 	relaxedHeartbeat = time.Minute
 )

@@ -20,8 +20,9 @@ const (
 	// enoughDeeds is how often each promise is broken at least: some deeds harm
 	// nobody, for instance if the session ended just then.
 	enoughDeeds = 10
-	// sabotageTime is what a saboteur gets for that after the last fault.
-	sabotageTime = time.Minute
+	// sabotageTime is what a saboteur gets for that after the last fault. He needs seconds,
+	// and begins anew each time that the machine stood still.
+	sabotageTime = 5 * time.Minute
 )
 
 // saboteur breaks promises on purpose, between the nodes and the people of a site.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/beeline-ws/beeline/cmd/internal/ledger"
+	"github.com/beeline-ws/beeline/cmd/internal/quote"
 )
 
 // Result is what a run found.
@@ -125,7 +126,7 @@ func (r *Result) Write(out io.Writer) {
 	r.writeEnds(out)
 	for _, s := range r.Sites {
 		for _, trouble := range s.Troubles {
-			fmt.Fprintf(out, "trouble: %s\n", trouble)
+			fmt.Fprintf(out, "trouble: %s\n", quote.Line(trouble))
 		}
 		if s.Stories != "" {
 			fmt.Fprintf(out, "violations of %s are told in %s\n", s.Mix.Name, s.Stories)

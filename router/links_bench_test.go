@@ -5,6 +5,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/beeline-ws/beeline/registry"
 )
 
 // unnumbered is targeted delivery without links, for comparison: what gathers for
@@ -42,18 +44,19 @@ type counter struct{ slots chan struct{} }
 func (s counter) Deliver(*Message) Outcome { <-s.slots; return Delivered }
 func (counter) Evict(error)                {}
 
-// BenchmarkLinks measures what numbering, keeping and acknowledging cost: processor
+// BenchmarkLinks measures what numbering, keeping and acknowledging cost, and signing: processor
 // time of both nodes for a message without a receipt, at saturation.
 func BenchmarkLinks(b *testing.B) {
-	b.Run("on", func(b *testing.B) { benchLinks(b, func(*Router) {}) })
+	b.Run("on", func(b *testing.B) { benchLinks(b, nil, func(*Router) {}) })
+	b.Run("signed", func(b *testing.B) { benchLinks(b, withKey(registry.Allow), func(*Router) {}) })
 	b.Run("off", func(b *testing.B) {
-		benchLinks(b, func(r *Router) { r.way = &unnumbered{r: r, owner: "n1"} })
+		benchLinks(b, nil, func(r *Router) { r.way = &unnumbered{r: r, owner: "n1"} })
 	})
 }
 
-func benchLinks(b *testing.B, change func(*Router)) {
+func benchLinks(b *testing.B, opts func(*Options), change func(*Router)) {
 	b.ReportAllocs()
-	c := newCluster(b, 2, nil)
+	c := newCluster(b, 2, opts)
 	r := c.node(0).Router
 	slots := make(chan struct{}, 512)
 	if err := c.node(1).Join(b.Context(), "bob", counter{slots}); err != nil {

@@ -178,7 +178,11 @@ func FuzzBatch(f *testing.F) {
 	f.Add([]byte(`{"to":"bob","from":"x","data":1}`))
 	f.Add([]byte{1, 0})
 	f.Add([]byte{2, 0, 0})
+	keyed := newSigner([]ClusterKey{newKey()})
 	f.Fuzz(func(t *testing.T, payload []byte) {
+		if _, err := keyed.open("ch", string(payload)); err == nil {
+			t.Fatal("it was opened with a key that it was not signed with")
+		}
 		h, rest, err := readBatch(string(payload))
 		if err != nil {
 			return

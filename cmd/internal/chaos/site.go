@@ -4,8 +4,6 @@ package chaos
 
 import (
 	"context"
-	cryptorand "crypto/rand"
-	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -13,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/beeline-ws/beeline/cmd/internal/cluster"
 	"github.com/beeline-ws/beeline/cmd/internal/ledger"
 	"github.com/beeline-ws/beeline/registry"
 )
@@ -80,7 +79,7 @@ func (s *site) start(ctx context.Context) (err error) {
 	if err := s.findKeys(); err != nil {
 		return err
 	}
-	env := append([]string{"BEELINE_CLUSTER_KEY=" + clusterKey()}, s.opts.Env...)
+	env := append([]string{"BEELINE_CLUSTER_KEY=" + cluster.NewKey()}, s.opts.Env...)
 	for i := range s.mix.Nodes {
 		p, err := newPlace(s.mix.Name, i, dir, s.opts.Binary, s.backing.url(i), env)
 		if err != nil {
@@ -98,14 +97,6 @@ func (s *site) start(ctx context.Context) (err error) {
 		}
 	}
 	return err
-}
-
-// clusterKey makes a key for the nodes of a site. It is a secret of the site's own, not
-// made of the seed: nothing that happens depends on it.
-func clusterKey() string {
-	key := make([]byte, 32)
-	_, _ = cryptorand.Read(key) // never fails
-	return base64.StdEncoding.EncodeToString(key)
 }
 
 // findKeys learns how the registry names its keys and channels.

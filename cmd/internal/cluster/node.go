@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,6 +23,14 @@ type NodeOptions struct {
 	RedisURL string    // of the Redis that the nodes share
 	Env      []string  // further settings, BEELINE_…=value; the last of a name wins
 	LogTo    io.Writer // gets the whole log as it is written; nil: only its end is kept
+}
+
+// NewKey makes a key with which the nodes of one cluster sign, as BEELINE_CLUSTER_KEY
+// takes it.
+func NewKey() string {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	return base64.StdEncoding.EncodeToString(key)
 }
 
 // Node is one `beeline serve`.

@@ -137,7 +137,7 @@ func (h *head) checkOffer() (wrong string) {
 	if !h.has(fieldOffer) {
 		return ""
 	}
-	var seen [][]byte
+	seen := make([][]byte, 0, 8)
 	for token := range bytes.SplitSeq(h.offered, comma) {
 		switch token = trim(token); {
 		case len(token) == 0:
@@ -212,11 +212,12 @@ func newCharSet(marks string) (s charSet) {
 	return s
 }
 
-// Letters, digits and some marks: in a token of RFC 9110, section 5.6.2, and in the name
-// of a host of RFC 3986, section 3.2.2.
+// Letters, digits and some marks: in a token of RFC 9110, section 5.6.2, in the name of a
+// host of RFC 3986, section 3.2.2, and in base64 of RFC 4648, section 4.
 var (
-	tokenChars = newCharSet("!#$%&'*+-.^_`|~")
-	hostChars  = newCharSet("-._~!$&'()*+,;=")
+	tokenChars  = newCharSet("!#$%&'*+-.^_`|~")
+	hostChars   = newCharSet("-._~!$&'()*+,;=")
+	base64Chars = newCharSet("+/")
 )
 
 // isToken reports whether c may be part of a token, as a method or a field's name.

@@ -21,13 +21,6 @@ func endFeeding(e *epoll) {
 	}
 }
 
-// queued is the number of bytes that wait for s to be written to.
-func queued(s *session) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.out.size()
-}
-
 // What a feeding leads to is written when it ends, once for each session, and at
 // once to a session for which much gathers.
 func TestGathering(t *testing.T) {

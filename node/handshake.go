@@ -206,14 +206,11 @@ func checkUpgrade(h *head) *refusal {
 // keySize is the length of a handshake's key: 16 bytes in base64.
 const keySize = 24
 
-// isKey reports whether key is 16 bytes in base64.
+// isKey reports whether key is 16 bytes in base64, of which the last two of 24
+// characters are padding.
 func isKey(key []byte) bool {
-	if len(key) != keySize {
-		return false
-	}
-	var means [keySize]byte
-	n, err := base64.StdEncoding.Decode(means[:], key)
-	return err == nil && n == 16
+	digits, ok := bytes.CutSuffix(key, []byte("=="))
+	return ok && len(key) == keySize && isAll(digits, &base64Chars)
 }
 
 // acceptance is what the response to a handshake says: it is small, because it

@@ -465,6 +465,13 @@ func (c *client) wantEnd() {
 	}
 }
 
+// queued is the number of bytes that wait for s to be written to.
+func queued(s *session) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.size()
+}
+
 // pair is two clients of a node that nothing may disturb.
 type pair struct{ from, to *client }
 

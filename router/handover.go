@@ -67,17 +67,19 @@ func (r *Router) handOver() {
 	}
 }
 
-// deliver is called without mu, by the one goroutine that hands over for the route.
+// deliver is called without mu, by the one goroutine that hands over for the route. Once
+// a message is not taken, because the address is joining or leaving, those behind it are
+// not handed over either: they would pass it.
 func (x *handover) deliver(r *Router, rt *route) {
 	switch {
-	case !x.cutOff:
-		x.fate = r.deliverHere(&x.message, x.believed, x.p.accepted, r.now())
-	case rt.stopped: // what is sent before was not delivered
+	case rt.stopped:
 		x.fate = fateJoining
-	default:
+	case x.cutOff:
 		x.fate = r.once(&x.message, func() fate { return r.holdings.deliver(r.fan, &x.message, lookedUp) })
-		rt.stopped = x.fate != fateDelivered && x.fate != fateOverloaded
+	default:
+		x.fate = r.deliverHere(&x.message, x.believed, x.p.accepted, r.now())
 	}
+	rt.stopped = x.fate != fateDelivered && x.fate != fateOverloaded
 }
 
 func (x *handover) done(r *Router, rt *route) {

@@ -35,7 +35,7 @@ type route struct {
 	remote   bool // owners are cached, and this node is none of them
 	cutOff   bool // Redis did not answer the last lookup
 	handing  bool // somebody hands over to this node's sessions
-	stopped  bool // ... and one of those that are handed over cut off was not taken
+	stopped  bool // ... and one of those that are handed over was not taken
 
 	waiting []*pending       // in the order sent; the lookup under way covers the first `covered`
 	covered int              //

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"syscall"
 	"time"
 )
@@ -133,9 +134,15 @@ func (r *Router) examine(ctx context.Context, node string) condition {
 	return deaf
 }
 
-// goneFrom tells whether the node is not at url any more.
+// goneFrom reports whether the node is not any more where its lease says. Only scheme, host
+// and port of that count, since others can write leases, too; whatever answers there may
+// say only which node it is, in few bytes, and sends nobody elsewhere.
 func (r *Router) goneFrom(ctx context.Context, url, node string) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/node", nil)
+	whoIsThere, ok := identityURL(url)
+	if !ok {
+		return false
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, whoIsThere, http.NoBody)
 	if err != nil {
 		return false
 	}
@@ -144,9 +151,38 @@ func (r *Router) goneFrom(ctx context.Context, url, node string) bool {
 		return errors.Is(err, syscall.ECONNREFUSED)
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return false
+	}
 	var who struct{ Node string }
-	err = json.NewDecoder(io.LimitReader(resp.Body, 1<<10)).Decode(&who)
+	err = json.NewDecoder(io.LimitReader(resp.Body, maxIdentity)).Decode(&who)
 	return err == nil && who.Node != "" && who.Node != node
+}
+
+const (
+	// maxIdentity and maxIdentityHead bound what is read of a peer's answer, in bytes.
+	maxIdentity     = 1 << 10
+	maxIdentityHead = 8 << 10
+)
+
+// identityURL returns where a node that is at url says which one it is.
+func identityURL(raw string) (whoIsThere string, ok bool) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		return "", false
+	}
+	u = &url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/node"}
+	return u.String(), true
+}
+
+// newPeersClient returns a client that asks whether a node is still at its address. It
+// uses no proxy, follows nobody, and keeps no connection.
+func newPeersClient() *http.Client {
+	return &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true, DisableCompression: true, Proxy: nil, MaxResponseHeaderBytes: maxIdentityHead},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout:       judgeTimeout,
+	}
 }
 
 // bury remembers that a node is dead and answers what waited for it. The lease of one

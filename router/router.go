@@ -184,7 +184,7 @@ func New(opts Options) (*Router, error) {
 	}
 	r := &Router{
 		opts: opts, keys: opts.Registry.Keys(), reg: opts.Registry, m: opts.Metrics, log: opts.Logger,
-		peers:  &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}},
+		peers:  newPeersClient(),
 		origin: rand.Uint64(), started: time.Now(),
 		signer:   newSigner(opts.ClusterKeys),
 		lazyAck:  cmp.Or(opts.lazyAck, min(maxLazyAck, opts.MessageTimeout/5)),

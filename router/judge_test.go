@@ -1,0 +1,101 @@
+package router
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestOnlySchemeHostAndPortOfANodesURLCount(t *testing.T) {
+	for raw, want := range map[string]string{
+		"http://127.0.0.1:8080":                       "http://127.0.0.1:8080/node",
+		"https://[::1]:8443/":                         "https://[::1]:8443/node",
+		"http://user:secret@host:80/admin?delete=1#x": "http://host:80/node",
+		"http://host:80/a/../../b":                    "http://host:80/node",
+		"file:///etc/passwd":                          "",
+		"gopher://host:70/_":                          "",
+		"//host":                                      "",
+		"http://":                                     "",
+		"http://:80":                                  "",
+		"http://ho st":                                "",
+		"":                                            "",
+		"http://host\r\nX: y":                         "",
+	} {
+		if got, ok := identityURL(raw); got != want || ok != (want != "") {
+			t.Errorf("%q: %q, %v; want %q", raw, got, ok, want)
+		}
+	}
+}
+
+// What stands in a lease may be anybody's.
+func TestAnswerAtANodesURLLeadsNowhere(t *testing.T) {
+	n := newRelaxedCluster(t).node(0)
+	var elsewhere atomic.Int32
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		elsewhere.Add(1)
+		io.WriteString(w, `{"node":"another"}`)
+	}))
+	t.Cleanup(other.Close)
+	t.Setenv("HTTP_PROXY", other.URL)
+	answers := map[string]http.HandlerFunc{
+		"a redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusFound) },
+		"a redirect that names a node": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", other.URL)
+			w.WriteHeader(http.StatusTemporaryRedirect)
+			io.WriteString(w, `{"node":"another"}`)
+		},
+		"an error": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusBadGateway)
+			io.WriteString(w, `{"node":"another"}`)
+		},
+		"an endless body": func(w http.ResponseWriter, r *http.Request) {
+			for r.Context().Err() == nil {
+				if _, err := io.WriteString(w, `{"x":"`+strings.Repeat("x", 64<<10)); err != nil {
+					return
+				}
+			}
+		},
+		"an endless head": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X", strings.Repeat("x", 2*maxIdentityHead))
+			io.WriteString(w, `{"node":"another"}`)
+		},
+	}
+	for name, answer := range answers {
+		s := httptest.NewServer(answer)
+		if n.goneFrom(t.Context(), s.URL+"/admin?delete=1", "n9") {
+			t.Errorf("%s proves that the node is gone", name)
+		}
+		s.Close()
+	}
+	if elsewhere.Load() > 0 {
+		t.Error("somebody else was asked")
+	}
+	if !n.goneFrom(t.Context(), other.URL+"/admin", "n9") {
+		t.Error("another node at the address does not prove that the node is gone")
+	}
+}
+
+// Nobody waits for who says nothing.
+func TestSilenceAtANodesURLEndsSoonAndProvesNothing(t *testing.T) {
+	n := newRelaxedCluster(t).node(0)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	asked := make(chan bool)
+	go func() { asked <- n.goneFrom(t.Context(), "http://"+l.Addr().String(), "n9") }()
+	select {
+	case gone := <-asked:
+		if gone {
+			t.Error("silence proves that the node is gone")
+		}
+	case <-time.After(patience):
+		t.Fatal("the question never ends")
+	}
+}

@@ -43,6 +43,7 @@ type Registry struct {
 	Settled          prometheus.Gauge
 	RedisDials       prometheus.Counter
 	RedisUp          prometheus.Gauge
+	ForeignKeys      prometheus.Counter
 }
 
 func newRegistry(f promauto.Factory) *Registry {
@@ -90,6 +91,10 @@ func newRegistry(f promauto.Factory) *Registry {
 		RedisUp: f.NewGauge(prometheus.GaugeOpts{
 			Name: "beeline_redis_up",
 			Help: "1 while subscribing, publishing and heartbeats work for this node, 0 from the first failure until all work again.",
+		}),
+		ForeignKeys: f.NewCounter(prometheus.CounterOpts{
+			Name: "beeline_foreign_keys_total",
+			Help: "Keys under the prefix that were not beeline's and were replaced: of another type, or too large. Somebody else writes there.",
 		}),
 	}
 }

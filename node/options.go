@@ -22,7 +22,7 @@ import (
 // Options configures a Node. The zero value of every field but Redis stands for
 // its default.
 type Options struct {
-	// Name begins the node's ID; letters, digits, '.', '_' and '-'. Default: the
+	// Name begins the node's ID; up to 128 letters, digits, '.', '_' and '-'. Default: the
 	// host's name.
 	Name    string
 	Version string // shown to other nodes
@@ -172,7 +172,7 @@ func (o *Options) check() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	require(validName(o.Name), "name %q: allowed are letters, digits, '.', '_' and '-'", o.Name)
+	require(validName(o.Name), "name %.200q: allowed are up to %d letters, digits, '.', '_' and '-'", o.Name, maxName)
 	require(o.Redis != nil, "a Redis client is required")
 	require(o.Registerer != nil && o.Gatherer != nil, "a registerer needs its gatherer, and the other way round")
 	require(o.MessageTimeout > 0, "message timeout %v is not positive", o.MessageTimeout)
@@ -196,8 +196,11 @@ func (o *Options) check() error {
 	return errors.Join(errs...)
 }
 
+// maxName is the longest name of a node, in bytes; its ID adds 9.
+const maxName = 128
+
 func validName(name string) bool {
-	return name != "" && strings.IndexFunc(name, func(c rune) bool { return !nameRune(c) }) < 0
+	return name != "" && len(name) <= maxName && strings.IndexFunc(name, func(c rune) bool { return !nameRune(c) }) < 0
 }
 
 func nameRune(c rune) bool {
@@ -214,12 +217,13 @@ func hostName() string {
 	if err != nil || name == "" {
 		return "node"
 	}
-	return strings.Map(func(c rune) rune {
+	name = strings.Map(func(c rune) rune {
 		if nameRune(c) {
 			return c
 		}
 		return '-'
 	}, name)
+	return name[:min(len(name), maxName)]
 }
 
 // randomHex returns n random bytes in hexadecimal digits. Nobody guesses 12.

@@ -14,6 +14,8 @@ const (
 	refused    = 0 // others own the address
 	written    = 1
 	superseded = 2 // a newer claim of this node owns the address
+	replaced   = 3 // written, in the place of a key that was not beeline's
+	foreign    = 4 // the key is not beeline's; see rubbish.go
 )
 
 // claim is a claim on its way. It is in one hand at a time: the committer's while
@@ -37,6 +39,7 @@ type claim struct {
 	epoch     string // in which the claim ran
 	complete  bool   // that was settled before the claim was sent: others are all
 	wrote     bool   // some run of it did, or may have done
+	was       string // what the key was, if not beeline's
 	unsettled bool   // it met an epoch that was not settled
 }
 
@@ -67,7 +70,7 @@ func readClaims(claims []*claim, cmd *redis.Cmd) error {
 		return err
 	}
 	for _, cl := range claims {
-		cl.verdict, cl.others = written, nil
+		cl.verdict, cl.others, cl.was = written, nil, ""
 	}
 	for _, exception := range reply {
 		if err := readException(claims, exception); err != nil {
@@ -77,9 +80,9 @@ func readClaims(claims []*claim, cmd *redis.Cmd) error {
 	return nil
 }
 
-func readException(claims []*claim, exception any) error {
+func readException(claims []*claim, exception any) (err error) {
 	fields, ok := exception.([]any)
-	if !ok || len(fields) < 2 || len(fields)%2 != 0 {
+	if !ok || len(fields) < 2 {
 		return errMalformed
 	}
 	i, ok1 := fields[0].(int64)
@@ -89,13 +92,18 @@ func readException(claims []*claim, exception any) error {
 	}
 	cl := claims[i-1]
 	cl.verdict = int(verdict)
-	for ; len(fields) > 2; fields = fields[2:] {
-		id, ok1 := fields[2].(string)
-		token, ok2 := fields[3].(string)
-		if !ok1 || !ok2 {
-			return errMalformed
-		}
-		cl.others = append(cl.others, Owner{NodeID: id, Token: token})
+	if cl.verdict != replaced && cl.verdict != foreign {
+		cl.others, err = readOwners(cl.others, fields[2:])
+		return err
+	}
+	if len(fields) != 3 {
+		return errMalformed
+	}
+	if cl.was, ok = fields[2].(string); !ok {
+		return errMalformed
+	}
+	if cl.verdict == replaced {
+		cl.verdict = written
 	}
 	return nil
 }

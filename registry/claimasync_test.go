@@ -259,7 +259,7 @@ func TestUnknownScriptHasNoAnsweredClaimMadeAgain(t *testing.T) {
 		must(t, a.masters.each(t.Context(), func(ctx context.Context, master redis.UniversalClient) error {
 			return master.ScriptFlush(ctx).Err()
 		}))
-		must(t, a.load(t.Context(), map[*script]bool{claimScript: true, epochScript: true}))
+		must(t, a.load(t.Context()))
 		claims := 0
 		a.rdb.AddHook(onPipelines(func(send func() error, cmds []redis.Cmder) error {
 			for _, cmd := range cmds {

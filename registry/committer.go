@@ -178,7 +178,7 @@ func (c *committer) commit(ctx context.Context, g *group) {
 		g.claims = g.claims[:0]
 	}
 	began := time.Now()
-	_ = c.r.run(timed, g.calls.list, nil)
+	_ = c.r.run(timed, g.calls.list)
 	c.finishClaims(timed, g, began)
 	c.finishReleases(g, began)
 }
@@ -188,7 +188,8 @@ func (c *committer) finishClaims(ctx context.Context, g *group, began time.Time)
 		return
 	}
 	g.readEpochs(ctx, c.r)
-	failed := g.readClaims()
+	failed := g.readClaims(c.r)
+	c.r.noteTrouble(failed)
 	c.r.observe("claim", began, failed)
 	for _, cl := range g.claims {
 		cl.answered(c.r, cl)

@@ -33,8 +33,9 @@
 // be a lie. So each Redis master holds an epoch: a random ID, the master's
 // replication ID of that moment, and the time of the last call. If one is gone or
 // differs, or the last call is too long ago, data may have been lost and a new
-// epoch begins (scripts/epoch.lua). What it can't see is single keys that Redis
-// evicts: maxmemory-policy must be noeviction.
+// epoch begins (scripts/epoch.lua). So it does where somebody else has overwritten an
+// address's key (rubbish.go). What it can't see is single keys that somebody removes, or
+// that Redis evicts: maxmemory-policy must be noeviction.
 //
 //  1. Every beat, every group of claims and every Settled reads the epoch. A
 //     node that meets a new one tells Events.Disturbed, refreshes all its leases
@@ -57,6 +58,19 @@
 // which redirected commands and changes of the client's map tell (slots.go), all
 // masters have to, until all have been asked since and were settled: the slot may have
 // gone to a master that lost its data, or come from one.
+//
+// # What others write
+//
+// Nothing that comes from Redis is taken for beeline's unless it looks like it, and of
+// everything a bounded part is read: MaxOwners owners of an address, as many nodes of the
+// list and subscribers, and no long field of a lease. The scripts see to that, so that
+// it never reaches a node. Their common part is scripts/common.lua.
+//
+// # Settings that must agree
+//
+// A node lease says with which settings its node works (Settings). A node that differs
+// from one that was there before says so in Disagreement, and its router welcomes nobody
+// (agreement.go).
 //
 // # Goroutines
 //

@@ -22,6 +22,7 @@ type epoch struct {
 	verified bool      // this node verified its leases since
 	ripe     bool      // the master is up long enough for peers to have reconnected
 	tried    time.Time // last look at the peers
+	lost     bool      // somebody has overwritten data: another one is to begin (rubbish.go)
 	settled  time.Time // zero until every peer has verified
 }
 
@@ -144,8 +145,11 @@ func (r *Registry) awaitSettled(ctx context.Context, master string) error {
 }
 
 // epochCall reads a master's epoch, or begins it.
-func (r *Registry) epochCall(master string) *call {
-	return newCall(epochScript, []string{r.keys.Epoch(master)}, rand.Text(), r.timing.silence().Milliseconds())
+func (r *Registry) epochCall(master string) *call { return r.epochCallAfter(master, "") }
+
+// epochCallAfter is epochCall, and ends the epoch that has lost data, if there is one.
+func (r *Registry) epochCallAfter(master, lost string) *call {
+	return newCall(epochScript, []string{r.keys.Epoch(master)}, rand.Text(), r.timing.silence().Milliseconds(), lost)
 }
 
 // epochCalls reads the epochs of masters.
@@ -171,10 +175,30 @@ func (r *Registry) seeAll(calls map[string]*call) error {
 }
 
 func (r *Registry) seeAnswer(master string, c *call) (id string, err error) {
-	if id, err = c.cmd.Text(); err == nil {
-		r.see(master, id)
+	id, was, err := c.epoch()
+	if err != nil {
+		return "", err
 	}
-	return id, err
+	if was != "" {
+		r.tellRubbish(r.keys.Epoch(master), was)
+	}
+	r.see(master, id)
+	return id, nil
+}
+
+// epoch reads what epoch.lua answered: the ID, and what the key was if it was none of
+// beeline's.
+func (c *call) epoch() (id, was string, err error) {
+	reply, err := c.cmd.StringSlice()
+	switch {
+	case err != nil:
+		return "", "", err
+	case len(reply) == 0 || reply[0] == "":
+		return "", "", errMalformed
+	case len(reply) > 1:
+		was = reply[1]
+	}
+	return reply[0], was, nil
 }
 
 // lookAt asks a master for its epoch.
@@ -183,7 +207,7 @@ func (r *Registry) lookAt(ctx context.Context, master string) (id string, err er
 		return r.survey(ctx)
 	}
 	c := r.epochCall(master)
-	if err := r.timed("epoch", func() error { return r.run(ctx, []*call{c}, nil) }); err != nil {
+	if err := r.timed("epoch", func() error { return r.run(ctx, []*call{c}) }); err != nil {
 		return "", fmt.Errorf("read epoch: %w", err)
 	}
 	if id, err = r.seeAnswer(master, c); err != nil {

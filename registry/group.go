@@ -89,7 +89,7 @@ func (g *group) writeClaims(ctx context.Context, r *Registry) error {
 }
 
 func (g *group) writeClaimCall(ctx context.Context, r *Registry, claims []*claim) (err error) {
-	g.calls.begin(claimScript, len(claims), 4+len(claims))
+	g.calls.begin(claimScript, len(claims), 5+len(claims))
 	for _, cl := range claims {
 		key := g.calls.key(r.keys, cl.address)
 		if cl.master, err = r.masters.tag(ctx, key); err != nil {
@@ -100,6 +100,7 @@ func (g *group) writeClaimCall(ctx context.Context, r *Registry, claims []*claim
 	g.calls.value(r.timing.LeaseTTL().Milliseconds())
 	g.calls.value(string(claims[0].rule))
 	g.calls.value(claims[0].kind())
+	g.calls.value(MaxOwners)
 	for _, cl := range claims {
 		g.calls.token(cl.number)
 	}
@@ -150,7 +151,7 @@ func (g *group) readEpochs(ctx context.Context, r *Registry) {
 }
 
 // readClaims takes over the answers about claims. The error is one of theirs.
-func (g *group) readClaims() (failed error) {
+func (g *group) readClaims(r *Registry) (failed error) {
 	for _, p := range g.claimCalls {
 		claims := g.claims[p.from:p.to]
 		err := readClaims(claims, p.call.cmd)
@@ -158,7 +159,10 @@ func (g *group) readClaims() (failed error) {
 			if cl.err = err; err == nil {
 				read := g.epochs[cl.master]
 				cl.epoch, cl.err = read.id, read.err
-				cl.complete = read.id != "" && read.id == read.settled
+				cl.complete = read.id != "" && read.id == read.settled && cl.was == ""
+			}
+			if cl.was != "" {
+				r.claimMetRubbish(cl)
 			}
 			cl.wrote = cl.wrote || cl.err != nil || cl.verdict == written
 			if cl.err != nil {

@@ -70,13 +70,5 @@ func (k Keys) Reply(name string) string { return k.channels + ":reply:" + name }
 // privateChannels is the pattern that every private channel's name matches.
 func (k Keys) privateChannels() string { return globEscaper.Replace(k.channels) + ":ch:*" }
 
-// nodeOf returns whose private channel the channel is; ok is false if it is no
-// node's, but a channel of another cluster whose prefix begins with this one's name of
-// a private channel: no node's ID has a colon.
-func (k Keys) nodeOf(channel string) (nodeID string, ok bool) {
-	nodeID, ok = strings.CutPrefix(channel, k.Channel(""))
-	return nodeID, ok && nodeID != "" && !strings.Contains(nodeID, ":")
-}
-
 // globEscaper takes the meaning from what Redis patterns give one to.
 var globEscaper = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)

@@ -135,6 +135,8 @@ func (r *Registry) clearWay(cl *claim, settled bool) error {
 		return r.awaitSettled(ctx, cl.master)
 	case cl.verdict == refused:
 		return r.pruneDead(ctx, cl.address, cl.others)
+	case cl.verdict == foreign: // it is removed next
+		return rest(ctx, settlePause)
 	}
 	return nil // settled meanwhile
 }
@@ -179,8 +181,13 @@ func (r *Registry) pruneDead(ctx context.Context, address string, owners []Owner
 	if sure {
 		return r.Prune(ctx, address, owners...)
 	}
+	return rest(ctx, settlePause)
+}
+
+// rest waits before another look at what is not settled.
+func rest(ctx context.Context, d time.Duration) error {
 	select {
-	case <-time.After(settlePause):
+	case <-time.After(d):
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", ErrUnsettled, context.Cause(ctx))
@@ -246,7 +253,7 @@ func (r *Registry) pruneCall(address string, owners []Owner) *call {
 }
 
 func (r *Registry) pruneAll(ctx context.Context, calls []*call) error {
-	err := r.timed("prune", func() error { return r.run(ctx, calls, nil) })
+	err := r.timed("prune", func() error { return r.run(ctx, calls) })
 	for _, c := range calls {
 		if n, err := c.cmd.Int(); err == nil {
 			r.metrics.PrunedOwners.Add(float64(n))

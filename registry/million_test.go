@@ -34,7 +34,7 @@ func BenchmarkRefreshRound(b *testing.B) {
 			measureRounds(b, s, nodes, leases, size, func(n *testNode, part []*Lease) error {
 				var c calls
 				c.refresh(n.Registry, part)
-				if err := n.run(b.Context(), c.list, nil); err != nil {
+				if err := n.run(b.Context(), c.list); err != nil {
 					return err
 				}
 				return c.list[0].cmd.Err()

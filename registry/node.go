@@ -19,18 +19,22 @@ type NodeInfo struct {
 	Started  time.Time
 	Sessions int
 	Draining bool
+	Settings Settings  // that must be the same on all nodes
+	Since    time.Time // it is in the cluster, by Redis' clock; Beat fills it in
 }
 
 // Beat writes this node's lease, lists it, and looks at the epoch. It is called
 // once a heartbeat while this node hears its private channel: without any node's
-// beats the epoch ends, because leases may have. info.ID is ignored.
+// beats the epoch ends, because leases may have. info's ID and Since are ignored.
 func (r *Registry) Beat(ctx context.Context, info NodeInfo) error {
 	info.ID = r.opts.NodeID
 	err := r.timed("beat", func() error { return r.beat(ctx, info) })
 	r.noticeOutage(err)
 	if err != nil {
+		r.noteTrouble(err)
 		return fmt.Errorf("beat: %w", err)
 	}
+	r.noteTrouble(r.tryClaim(ctx))
 	// Peers wait for what this node vouches for, and it for them.
 	if err := r.announce(ctx); err != nil {
 		return fmt.Errorf("beat: announce epoch: %w", err)
@@ -53,20 +57,14 @@ func (r *Registry) beat(ctx context.Context, info NodeInfo) error {
 	vouched, now := r.vouched(), time.Now()
 	lease := r.nodeCall("beat", info, vouched, r.timing.NodeTTL())
 	around := r.looksAround()
-	var nodes *redis.ZSliceCmd
-	err = r.run(ctx, append(calls, lease), func(pipe redis.Pipeliner) {
-		r.enlist(ctx, pipe)
-		if around {
-			nodes = pipe.ZRangeWithScores(ctx, r.keys.Nodes(), 0, -1)
-		}
-	})
+	list := r.listCall(r.opts.NodeID, around)
+	err = r.run(ctx, append(calls, lease, list))
 	r.noticeLapse(lease)
 	if err != nil {
 		return err
 	}
-	if nodes != nil {
-		r.sight(nodes.Val())
-		r.strikeOff(ctx, nodes.Val())
+	if err := r.lookAround(ctx, info, list, around > 0); err != nil {
+		return err
 	}
 	r.beatMu.Lock()
 	lapsed := r.lapsed || !r.lastBeat.IsZero() && now.Sub(r.lastBeat) >= r.timing.NodeTTL()
@@ -83,25 +81,38 @@ func (r *Registry) beat(ctx context.Context, info NodeInfo) error {
 // noticeLapse looks whether the node lease was missing when it was written, which the
 // next beat that succeeds acts on.
 func (r *Registry) noticeLapse(lease *call) {
-	added, err := lease.cmd.Int()
+	reply, err := lease.cmd.Slice()
+	if err != nil || len(reply) < 2 {
+		return
+	}
+	added, _ := reply[0].(int64)
+	since, _ := reply[1].(string)
+	if len(reply) > 2 {
+		r.tellRubbish(r.keys.Node(r.opts.NodeID), fmt.Sprint(reply[2]))
+	}
 	r.beatMu.Lock()
 	defer r.beatMu.Unlock()
-	r.lapsed = r.lapsed || !r.lastBeat.IsZero() && err == nil && added > 0
+	r.lapsed = r.lapsed || !r.lastBeat.IsZero() && added > 0
+	r.since, _ = strconv.ParseInt(since, 10, 64)
 }
 
 // nodeCall writes a node lease that lives for ttl at least; what is "beat" or "epochs".
 func (r *Registry) nodeCall(what string, info NodeInfo, vouched string, ttl time.Duration) *call {
-	return newCall(nodeScript, []string{r.keys.Node(info.ID)}, ttl.Milliseconds(), vouched, what,
+	r.beatMu.Lock()
+	since := r.since
+	r.beatMu.Unlock()
+	return newCall(nodeScript, []string{r.keys.Node(info.ID)}, ttl.Milliseconds(), r.timing.NodeTTL().Milliseconds(),
+		vouched, since, what,
 		"url", info.URL,
 		"version", info.Version,
 		"started", info.Started.UnixMilli(),
 		"sessions", info.Sessions,
-		"draining", info.Draining)
-}
-
-// enlist has this node among those that others look for.
-func (r *Registry) enlist(ctx context.Context, pipe redis.Pipeliner) {
-	pipe.ZAdd(ctx, r.keys.Nodes(), redis.Z{Score: float64(time.Now().UnixMilli()), Member: r.opts.NodeID})
+		"draining", info.Draining,
+		"delivery", info.Settings.Delivery,
+		"duplicates", string(info.Settings.Duplicates),
+		"heartbeat", info.Settings.Heartbeat.Milliseconds(),
+		"envelopes", info.Settings.Envelopes.orFirst().String(),
+		"keys", info.Settings.Keys)
 }
 
 // announce has the node lease say which epochs this node vouches for, if they are others
@@ -118,7 +129,7 @@ func (r *Registry) announce(ctx context.Context) error {
 	}
 	err := r.timed("beat", func() error {
 		lease := r.nodeCall("epochs", info, vouched, left)
-		return r.run(ctx, []*call{lease}, func(pipe redis.Pipeliner) { r.enlist(ctx, pipe) })
+		return r.run(ctx, []*call{lease, r.listCall(r.opts.NodeID, 0)})
 	})
 	if err != nil {
 		return err
@@ -129,38 +140,25 @@ func (r *Registry) announce(ctx context.Context) error {
 	return nil
 }
 
-// Node returns a node's lease; ok is false if it has none (dead or aged out).
+// Node returns a node's lease; ok is false if it has none (dead or aged out). Of a lease
+// that somebody else has overwritten the fields are zero.
 func (r *Registry) Node(ctx context.Context, id string) (info NodeInfo, ok bool, err error) {
-	var fields map[string]string
+	var found []NodeInfo
 	err = r.timed("nodes", func() error {
-		fields, err = r.rdb.HGetAll(ctx, r.keys.Node(id)).Result()
+		found, err = r.readLeases(ctx, []string{id})
 		return err
 	})
 	if err != nil {
-		return NodeInfo{}, false, fmt.Errorf("read node %s: %w", id, err)
+		return NodeInfo{}, false, fmt.Errorf("read node %s: %w", quoted(id), err)
 	}
-	if len(fields) == 0 {
+	if len(found) == 0 {
 		return NodeInfo{}, false, nil
 	}
-	return parseNode(id, fields), true, nil
+	return found[0], true, nil
 }
 
-func parseNode(id string, fields map[string]string) NodeInfo {
-	started, _ := strconv.ParseInt(fields["started"], 10, 64)
-	sessions, _ := strconv.Atoi(fields["sessions"])
-	draining, _ := strconv.ParseBool(fields["draining"])
-	return NodeInfo{
-		ID:       id,
-		URL:      fields["url"],
-		Version:  fields["version"],
-		Started:  time.UnixMilli(started),
-		Sessions: sessions,
-		Draining: draining,
-	}
-}
-
-// Nodes returns all live nodes in the order of their IDs, and strikes those off
-// the list that have been without a lease for longer than its TTL.
+// Nodes returns the live nodes in the order of their IDs, 1,024 at most, and strikes those
+// off the list that have been without a lease for longer than its TTL.
 func (r *Registry) Nodes(ctx context.Context) (nodes []NodeInfo, err error) {
 	err = r.timed("nodes", func() error {
 		nodes, err = r.nodes(ctx)
@@ -173,29 +171,25 @@ func (r *Registry) Nodes(ctx context.Context) (nodes []NodeInfo, err error) {
 }
 
 func (r *Registry) nodes(ctx context.Context) ([]NodeInfo, error) {
-	list, err := r.rdb.ZRangeWithScores(ctx, r.keys.Nodes(), 0, -1).Result()
-	if err != nil || len(list) == 0 {
+	list, err := r.listNodes(ctx)
+	if err != nil {
 		return nil, err
 	}
-	pipe := r.rdb.Pipeline()
-	leases := make([]*redis.MapStringStringCmd, len(list))
-	for i, z := range list {
-		leases[i] = pipe.HGetAll(ctx, r.keys.Node(z.Member.(string)))
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
+	nodes, err := r.readLeases(ctx, list.ids())
+	if err != nil {
 		return nil, err
-	}
-	var nodes []NodeInfo
-	var gone []any
-	oldest := float64(time.Now().Add(-r.timing.NodeTTL()).UnixMilli())
-	for i, z := range list {
-		if fields := leases[i].Val(); len(fields) > 0 {
-			nodes = append(nodes, parseNode(z.Member.(string), fields))
-		} else if z.Score < oldest {
-			gone = append(gone, z.Member)
-		}
 	}
 	slices.SortFunc(nodes, func(a, b NodeInfo) int { return strings.Compare(a.ID, b.ID) })
+	oldest := list.now - float64(r.timing.NodeTTL().Milliseconds())
+	var gone []any
+	for _, n := range list.listed {
+		_, lives := slices.BinarySearchFunc(nodes, n.id, func(have NodeInfo, id string) int { return strings.Compare(have.ID, id) })
+		if !lives && n.beat < oldest {
+			gone = append(gone, n.id)
+		}
+	}
+	// A lease that says nothing of a node is somebody else's.
+	nodes = slices.DeleteFunc(nodes, func(n NodeInfo) bool { return n.Started.UnixMilli() == 0 })
 	if len(gone) == 0 {
 		return nodes, nil
 	}
@@ -211,6 +205,9 @@ func (r *Registry) Bury(ctx context.Context, id string) error {
 			pipe.ZRem(ctx, r.keys.Nodes(), id)
 			return nil
 		})
+		if redis.HasErrorPrefix(err, "WRONGTYPE") {
+			return nil // the list is not one; the next beat replaces it
+		}
 		return err
 	})
 	if err != nil {
@@ -241,9 +238,9 @@ func (r *Registry) Dead(ctx context.Context, id string) (bool, error) {
 // one, or one that its node can't write, because a master that it needs to hear, or to
 // beat, is away.
 func (r *Registry) alive(ctx context.Context, owners []Owner) (live map[string]bool, sure bool, err error) {
-	keys := make([]string, len(owners))
+	ids := make([]string, len(owners))
 	for i, o := range owners {
-		keys[i] = r.keys.Node(o.NodeID)
+		ids[i] = o.NodeID
 	}
 	before := r.slots.noticed()
 	tags, err := r.masters.find(ctx)
@@ -251,18 +248,12 @@ func (r *Registry) alive(ctx context.Context, owners []Owner) (live map[string]b
 		return nil, false, fmt.Errorf("look at owners' nodes: %w", err)
 	}
 	byMaster, calls := r.epochCalls(tags)
-	exists := make([]*redis.IntCmd, len(owners))
+	var says map[string]int64
 	err = r.timed("nodes", func() error {
-		_, err := r.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-			for i, key := range keys {
-				exists[i] = pipe.Exists(ctx, key)
-			}
-			return nil
-		})
-		if err != nil {
+		if says, err = r.vouchers(ctx, ids, ""); err != nil {
 			return err
 		}
-		return r.run(ctx, calls, nil)
+		return r.run(ctx, calls)
 	})
 	if err != nil {
 		return nil, false, fmt.Errorf("look at owners' nodes: %w", err)
@@ -273,11 +264,11 @@ func (r *Registry) alive(ctx context.Context, owners []Owner) (live map[string]b
 	live, sure = map[string]bool{r.opts.NodeID: true}, r.slots.noticed().moves == before.moves
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for i, o := range owners {
-		live[o.NodeID] = live[o.NodeID] || exists[i].Val() == 1
+	for id, what := range says {
+		live[id] = live[id] || what != leaseMissing
 	}
 	for tag, c := range byMaster {
-		id, _ := c.cmd.Text()
+		id, _, _ := c.epoch()
 		sure = sure && r.settledIn(tag, id)
 	}
 	return live, sure, nil

@@ -175,7 +175,7 @@ func (f *refresher) refresh(ctx context.Context, leases []*Lease) error {
 	began := time.Now()
 	timed, cancel := context.WithTimeout(ctx, f.r.roundTrip)
 	defer cancel()
-	_ = f.r.run(timed, calls, nil)
+	_ = f.r.run(timed, calls)
 
 	var failed error
 	var missing, taken []*Lease

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"regexp"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,10 +36,13 @@ const (
 	Reject  Duplicates = "reject"  // the newcomer is refused
 )
 
+// nodeID is what the scripts take for a node's ID.
+var nodeID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,160}$`)
+
 // Options configures a Registry.
 type Options struct {
 	Redis      redis.UniversalClient // required; see Connect. A Cluster's client must be unused
-	NodeID     string                // this process's, unique for each start; required
+	NodeID     string                // this process's, unique for each start; 1 to 160 letters, digits, '.', '_' and '-'; required
 	Prefix     string                // of every key and channel; default "beeline"
 	Heartbeat  time.Duration         // see Timing; default 2 s
 	Duplicates Duplicates            // default Allow
@@ -94,6 +98,10 @@ type Registry struct {
 	undisturbed atomic.Bool
 	repeating   atomic.Int64 // claims that repeatClaim waits for
 
+	trouble      atomic.Pointer[error]      // that the last claim or beat had; nil: none
+	disagreement atomic.Pointer[Difference] // this node yields to; nil: none
+	differing    limitedLog                 // of nodes that yield to this one
+
 	mu            sync.Mutex // guards what follows, the leases, and parts of refresher
 	wheel         *wheel
 	epochs        map[string]*epoch  // by the tag of their master
@@ -101,6 +109,7 @@ type Registry struct {
 	epochsChanged chan struct{}      // closed, and made anew, at each change of epochs
 	changes       uint64             // of epochs
 	surveyed      uint64             // slots' moves before the last survey
+	rubbish       rubbish
 	// waits ends those of claims that are to be made again.
 	waits map[*Lease]context.CancelFunc
 
@@ -111,6 +120,7 @@ type Registry struct {
 	announced string              // the epochs that the node lease vouches for
 	sighted   map[string]sighting // all nodes that were listed lately
 	beats     int                 // that were tried
+	since     int64               // this node is in the cluster: Redis' Unix ms; 0: it is not yet
 }
 
 // New checks opts and returns a registry that does nothing in the background
@@ -121,6 +131,9 @@ func New(opts Options) (*Registry, error) {
 	}
 	if opts.NodeID == "" {
 		return nil, errors.New("registry: Options.NodeID is missing")
+	}
+	if !nodeID.MatchString(opts.NodeID) {
+		return nil, fmt.Errorf("registry: Options.NodeID is %q, want 1 to 160 letters, digits, '.', '_' and '-'", opts.NodeID)
 	}
 	if opts.Prefix == "" {
 		opts.Prefix = "beeline"
@@ -160,6 +173,7 @@ func New(opts Options) (*Registry, error) {
 		askings:       make(map[string]*asking),
 		epochsChanged: make(chan struct{}),
 		waits:         make(map[*Lease]context.CancelFunc),
+		rubbish:       rubbish{waiting: make(map[string]lostEpoch)},
 	}
 	r.stopping, r.stop = context.WithCancelCause(context.Background())
 	r.masters = newMasters(r.keys, r.rdb)

@@ -164,8 +164,9 @@ func (r *Registry) settle(ctx context.Context, master string) error {
 	defer r.mu.Unlock()
 	if now := r.epochs[master]; now != nil && now.id == e.id {
 		now.ripe, now.tried = e.ripe, time.Now()
-		if settled {
+		if settled && !now.lost {
 			now.settled = now.tried
+			r.rubbish.took = now.settled.Sub(now.seen)
 			r.updateSettled()
 		}
 	}
@@ -178,7 +179,7 @@ func (r *Registry) openEpoch(master string) (epoch, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.epochs[master]
-	if e == nil || !e.verified || !e.settled.IsZero() || time.Since(e.tried) < settleEvery {
+	if e == nil || !e.verified || e.lost || !e.settled.IsZero() || time.Since(e.tried) < settleEvery {
 		return epoch{}, false
 	}
 	return *e, true
@@ -257,54 +258,46 @@ func (r *Registry) peersVerified(ctx context.Context, master string, e *epoch) (
 	if err != nil {
 		return false, err
 	}
-	listed, err := r.rdb.ZRange(ctx, r.keys.Nodes(), 0, -1).Result()
+	list, err := r.listNodes(ctx)
 	if err != nil {
 		return false, err
 	}
 	sighted := r.seenLately()
-	peers := make(map[string]*redis.SliceCmd)
-	pipe := r.rdb.Pipeline()
-	for _, id := range slices.Concat(subscribed, listed, sighted) {
-		if id != r.opts.NodeID && peers[id] == nil {
-			peers[id] = pipe.HMGet(ctx, r.keys.Node(id), "started", "epoch")
-		}
+	peers := slices.DeleteFunc(slices.Concat(subscribed, list.ids(), sighted), func(id string) bool { return id == r.opts.NodeID })
+	says, err := r.vouchers(ctx, peers, master+"="+e.id)
+	if err != nil {
+		return false, err
 	}
-	if len(peers) > 0 {
-		if _, err := pipe.Exec(ctx); err != nil {
-			return false, err
-		}
+	missing := func(id string) bool {
+		what, isPeer := says[id]
+		return isPeer && what < leaseSilent
 	}
-	missing := func(id string) bool { return peers[id] != nil && peers[id].Val()[0] == nil }
 	patience := time.Since(e.seen) < 2*r.timing.NodeTTL()
 	if patience && slices.ContainsFunc(subscribed, missing) || slices.ContainsFunc(sighted, missing) {
 		return false, nil
 	}
-	for _, p := range peers {
-		field, _ := p.Val()[1].(string)
-		if p.Val()[0] != nil && !vouches(field, master, e.id) {
+	for _, what := range says {
+		if what == leaseSilent {
 			return false, nil
 		}
 	}
 	return true, nil
 }
 
-// subscribed returns the nodes whose private channels have a subscriber.
+// subscribed returns the nodes whose private channels have a subscriber, of each master
+// maxNodes at most.
 func (r *Registry) subscribed(ctx context.Context) ([]string, error) {
+	what := "CHANNELS"
+	if r.masters.cluster != nil {
+		what = "SHARDCHANNELS"
+	}
 	var mu sync.Mutex
 	var ids []string
 	err := r.masters.each(ctx, func(ctx context.Context, master redis.UniversalClient) error {
-		list := master.PubSubChannels
-		if r.masters.cluster != nil {
-			list = master.PubSubShardChannels
-		}
-		channels, err := list(ctx, r.keys.privateChannels()).Result()
+		found, err := channelsScript.runOn(ctx, master, what, r.keys.privateChannels(), len(r.keys.Channel("")), maxNodes).StringSlice()
 		mu.Lock()
 		defer mu.Unlock()
-		for _, channel := range channels {
-			if id, ok := r.keys.nodeOf(channel); ok {
-				ids = append(ids, id)
-			}
-		}
+		ids = append(ids, found...)
 		return err
 	})
 	return ids, err

@@ -26,7 +26,7 @@ func (r *Registry) survey(ctx context.Context) (epoch string, err error) {
 	}
 	r.keepMasters(tags)
 	byTag, calls := r.epochCalls(tags)
-	if err := r.timed("epoch", func() error { return r.run(ctx, calls, nil) }); err != nil {
+	if err := r.timed("epoch", func() error { return r.run(ctx, calls) }); err != nil {
 		return "", fmt.Errorf("read all epochs: %w", err)
 	}
 	if err := r.seeAll(byTag); err != nil {

@@ -20,10 +20,22 @@ const (
 	settlePause = 25 * time.Millisecond
 )
 
-// attend does what is due beside the ticks: it verifies, and looks whether the
-// peers have verified too. It returns when it wants to be called again, 0 for when
-// something happens.
+// attend does what is due beside the ticks: it deals with what others have written, it
+// verifies, and looks whether the peers have verified too. It returns when it wants to be
+// called again, 0 for when something happens.
 func (f *refresher) attend(ctx context.Context) time.Duration {
+	return earliest(f.mend(ctx), f.attendLeases(ctx))
+}
+
+// earliest returns the shorter of two waits, of which 0 is none.
+func earliest(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
+}
+
+func (f *refresher) attendLeases(ctx context.Context) time.Duration {
 	f.r.mu.Lock()
 	due, hasty := f.due, f.hasty
 	f.hasty = false

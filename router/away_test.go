@@ -120,7 +120,7 @@ func TestRedisBackWithOtherData(t *testing.T) {
 	gone := c.node(1).connect("gone")
 	c.node(2).connect("dead")
 	stranger := c.node(0).keys.Address("bob")
-	c.do([]any{"HSET", stranger, "stranger", "token"})
+	c.do([]any{"HSET", stranger, "stranger", "70ce"})
 	for i := range 30 {
 		c.do([]any{"SET", i, redistest.Noise(1 << 10)})
 	}

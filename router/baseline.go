@@ -174,6 +174,7 @@ func (r *Router) lookUpReceivers(asked []*pending) {
 		}
 		_, err := pipe.Exec(ctx) // each lookup has an error of its own, too
 		r.reg.ObserveLookups(began, err)
+		r.reg.CheckLookups(ctx, lookups)
 		var unproved []*pending
 		for i, p := range asked {
 			owners, err := lookups[i].Owners()

@@ -3,6 +3,7 @@ package router
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -195,6 +196,7 @@ func (r *Router) roundTrip(ctx context.Context, c *commit) {
 		r.log.Debug("round trip failed", "error", err)
 	}
 
+	r.reg.CheckLookups(ctx, lookups)
 	dead, crowds := r.revive(ctx, lookups), r.crowds(ctx, lookups)
 	r.mu.Lock()
 	for i := range c.posts {
@@ -243,6 +245,8 @@ func (r *Router) take(routes []*route, lookups []registry.Lookup, dead nodeSet, 
 			owners = r.withSelf(rt.address, owners)
 		}
 		switch {
+		case errors.Is(err, registry.ErrUnsettled):
+			rt.failed(r, restUnsettled)
 		case err != nil:
 			rt.lost(r)
 		case crowds[i].unsure:

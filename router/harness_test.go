@@ -102,6 +102,12 @@ func (n *testNode) unready() error {
 	return nil
 }
 
+// isLookup reports whether a command looks an address's owners up.
+func isLookup(cmd redis.Cmder) bool {
+	args := cmd.Args()
+	return len(args) > 1 && args[0] == "evalsha" && args[1] == registry.LookupScript()
+}
+
 func testLogger(t testing.TB) *slog.Logger {
 	if os.Getenv("BEELINE_TEST_LOG") == "" {
 		return nil

@@ -19,7 +19,7 @@ func TestDeliveredIsNotSentToNewerSessions(t *testing.T) {
 	next.holdings.of["bob"] = h
 	next.holdings.mu.Unlock()
 	entry := n.keys.Address("bob")
-	if err := c.client.HSet(t.Context(), entry, "n2", "a claim's token").Err(); err != nil {
+	if err := c.client.HSet(t.Context(), entry, "n2", "c1a1").Err(); err != nil {
 		t.Fatal(err)
 	}
 	n.wantOutcome("bob", "while moving", Delivered)
@@ -89,7 +89,7 @@ func TestOwnerThatIsNotReadyIsAskedSeldom(t *testing.T) {
 	owner.holdings.mu.Lock()
 	owner.holdings.of["bob"] = &holding{joining: &joining{}}
 	owner.holdings.mu.Unlock()
-	if err := n.client.HSet(t.Context(), n.keys.Address("bob"), "n1", "a claim's token").Err(); err != nil {
+	if err := n.client.HSet(t.Context(), n.keys.Address("bob"), "n1", "c1a1").Err(); err != nil {
 		t.Fatal(err)
 	}
 	n.wantOutcome("bob", "1", Timeout)

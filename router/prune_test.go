@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -133,18 +134,26 @@ type onNode struct {
 	found func()
 }
 
-func (*onNode) DialHook(next redis.DialHook) redis.DialHook { return next }
-func (*onNode) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
+func (*onNode) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (*onNode) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (h *onNode) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		for _, cmd := range cmds {
+			if args := cmd.Args(); len(args) > 3 && fmt.Sprint(args[0]) == "evalsha" && keyOf(args) == h.key {
+				h.found()
+			}
+		}
+		return next(ctx, cmds)
+	}
 }
 
-func (h *onNode) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if args := cmd.Args(); len(args) > 1 && args[0] == "hgetall" && args[1] == h.key {
-			h.found()
-		}
-		return next(ctx, cmd)
+// keyOf returns the first key of a script's call.
+func keyOf(args []any) string {
+	if p, ok := args[3].(*string); ok {
+		return *p
 	}
+	return fmt.Sprint(args[3])
 }
 
 // Who is taken for dead while the answer to a lookup is looked at was not when it was

@@ -16,11 +16,13 @@ const (
 	CausePublishBlocked Cause = "publish_blocked" // nothing can be published
 	CauseUnsettled      Cause = "unsettled"       // Redis lost data, and not every node has verified its leases
 	CauseURLTaken       Cause = "url_taken"       // another node answers at this one's URL
+	CauseRegistry       Cause = "registry_fails"  // Redis did not take the last claim or heartbeat
+	CauseSettings       Cause = "settings_differ" // a node that was there before has another delivery, heartbeat, ...
 )
 
 // Causes returns every cause that Hindrances may name.
 func Causes() []Cause {
-	return []Cause{CauseUnsubscribed, CauseLeaseExpired, CausePublishBlocked, CauseUnsettled, CauseURLTaken}
+	return []Cause{CauseUnsubscribed, CauseLeaseExpired, CausePublishBlocked, CauseUnsettled, CauseRegistry, CauseSettings, CauseURLTaken}
 }
 
 // Hindrance says why a newcomer would not be welcomed now.
@@ -32,10 +34,14 @@ type Hindrance struct {
 var errUnsettled = errors.New("Redis has lost data and not every node has verified its leases yet")
 
 // Hindrances returns every reason why a newcomer would not be welcomed now; none: it
-// would be. A newcomer waits for what ends soon (CauseUnsettled) until its deadline,
-// and is refused for the others.
+// would be. A newcomer waits for what ends soon (CauseUnsettled) until its deadline; what
+// Redis did not take (CauseRegistry) it may take from the next; for the others it is
+// refused at once.
 func (r *Router) Hindrances() []Hindrance {
 	found := r.refusals()
+	if err := r.reg.Trouble(); err != nil {
+		found = append(found, Hindrance{CauseRegistry, err})
+	}
 	if !r.reg.Undisturbed() {
 		found = append(found, Hindrance{CauseUnsettled, errUnsettled})
 	}
@@ -56,6 +62,9 @@ func (r *Router) refusals() (found []Hindrance) {
 	}
 	if r.publishBlocked(r.now()) {
 		found = append(found, Hindrance{CausePublishBlocked, errMute})
+	}
+	if err := r.reg.Disagreement(); err != nil {
+		found = append(found, Hindrance{CauseSettings, err})
 	}
 	return found
 }

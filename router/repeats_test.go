@@ -128,7 +128,7 @@ func (heldLookups) ProcessHook(next redis.ProcessHook) redis.ProcessHook { retur
 
 func (held heldLookups) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return cmd.Name() == "hgetall" }) {
+		if slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return isLookup(cmd) }) {
 			<-held
 		}
 		return next(ctx, cmds)

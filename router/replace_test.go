@@ -64,7 +64,7 @@ func TestClaimWhoseAnswerIsLostReplacesNobody(t *testing.T) {
 // An entry that no session stands behind goes with the next claim.
 func TestReplacedEntryThatNobodyHoldsIsRemoved(t *testing.T) {
 	c := newCluster(t, 2, func(o *Options) { o.Duplicates = registry.Replace })
-	c.client.HSet(t.Context(), c.node(0).keys.Address("bob"), "n0", "a token of before")
+	c.client.HSet(t.Context(), c.node(0).keys.Address("bob"), "n0", "1")
 	bob := c.node(1).connect("bob")
 	until(t, "bob has one owner", func() bool { return len(c.owners("bob")) == 1 })
 	c.node(0).wantOutcome("bob", "1", Delivered)

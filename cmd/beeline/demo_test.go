@@ -16,14 +16,14 @@ func wantShow(t *testing.T, out string) {
 	t.Helper()
 	wantContains(t, out, "C1 -> C3: delivered", "C1 -> C3 again: delivered", "C1 -> C2: delivered", "C1 -> C4: offline", "nobody")
 	for _, line := range []string{
-		`n1  looks up who owns C3      HGETALL beeline:addr:\{C3\}  ->  n3-[0-9a-f]{8}\n`,
+		`n1  looks up who owns C3      EVALSHA lookup.lua beeline:addr:\{C3\}  ->  n3-[0-9a-f]{8}\n`,
 		`n1  publishes it to n3 alone  PUBLISH beeline:ch:n3-[0-9a-f]{8}  \(\d+ bytes, heard by 1 node\)\n`,
 		`n3  acknowledges to n1 alone  PUBLISH beeline:ch:n1-[0-9a-f]{8} `,
 		`C3  receives it               \{"text":"Hello C3"\} over its WebSocket from n3\n`,
 		`C1  has its receipt           delivered\n`,
 		`\{"text":"Hello again"\}.*\n.* n1  knows who owns C3         no lookup: .*\n.* n1  publishes it to n3 alone `,
 		`n1  publishes it to n2 alone `,
-		`n1  looks up who owns C4  HGETALL beeline:addr:\{C4\}  ->  nobody\n`,
+		`n1  looks up who owns C4  EVALSHA lookup.lua beeline:addr:\{C4\}  ->  nobody\n`,
 		`C1  has its receipt       offline\n`,
 	} {
 		if !regexp.MustCompile(line).MatchString(out) {
@@ -31,7 +31,7 @@ func wantShow(t *testing.T, out string) {
 		}
 	}
 	for _, receiver := range []string{"C2", "C3"} { // who isn't there may have to be looked up again
-		if n := strings.Count(out, "HGETALL beeline:addr:{"+receiver+"}"); n != 1 {
+		if n := strings.Count(out, "EVALSHA lookup.lua beeline:addr:{"+receiver+"}"); n != 1 {
 			t.Errorf("%d lookups of %s, want 1, in:\n%s", n, receiver, out)
 		}
 	}

@@ -151,8 +151,8 @@ func (s *show) explain(c command, to string, data []byte) (step, bool) {
 	}
 	switch {
 	case c.isLookup(keys.Address(to)):
-		return step{c.answered, c.node.name, "looks up who owns " + to, "HGETALL " + c.key + "  ->  " + s.ownerNames(c.owners)}, true
-	case c.name == "HGETALL" || c.key == keys.Channel(c.node.ID()): // a heartbeat
+		return step{c.answered, c.node.name, "looks up who owns " + to, c.name + " " + c.key + "  ->  " + s.ownerNames(c.owners)}, true
+	case c.name == lookupName || c.key == keys.Channel(c.node.ID()): // a heartbeat
 		return step{}, false
 	}
 	what := "acknowledges "

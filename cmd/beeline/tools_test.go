@@ -114,14 +114,14 @@ func TestToolsQuoteWhatComesFromOutside(t *testing.T) {
 	server := redistest.Start(t)
 	n := serve(t, server, "n1", "BEELINE_LOG_LEVEL=debug")
 	evil := "\x1b]0;owned\a\u009b2J\u202e\r\n"
-	id := "n9\x1b[2J-00000000"
+	id := "n9-00000000"
 	c := server.Client(t)
 	key := server.Prefix + ":node:{" + id + "}"
 	for _, err := range []error{
-		c.HSet(t.Context(), key, "url", "http://x"+evil, "version", evil, "started", 1, "sessions", 1).Err(),
+		c.HSet(t.Context(), key, "url", "http://x"+evil, "version", evil, "started", 1, "sessions", 1, "delivery", evil).Err(),
 		c.PExpire(t.Context(), key, time.Hour).Err(),
-		c.ZAdd(t.Context(), server.Prefix+":nodes", redis.Z{Score: float64(time.Now().Add(time.Hour).UnixMilli()), Member: id}).Err(),
-		c.HSet(t.Context(), server.Prefix+":addr:{bob}", id, "token").Err(),
+		c.ZAdd(t.Context(), server.Prefix+":nodes", redis.Z{Score: float64(time.Now().UnixMilli()), Member: id}).Err(),
+		c.HSet(t.Context(), server.Prefix+":addr:{bob}", id, "1").Err(),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -143,7 +143,7 @@ func TestToolsQuoteWhatComesFromOutside(t *testing.T) {
 			t.Fatalf("%U was written raw:\n%q", c, text+log)
 		}
 	}
-	wantContains(t, text, `n9\x1b[2J-00000000`, `\u009b2J`)
+	wantContains(t, text, `n9-00000000`, `http://x\x1b]0;owned`, `\u009b2J`)
 }
 
 func TestSendIsRefusedAsADuplicate(t *testing.T) {
@@ -179,7 +179,7 @@ func TestWhois(t *testing.T) {
 func TestWhoisPassesDeadNodes(t *testing.T) {
 	server := redistest.Start(t)
 	n := serve(t, server, "n1")
-	if err := server.Client(t).HSet(t.Context(), server.Prefix+":addr:{bob}", "n9-00000000", "token").Err(); err != nil {
+	if err := server.Client(t).HSet(t.Context(), server.Prefix+":addr:{bob}", "n9-00000000", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
 	beeline(n.env, "whois", "bob").want(t, exitNo)

@@ -42,7 +42,10 @@ func (c *command) take(reply string) {
 }
 
 // isLookup tells whether it asks who owns the address of a key.
-func (c *command) isLookup(key string) bool { return c.name == "HGETALL" && c.key == key }
+func (c *command) isLookup(key string) bool { return c.name == lookupName && c.key == key }
+
+// lookupName is how a call of the script that looks up is shown.
+const lookupName = "EVALSHA lookup.lua"
 
 // carries tells whether it publishes data.
 func (c *command) carries(data []byte) bool {

@@ -55,7 +55,7 @@ func (a *app) nodesCommand() *cobra.Command {
 	return cmd
 }
 
-// nodeView is registry.NodeInfo as it is printed: the same fields, in JSON's names.
+// nodeView is registry.NodeInfo as it is printed.
 type nodeView struct {
 	ID       string    `json:"id"`
 	URL      string    `json:"url"`
@@ -63,6 +63,23 @@ type nodeView struct {
 	Started  time.Time `json:"started"`
 	Sessions int       `json:"sessions"`
 	Draining bool      `json:"draining"`
+
+	// Those of an older version are empty.
+	Delivery   string `json:"delivery"`
+	Duplicates string `json:"duplicates"`
+	Heartbeat  string `json:"heartbeat"`
+	Envelopes  string `json:"envelopes"`  // the versions that it reads, such as 1-2
+	ClusterKey string `json:"clusterKey"` // fingerprints, separated by commas
+}
+
+func viewOf(info registry.NodeInfo) nodeView {
+	s := info.Settings
+	return nodeView{
+		ID: info.ID, URL: info.URL, Version: info.Version, Started: info.Started.UTC(),
+		Sessions: info.Sessions, Draining: info.Draining,
+		Delivery: s.Delivery, Duplicates: string(s.Duplicates), Heartbeat: s.Heartbeat.String(),
+		Envelopes: s.Envelopes.String(), ClusterKey: s.Keys,
+	}
 }
 
 // answer is what whois prints as JSON.
@@ -120,7 +137,7 @@ func (a *app) nodes(ctx context.Context, asJSON bool) error {
 	}
 	views := make([]nodeView, 0, len(infos)) // not nil: JSON shows []
 	for _, info := range infos {
-		views = append(views, nodeView(info).utc())
+		views = append(views, viewOf(info))
 	}
 	if asJSON {
 		return printJSON(a.stdout, views)
@@ -130,12 +147,6 @@ func (a *app) nodes(ctx context.Context, asJSON bool) error {
 		return err
 	}
 	return printNodes(a.stdout, views)
-}
-
-// utc makes the output the same wherever it is printed.
-func (v nodeView) utc() nodeView {
-	v.Started = v.Started.UTC()
-	return v
 }
 
 // openRegistry returns a registry to read. Only the settings that it needs are
@@ -189,7 +200,7 @@ func lookUp(ctx context.Context, reg *registry.Registry, address string) ([]node
 			return nil, err
 		}
 		if ok {
-			live = append(live, nodeView(info).utc())
+			live = append(live, viewOf(info))
 		}
 	}
 	return live, nil

@@ -13,6 +13,8 @@ import (
 
 	"github.com/alicebob/miniredis/v2/proto"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/registry"
 )
 
 // wire is one of a node's connections to Redis, on which the demo reads along:
@@ -98,8 +100,8 @@ func (w *wire) asked(value string) {
 	case strings.HasSuffix(c.name, "SUBSCRIBE"):
 		w.listenNoMore()
 		return
-	case c.name == "HGETALL" && len(args) == 2:
-		c.key = args[1]
+	case c.name == "EVALSHA" && len(args) > 3 && args[1] == registry.LookupScript():
+		c.name, c.key = lookupName, args[3]
 	case c.name == "PUBLISH" && len(args) == 3:
 		c.key, c.payload = args[1], args[2]
 	default:

@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"slices"
 	"testing"
+
+	"github.com/beeline-ws/beeline/registry"
 )
 
 // scripted is a connection to a Redis that replies what it was told to.
@@ -44,8 +47,9 @@ func overheard(t *testing.T, commands, replies string, step int) (seen []command
 	return r.taken(t.Context()), underway
 }
 
+var lookup = fmt.Sprintf("*5\r\n$7\r\nevalsha\r\n$40\r\n%s\r\n$1\r\n1\r\n$1\r\na\r\n$2\r\n10\r\n", registry.LookupScript())
+
 const (
-	lookup  = "*2\r\n$7\r\nhgetall\r\n$1\r\na\r\n"
 	publish = "*3\r\n$7\r\nPUBLISH\r\n$1\r\nc\r\n$4\r\n\x00\r\n\xff\r\n"
 	other   = "*2\r\n$5\r\nhello\r\n$1\r\n3\r\n"
 )

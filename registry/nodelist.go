@@ -1,0 +1,84 @@
+package registry
+
+import (
+	"context"
+	"strconv"
+	"time"
+)
+
+const (
+	// maxNodes is how many nodes a cluster may have: so many that were heard of last are
+	// read from the list of nodes, and of each master's subscribers.
+	maxNodes = 1 << 10
+	// maxListed is how many nodes the list holds; beyond it, those that beat longest ago
+	// are struck off.
+	maxListed = 4 * maxNodes
+	// maxStruckOff is how many nodes one call strikes off the list, of each kind: Redis
+	// serves nobody else meanwhile.
+	maxStruckOff = 10_000
+	// longGone is how long a node is listed that does not beat any more. Whoever was
+	// killed has not struck itself off.
+	longGone = time.Hour
+	// farAhead is how far ahead of Redis' time a beat may lie, as it does after a failover to
+	// a host whose clock is behind.
+	farAhead = time.Minute
+)
+
+// listedNode is an entry of the list of nodes.
+type listedNode struct {
+	id   string
+	beat float64 // its last, Unix ms
+}
+
+// nodeList is what list.lua answered: who has beaten last comes first.
+type nodeList struct {
+	now    float64 // Redis' Unix ms
+	listed []listedNode
+}
+
+func (l *nodeList) ids() []string {
+	ids := make([]string, len(l.listed))
+	for i, n := range l.listed {
+		ids[i] = n.id
+	}
+	return ids
+}
+
+// listCall reads the list of nodes, up to most of them, and enlists a node; empty: none.
+func (r *Registry) listCall(enlist string, most int) *call {
+	return newCall(listScript, []string{r.keys.Nodes()}, enlist, most,
+		longGone.Milliseconds(), farAhead.Milliseconds(), maxListed, maxStruckOff)
+}
+
+// listNodes reads the list of nodes.
+func (r *Registry) listNodes(ctx context.Context) (nodeList, error) {
+	c := r.listCall("", maxNodes)
+	if err := r.run(ctx, []*call{c}); err != nil {
+		return nodeList{}, err
+	}
+	return r.readList(c)
+}
+
+func (r *Registry) readList(c *call) (l nodeList, err error) {
+	reply, err := c.cmd.StringSlice()
+	if err != nil {
+		return l, err
+	}
+	if len(reply) < 2 || len(reply)%2 != 0 {
+		return l, errMalformed
+	}
+	if reply[1] != "" {
+		r.tellRubbish(r.keys.Nodes(), reply[1])
+	}
+	if l.now, err = strconv.ParseFloat(reply[0], 64); err != nil {
+		return l, errMalformed
+	}
+	for pair := reply[2:]; len(pair) > 0; pair = pair[2:] {
+		beat, err := strconv.ParseFloat(pair[1], 64)
+		if err != nil {
+			return l, errMalformed
+		}
+		l.listed = append(l.listed, listedNode{pair[0], beat})
+	}
+	return l, nil
+}

@@ -60,6 +60,9 @@ func (in *inlink) takes(h *header, n int) (skip int, ok bool) {
 	for len(in.exceptions) > 0 && in.exceptions[0].seq < h.base {
 		in.exceptions = in.exceptions[1:]
 	}
+	if h.base > in.expected { // somebody else has acknowledged what did not come: it will not be sent again
+		in.expected = h.base
+	}
 	if h.first > in.expected {
 		return 0, false
 	}

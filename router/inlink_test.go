@@ -43,6 +43,20 @@ func TestBatchOfAFormerLifeOfALinkIsTooLate(t *testing.T) {
 	bob.wantGot("1", "2", "3", "4", "5")
 }
 
+// Without a key somebody can acknowledge for a node what it does not have. Its peer does not
+// send that again, and what follows arrives.
+func TestLinkGoesOnBehindWhatOthersAcknowledged(t *testing.T) {
+	n := newCluster(t, 1, nil).node(0)
+	bob := n.connect("bob")
+	p := &postman{newInbox(n.Router), "n9"}
+	p.hand(1, 1, 1, "bob", 1)
+	p.hand(1, 4, 4, "bob", 4)
+	p.hand(1, 4, 6, "bob", 6) // a gap: 5 will come
+	p.hand(1, 4, 5, "bob", 5)
+	p.hand(1, 4, 6, "bob", 6)
+	bob.wantGot("1", "4", "5", "6")
+}
+
 // parcel is cargo that tells what became of it.
 type parcel struct{ fates []fate }
 

@@ -54,7 +54,7 @@ func (c Connector) Connect(rawURL string) (redis.UniversalClient, error) {
 
 func (c Connector) connect(rawURL string) (redis.UniversalClient, error) {
 	if strings.ContainsFunc(rawURL, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
-		return nil, errors.New("it has a space or a line break in it, as a secret has that was read from a file with its last line break")
+		return nil, errors.New("it has a space or a line break in it, which may be the end of a file that a part of it was read from")
 	}
 	scheme, rest, ok := strings.Cut(rawURL, "://")
 	if !ok {

@@ -16,6 +16,8 @@ func TestConnectToOne(t *testing.T) {
 		"redis://h":                             {Network: "tcp", Addr: "h:6379"},
 		"redis://user:p%40ss@h:1/3":             {Network: "tcp", Addr: "h:1", Username: "user", Password: "p@ss", DB: 3},
 		"redis://[::1]:1":                       {Network: "tcp", Addr: "[::1]:1"},
+		"redis://fd00::7:1":                     {Network: "tcp", Addr: "[fd00::7]:1"},
+		"redis://::1/2":                         {Network: "tcp", Addr: "[::1]:6379", DB: 2},
 		"rediss://h:1":                          {Network: "tcp", Addr: "h:1"},
 		"unix://user:pass@/tmp/redis.sock?db=2": {Network: "unix", Addr: "/tmp/redis.sock", Username: "user", Password: "pass", DB: 2},
 	} {
@@ -41,9 +43,9 @@ func TestConnectToOne(t *testing.T) {
 
 func TestConnectToSentinels(t *testing.T) {
 	t.Parallel()
-	got, watch, err := sentinelOptions("rediss", "user:p%2Fss@h1,h2:1,[::1]/mymaster/2?sentinel_username=su&sentinel_password=s%40p&pool_size=3")
+	got, watch, err := sentinelOptions("rediss", "user:p%2Fss@h1,h2:1,[::1],::1,fd00::7:1/mymaster/2?sentinel_username=su&sentinel_password=s%40p&pool_size=3")
 	must(t, err)
-	if !slices.Equal(watch.addrs, []string{"h1:26379", "h2:1", "[::1]:26379"}) {
+	if !slices.Equal(watch.addrs, []string{"h1:26379", "h2:1", "[::1]:26379", "[::1]:26379", "[fd00::7]:1"}) {
 		t.Errorf("addresses: %v", watch.addrs)
 	}
 	if watch.master != "mymaster" || got.DB != 2 || got.Username != "user" || got.Password != "p/ss" || got.PoolSize != 3 ||
@@ -79,6 +81,7 @@ func TestConnectErrorsKeepTheSecret(t *testing.T) {
 		"redis+sentinel://user:secret@h", "redis+sentinel://user:secret@h,/m", "redis+sentinel://user:secret@h/m/zero",
 		"redis+sentinel://user:se%ret@h/m", "redis+sentinel://user:12/secret@h/m", "redis+sentinel://h/m/0?unknown=1",
 		"redis+cluster://user:secret@", "redis+cluster://user:secret@h/0", "redis+cluster://user:12/secret@h", "redis+cluster://h?unknown=1",
+		"redis://user:secret@h1,h2", "redis://user:secret@a:b:1", "redis+sentinel://user:secret@a:b:1/m", "redis+cluster://user:secret@h:port", "redis://user:sec ret@h",
 	} {
 		client, err := Connect(rawURL)
 		if err == nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/beeline-ws/beeline/cmd/internal/bench"
+	"github.com/beeline-ws/beeline/cmd/internal/hostport"
 	"github.com/beeline-ws/beeline/cmd/internal/quote"
 	"github.com/beeline-ws/beeline/cmd/internal/report"
 )
@@ -183,7 +183,7 @@ func commandLine(args []string) string {
 func redactedURLs(list string) string {
 	urls := strings.Split(list, ",")
 	for i, raw := range urls {
-		if u, err := url.Parse(raw); err == nil {
+		if u, err := hostport.ParseURL(raw); err == nil {
 			urls[i] = u.Redacted()
 		}
 	}

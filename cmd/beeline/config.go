@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"log/slog"
-	"net"
-	"net/url"
 	"reflect"
 	"regexp"
 	"strings"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
+	"github.com/beeline-ws/beeline/cmd/internal/hostport"
 	"github.com/beeline-ws/beeline/node"
 	"github.com/beeline-ws/beeline/registry"
 	"github.com/beeline-ws/beeline/router"
@@ -93,11 +92,11 @@ func (c *config) check(vars map[string]string, found faults) faults {
 	require("BEELINE_REDIS_URL", checkRedisURL(c.RedisURL))
 	require("BEELINE_REDIS_URL_FILE", c.readRedisURL(vars["BEELINE_REDIS_URL"] != ""))
 	more = append(more, c.checkRedisTLS()...)
-	require("BEELINE_LISTEN", checkListen(c.Listen))
-	require("BEELINE_ADMIN_LISTEN", checkListen(c.Admin))
+	require("BEELINE_LISTEN", checkListen(&c.Listen))
+	require("BEELINE_ADMIN_LISTEN", checkListen(&c.Admin))
 	require("BEELINE_ADMIN_LISTEN", c.checkListeners())
 	require("BEELINE_NODE_NAME", checkNodeName(c.NodeName))
-	require("BEELINE_ADVERTISE", checkAdvertise(c.Advertise))
+	require("BEELINE_ADVERTISE", checkAdvertise(&c.Advertise))
 	require("BEELINE_KEY_PREFIX", checkPrefix(c.Prefix))
 	require("BEELINE_CLUSTER_KEY", checkClusterKey(c.ClusterKey))
 	require("BEELINE_CLUSTER_KEY_FILE", c.readClusterKey())
@@ -114,14 +113,13 @@ func (c *config) check(vars map[string]string, found faults) faults {
 	return more
 }
 
-func checkListen(address string) error {
-	_, port, err := net.SplitHostPort(address)
-	if err == nil {
-		_, err = net.LookupPort("tcp", port)
-	}
+// checkListen puts brackets around an IPv6 address that has none.
+func checkListen(address *string) error {
+	normal, err := hostport.Normal(*address)
 	if err != nil {
-		return fmt.Errorf("is %q; allowed: host:port or :port, with a port from 0 to 65535", address)
+		return fmt.Errorf("is %q: %w; allowed: host:port or :port, with a port from 0 to 65535", *address, err)
 	}
+	*address = normal
 	return nil
 }
 
@@ -144,15 +142,25 @@ func checkNodeName(name string) error {
 	return nil
 }
 
-func checkAdvertise(raw string) error {
-	if raw == "" {
+// checkAdvertise puts brackets around an IPv6 address that has none, as in
+// http://$(POD_IP):8080.
+func checkAdvertise(raw *string) error {
+	if *raw == "" {
 		return nil
 	}
-	u, err := url.Parse(raw)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
-		strings.Trim(u.Path, "/") != "" || u.User != nil || u.RawQuery != "" {
-		return fmt.Errorf("is %q; allowed: http://host:port, as other nodes reach this one", raw)
+	const allowed = "allowed: http://host:port, as other nodes reach this one"
+	u, err := hostport.ParseURL(*raw)
+	switch {
+	case err != nil:
+		return fmt.Errorf("is %q, which can't be read; "+allowed, *raw)
+	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
+		strings.Trim(u.Path, "/") != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return fmt.Errorf("is %q; "+allowed, *raw)
 	}
+	if _, port, err := hostport.Split(u.Host); err != nil || port == 0 {
+		return fmt.Errorf("is %q, which has no port from 1 to 65535; "+allowed, *raw)
+	}
+	*raw = u.Scheme + "://" + u.Host
 	return nil
 }
 

@@ -250,6 +250,32 @@ func TestFaultsOfTLSToRedisNameTheirSettings(t *testing.T) {
 	}
 }
 
+// In a manifest nobody can tell which kind of address a pod will have.
+func TestIPv6AddressesNeedNoBrackets(t *testing.T) {
+	c := mustRead(t, "BEELINE_ADVERTISE=http://fd00::7:8080", "BEELINE_LISTEN=fd00::7:8080", "BEELINE_ADMIN_LISTEN=:::9090")
+	if c.Advertise != "http://[fd00::7]:8080" || c.Listen != "[fd00::7]:8080" || c.Admin != "[::]:9090" {
+		t.Errorf("read as %q, %q and %q", c.Advertise, c.Listen, c.Admin)
+	}
+	for _, right := range []string{"http://[fd00::7]:8080", "https://n1.example:443", "http://10.0.0.1:8080/"} {
+		mustRead(t, "BEELINE_ADVERTISE="+right)
+	}
+	for _, wrong := range []string{"http://fd00::7", "http://[fd00::7]", "http://n1.example", "http://n1.example:", "http://n1.example:0",
+		"http://n1.example:http", "http://:8080", "http://n1:80/path", "http://u@n1:80", "http://n1:80?x=1", "http://n1:80#x", "ws://n1:80", "n1:80"} {
+		_, found := readConfig([]string{"BEELINE_ADVERTISE=" + wrong})
+		if err := found.err(); err == nil {
+			t.Errorf("%s is taken", wrong)
+		} else {
+			wantContains(t, err.Error(), "BEELINE_ADVERTISE", wrong, "allowed: http://host:port")
+		}
+	}
+	for _, wrong := range []string{"::1", "fd00::7", "[::1]", "a:b:80"} {
+		_, found := readConfig([]string{"BEELINE_LISTEN=" + wrong})
+		if found.err() == nil {
+			t.Errorf("BEELINE_LISTEN=%s is taken", wrong)
+		}
+	}
+}
+
 func TestPasswordStaysSecret(t *testing.T) {
 	for _, url := range []string{"http://user:secret@host", "redis://user:secret@host:port/x", "redis://user:se%zzcret@host", "user:secret@host"} {
 		_, wrong := readConfig([]string{"BEELINE_REDIS_URL=" + url})

@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
+	"github.com/beeline-ws/beeline/cmd/internal/hostport"
+
 	"github.com/beeline-ws/beeline/metrics"
 	"github.com/beeline-ws/beeline/router"
 )
@@ -73,9 +75,8 @@ func (f demoFlags) listen(i int) (string, error) {
 	if !strings.Contains(base, ":") {
 		base = "127.0.0.1:" + base
 	}
-	host, text, err := net.SplitHostPort(base)
-	port, portErr := strconv.Atoi(text)
-	if err != nil || portErr != nil || port < 1 || port+f.nodes-1 > 65535 {
+	host, port, err := hostport.Split(base)
+	if err != nil || port < 1 || port+f.nodes-1 > 65535 {
 		return "", usageErrorf("--listen-base %q: allowed is a port, or host:port, with room for %d nodes up to 65535", f.listenBase, f.nodes)
 	}
 	return net.JoinHostPort(host, strconv.Itoa(port+i)), nil

@@ -13,6 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/beeline-ws/beeline/cmd/internal/hostport"
+
 	"github.com/beeline-ws/beeline/cmd/internal/quote"
 )
 
@@ -58,9 +60,9 @@ func (a *app) healthURL(base string, live bool) (string, error) {
 		if err := wrong.of("BEELINE_ADMIN_LISTEN").err(); err != nil {
 			return "", err
 		}
-		base = "http://" + reachable(c.Admin)
+		base = (&url.URL{Scheme: "http", Host: reachable(c.Admin)}).String()
 	}
-	u, err := url.Parse(base)
+	u, err := hostport.ParseURL(base)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return "", usageErrorf("--url %q: allowed is http://host:port", base)
 	}
@@ -76,8 +78,11 @@ func reachable(listen string) string {
 	if err != nil {
 		return listen
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+	switch ip := net.ParseIP(host); {
+	case host == "", ip != nil && ip.IsUnspecified() && ip.To4() != nil:
 		host = "127.0.0.1"
+	case ip != nil && ip.IsUnspecified():
+		host = "::1"
 	}
 	return net.JoinHostPort(host, port)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"net"
 	"os"
 	"strings"
 	"syscall"
@@ -60,6 +61,30 @@ func servedAt(t *testing.T, log string) (clients, admin string) {
 func (s *serving) connect(name string) *person {
 	s.t.Helper()
 	return connect(s.t, "ws://"+s.clients, name)
+}
+
+// Redis, the nodes, their clients and the tools, all by IPv6 without brackets, as a
+// manifest puts addresses and ports together.
+func TestClusterOverIPv6(t *testing.T) {
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skipf("this host has no IPv6: %v", err)
+	}
+	l.Close()
+	server := redistest.StartOwn(t, "--bind", "127.0.0.1 ::1")
+	_, port, _ := net.SplitHostPort(server.Addr)
+	settings := []string{"BEELINE_REDIS_URL=redis://::1:" + port, "BEELINE_LISTEN=::1:0", "BEELINE_ADMIN_LISTEN=::1:0"}
+	a, b := serve(t, server, "n1", settings...), serve(t, server, "n2", settings...)
+	alice, bob := a.connect("alice"), b.connect("bob")
+	alice.wantOutcome("bob", `"over IPv6"`, "delivered")
+	bob.wantMessage("alice", `"over IPv6"`)
+
+	clients, admin := strings.NewReplacer("[", "", "]", "").Replace(a.clients), strings.NewReplacer("[", "", "]", "").Replace(a.admin)
+	beeline(nil, "health", "--url", "http://"+admin).want(t, exitOK)
+	beeline([]string{"BEELINE_ADMIN_LISTEN=" + admin}, "health").want(t, exitOK)
+	beeline(nil, "send", "--url", "ws://"+clients, "--from", "me", "bob", `"x"`).want(t, exitOK)
+	nodes := beeline(append(settings[:1:1], "BEELINE_KEY_PREFIX="+server.Prefix), "nodes").want(t, exitOK)
+	wantContains(t, nodes.out, "http://"+a.clients, "http://"+b.clients)
 }
 
 func TestServeUntilSignal(t *testing.T) {

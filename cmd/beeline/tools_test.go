@@ -224,7 +224,7 @@ func TestHealth(t *testing.T) {
 
 func TestHealthReachesItsOwnHost(t *testing.T) {
 	for listen, want := range map[string]string{
-		":9090": "127.0.0.1:9090", "0.0.0.0:9090": "127.0.0.1:9090", "[::]:9090": "127.0.0.1:9090",
+		":9090": "127.0.0.1:9090", "0.0.0.0:9090": "127.0.0.1:9090", "[::]:9090": "[::1]:9090",
 		"10.0.0.1:9090": "10.0.0.1:9090", "[::1]:9090": "[::1]:9090",
 	} {
 		if got := reachable(listen); got != want {

@@ -2,9 +2,9 @@ package bench
 
 import (
 	"fmt"
-	"net/url"
 	"time"
 
+	"github.com/beeline-ws/beeline/cmd/internal/hostport"
 	"github.com/beeline-ws/beeline/cmd/internal/report"
 )
 
@@ -199,7 +199,7 @@ func (o *Options) checkTarget() error {
 		return fmt.Errorf("%d admin URLs for %d nodes: allowed are one for each node, or none", len(o.Admins), len(o.URLs))
 	}
 	for _, admin := range o.Admins {
-		if u, err := url.Parse(admin); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		if u, err := hostport.ParseURL(admin); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			return fmt.Errorf("admin URL %q: allowed is http://host:port or https://", admin)
 		}
 	}

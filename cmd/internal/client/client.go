@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/beeline-ws/beeline/cmd/internal/hostport"
 )
 
 const (
@@ -88,7 +90,7 @@ func Dial(ctx context.Context, rawURL, name string) (*Client, error) {
 
 // NodeURL completes a node's URL for clients, or says what is wrong with it.
 func NodeURL(rawURL string) (string, error) {
-	u, err := url.Parse(rawURL)
+	u, err := hostport.ParseURL(rawURL)
 	if err != nil || u.Host == "" {
 		return "", fmt.Errorf("URL %q: allowed is ws://host:port/ws or wss://", rawURL)
 	}

@@ -7,6 +7,7 @@ import "unicode/utf8"
 // is noticed with the piece that makes it so.
 type assembly struct {
 	open  bool   // the next frame must continue the message
+	ended bool   // a message has ended since somebody set it to false
 	bytes []byte // what came of it, but for a message in one piece
 	valid int    // leading bytes that are known to be UTF-8
 }
@@ -17,6 +18,7 @@ func (a *assembly) take(piece []byte, last, final bool, out sink) error {
 		if !utf8.Valid(piece) {
 			return closedBadUTF8
 		}
+		a.ended = true
 		return out.message(piece)
 	}
 	a.bytes = append(a.bytes, piece...)
@@ -32,7 +34,7 @@ func (a *assembly) take(piece []byte, last, final bool, out sink) error {
 		return nil
 	}
 	text := a.bytes
-	a.bytes, a.valid = a.bytes[:0], 0
+	a.bytes, a.valid, a.ended = a.bytes[:0], 0, true
 	return out.message(text)
 }
 

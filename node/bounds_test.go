@@ -91,7 +91,42 @@ func TestIncompleteMessagesAreBounded(t *testing.T) {
 		if n.incoming.total > n.incoming.limit {
 			t.Fatalf("%d bytes are kept", n.incoming.total)
 		}
-		return n.incoming.total == 0 && len(n.incoming.sizes) == 0
+		return n.incoming.total == 0 && n.incoming.first == nil && n.incoming.last == nil
+	})
+}
+
+// Whoever sends its messages to their ends is not closed for those who don't, also if its
+// own are larger, and one follows the other without a gap.
+func TestLongMessagesPassOlderIncompleteOnes(t *testing.T) {
+	n := start(t, func(o *Options, _ *localExchange) { o.MaxQueueTotal = 512 << 10 })
+	by := n.bystanders()
+	data := `"` + strings.Repeat("y", 50000) + `"`
+	text := `{"type":"send","to":"by-stander","id":"long","data":` + data + `}`
+	begin := rawFrame(1, true, text[:40000])
+	by.from.write(begin)
+	n.wantKept("by-sender", 40000)
+	for i := 0; testutil.ToFloat64(n.counts.closes[closedIncomplete]) < 3; i++ {
+		hog := fmt.Sprint("hog", i)
+		connect(t, n.Addr(), hog).write(rawFrame(1, true, strings.Repeat(" ", 10000)))
+		n.wantKept(hog, 10000)
+		by.from.write(append(frame(ws.OpContinuation, text[40000:]), begin...))
+		by.to.wantMessage("by-sender", data)
+		by.from.wantReceipt(`"long"`, "delivered")
+	}
+}
+
+// wantKept waits until so many bytes of a client's message are kept, or it is closed.
+func (n *rig) wantKept(client string, size int) {
+	eventually(n.t, "a part of a message is kept", func() bool {
+		in := &n.incoming
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		for f := in.first; f != nil; f = f.kept.next {
+			if s := f.kept.session; s.client == client && f.kept.size >= size {
+				return true
+			}
+		}
+		return testutil.ToFloat64(n.counts.closes[closedIncomplete]) >= 3
 	})
 }
 

@@ -20,6 +20,7 @@ type frames struct {
 
 	control []byte // of a control frame's payload
 	text    assembly
+	kept    kept
 }
 
 // sink takes what a client sent. An error ends the stream. The slices are the

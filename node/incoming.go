@@ -2,59 +2,100 @@ package node
 
 import "sync"
 
-// incoming are the messages of clients of which only a part has come, by how much of
-// them is kept. All together they hold at most limit bytes: a client that never ends its
-// message must not keep others from sending theirs.
+// incoming are the messages of clients of which only a part has come, in the order in
+// which they began. All together they hold at most limit bytes: a client that never ends
+// its message must not keep others from sending theirs. Beyond the limit those that began
+// first go, since whoever sends its messages to their ends has none among them for long,
+// however large they are.
 type incoming struct {
 	limit int // static
 
-	mu      sync.Mutex
-	total   int
-	sizes   map[*session]int
-	largest backlogs
+	mu          sync.Mutex
+	total       int
+	first, last *frames
 }
 
-func newIncoming(limit int) incoming { return incoming{limit: limit, sizes: map[*session]int{}} }
+// kept is the place of frames in incoming, and guarded by its lock.
+type kept struct {
+	session    *session // nil: it has no place
+	size       int      // of what is kept, in bytes
+	prev, next *frames
+}
 
-// set notes that size bytes of an incomplete message of s are kept; 0: it has none. If
-// all together are too many, it returns the session that has the most, which is to be
-// closed and does not count any more.
-func (in *incoming) set(s *session, size int) (tooMuch *session) {
+func newIncoming(limit int) incoming { return incoming{limit: limit} }
+
+// set notes that f keeps size bytes of an incomplete message of s, and whether that began
+// since the last time; size 0: it keeps none.
+func (in *incoming) set(s *session, f *frames, size int, began bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if !s.closing.Load() || size == 0 {
-		in.put(s, size)
+	k := &f.kept
+	if k.session != nil && (began || size == 0) {
+		in.remove(f)
 	}
+	if size == 0 || s.closing.Load() {
+		return
+	}
+	if k.session == nil {
+		in.add(s, f)
+	}
+	in.total += size - k.size
+	k.size = size
+}
+
+// excess returns a session that is to be closed since all together keep too much; it does
+// not count any more. nil: there is none.
+func (in *incoming) excess() *session {
+	in.mu.Lock()
+	defer in.mu.Unlock()
 	if in.total <= in.limit {
 		return nil
 	}
-	tooMuch, _ = in.largest.largest()
-	in.put(tooMuch, 0)
-	return tooMuch
+	s := in.first.kept.session
+	in.remove(in.first)
+	return s
 }
 
-func (in *incoming) put(s *session, size int) {
-	old := in.sizes[s]
-	in.total += size - old
-	in.largest.move(s, rankOf(old), rankOf(size))
-	if size == 0 {
-		delete(in.sizes, s)
-		return
+func (in *incoming) add(s *session, f *frames) {
+	f.kept = kept{session: s, prev: in.last}
+	if in.last == nil {
+		in.first = f
+	} else {
+		in.last.kept.next = f
 	}
-	in.sizes[s] = size
+	in.last = f
+}
+
+func (in *incoming) remove(f *frames) {
+	k := f.kept
+	if k.prev == nil {
+		in.first = k.next
+	} else {
+		k.prev.kept.next = k.next
+	}
+	if k.next == nil {
+		in.last = k.prev
+	} else {
+		k.next.kept.prev = k.prev
+	}
+	in.total -= k.size
+	f.kept = kept{}
 }
 
 // keep has the reading side keep what it has of an incomplete message; nil: it has none.
 func (s *session) keep(f *frames) {
-	if f == nil && s.frames == nil {
+	in := &s.node.incoming
+	switch {
+	case f == nil && s.frames == nil:
 		return
-	}
-	size := 0
-	if f != nil {
-		size = cap(f.text.bytes)
+	case f == nil:
+		in.set(s, s.frames, 0, false)
+	default:
+		in.set(s, f, cap(f.text.bytes), f.text.ended)
+		f.text.ended = false
 	}
 	s.frames = f
-	if tooMuch := s.node.incoming.set(s, size); tooMuch != nil {
+	for tooMuch := in.excess(); tooMuch != nil; tooMuch = in.excess() {
 		tooMuch.close(closedIncomplete)
 	}
 }

@@ -87,7 +87,8 @@ func (in *inbox) numbered(h *header, envelopes string, n int) {
 	}
 	l := r.linkTo(h.from)
 	l.acknowledged(r, h.ack)
-	skip, ok := l.in.takes(h, n)
+	in.limit = r.refusalLimit()
+	skip, ok := l.in.takes(h, n, in.limit)
 	if n > 0 && l.in.link != 0 && (!ok || skip > 0) { // what it missed or has seen it says again
 		l.owe(r, 0, 0, 0)
 	}
@@ -213,8 +214,8 @@ func (in *inbox) message(h *header, from *inlink, a *arrival) refusal {
 		in.dropped(dropStale)
 		return 0
 	case from != nil && !from.admits(a):
-		from.refuse(strings.Clone(a.To), in.now, r.opts.MessageTimeout) // this one may be sent again, too
-		return refusedJoining                                           // not "not here": the entry may be good
+		from.refuse(strings.Clone(a.To), in.now, r.opts.MessageTimeout, in.limit) // this one may be sent again, too
+		return refusedJoining                                                     // not "not here": the entry may be good
 	}
 	f := r.deliverHere(&a.Message, a.believed, time.UnixMicro(a.accepted), in.now)
 	switch f {
@@ -230,7 +231,7 @@ func (in *inbox) message(h *header, from *inlink, a *arrival) refusal {
 		return 0
 	}
 	if f == fateNotHere || f == fateJoining || f == fateStale {
-		from.refuse(strings.Clone(a.To), in.now, r.opts.MessageTimeout)
+		from.refuse(strings.Clone(a.To), in.now, r.opts.MessageTimeout, in.limit)
 	}
 	return refusalOf[f]
 }

@@ -56,6 +56,7 @@ type inbox struct {
 	recent     *recent
 	arrival    arrival   // the message in hand
 	now        time.Time // when its batch came
+	limit      int       // of what is remembered of refusals on its link
 	subscribed bool      // the private channel was, once
 	signer     *signer
 	// refusedSaid is when a payload that was not opened was logged last.

@@ -47,7 +47,9 @@ func (l *link) owe(r *Router, n, size int, d time.Duration) {
 // A gap means that an earlier batch was lost; the sender will come back to it. What was
 // sent in a former life of the link, and was held up on its way, comes too late: it was
 // answered for, and its numbers are not those of now.
-func (in *inlink) takes(h *header, n int) (skip int, ok bool) {
+// Nor is more taken while limit envelopes were refused that the sender does not know of
+// yet.
+func (in *inlink) takes(h *header, n, limit int) (skip int, ok bool) {
 	if h.base > h.first || h.first-h.base+uint64(n) > maxWindow+1 {
 		return 0, false // no link of ours has such a window
 	}
@@ -63,7 +65,7 @@ func (in *inlink) takes(h *header, n int) (skip int, ok bool) {
 	if h.base > in.expected { // somebody else has acknowledged what did not come: it will not be sent again
 		in.expected = h.base
 	}
-	if h.first > in.expected {
+	if h.first > in.expected || len(in.exceptions) >= limit {
 		return 0, false
 	}
 	return int(min(in.expected-h.first, uint64(n))), true
@@ -86,11 +88,20 @@ func (in *inlink) admits(a *arrival) bool {
 }
 
 // refuse remembers that a message for address was refused, for as long as one sent
-// before may follow, which is no longer than a message lives. Beyond maxRefused
-// the older half is forgotten.
-func (in *inlink) refuse(address string, now time.Time, life time.Duration) {
-	if in.young == nil || now.Sub(in.turned) > life || len(in.young) >= maxRefused {
+// before may follow, which is no longer than a message lives. Beyond limit the older half
+// is forgotten.
+func (in *inlink) refuse(address string, now time.Time, life time.Duration, limit int) {
+	if in.young == nil || now.Sub(in.turned) > life || len(in.young) >= limit {
 		in.old, in.young, in.turned = in.young, make(map[string]struct{}), now
 	}
 	in.young[address] = struct{}{}
+}
+
+// refusalLimit is how much may be remembered of what was refused on one link. Who has no key can
+// make up thousands of nodes: then all links together remember no more than a few can.
+func (r *Router) refusalLimit() int {
+	if r.keyed() {
+		return maxRefused
+	}
+	return min(maxRefused, max(allRefused/max(len(r.links), 1), leastRefused))
 }

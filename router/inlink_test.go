@@ -57,6 +57,32 @@ func TestLinkGoesOnBehindWhatOthersAcknowledged(t *testing.T) {
 	bob.wantGot("1", "4", "5", "6")
 }
 
+// Strangers that make up nodes, and send what is refused, have little remembered of it.
+func TestRefusalsOfStrangersAreBounded(t *testing.T) {
+	n := newCluster(t, 1, nil).node(0)
+	in := newInbox(n.Router)
+	n.mu.Lock()
+	for i := range maxLinks - 2 {
+		n.linkTo("stranger" + strconv.Itoa(i))
+	}
+	n.release()
+	p := &postman{in, "n9"}
+	for i := range uint64(3 * leastRefused) { // twice: claims of addresses and messages for them
+		batch := appendHeader(nil, &header{from: "n8", link: 1, base: 1, first: 1 + i})
+		in.handle(in.private, string(appendClaimed(batch, "nobody"+strconv.FormatUint(i, 10))))
+		p.hand(1, 1+i, 1+i, "nobody"+strconv.FormatUint(i, 10), i)
+	}
+	n.mu.Lock()
+	defer n.release()
+	claims, messages := &n.links["n8"].in, &n.links["n9"].in
+	if got := len(claims.exceptions); got != leastRefused {
+		t.Errorf("%d refusals wait to be acknowledged, want %d", got, leastRefused)
+	}
+	if got := len(messages.young) + len(messages.old); got > 2*leastRefused || got < leastRefused {
+		t.Errorf("%d refused addresses are remembered, want %d to %d", got, leastRefused, 2*leastRefused)
+	}
+}
+
 // parcel is cargo that tells what became of it.
 type parcel struct{ fates []fate }
 

@@ -31,6 +31,10 @@ const (
 	// maxRefused bounds the addresses that a link remembers to have refused: as many as
 	// its window may have messages for.
 	maxRefused = maxWindow
+	// allRefused bounds that for all links together where nothing is signed, as long as
+	// each has leastRefused.
+	allRefused   = 4 * maxRefused
+	leastRefused = 64
 	// maxLinks bounds the links, whether strangers' batches make them or owners that the
 	// registry names. For an owner's sake one that is not in use may be forgotten.
 	maxLinks = 1 << 12

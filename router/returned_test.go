@@ -144,7 +144,7 @@ func TestExpiredMessagesKeepNoMemory(t *testing.T) {
 func TestRefusalsAreBounded(t *testing.T) {
 	var in inlink
 	for i := range 10 * maxRefused {
-		in.refuse(MessageID{1, uint64(i)}.String(), time.Now(), time.Minute)
+		in.refuse(MessageID{1, uint64(i)}.String(), time.Now(), time.Minute, maxRefused)
 	}
 	if n := len(in.young) + len(in.old); n > 2*maxRefused {
 		t.Errorf("%d refusals are remembered, want at most %d", n, 2*maxRefused)

@@ -306,7 +306,7 @@ func newNode(f promauto.Factory) *Node {
 		}),
 		QueuedBytes: f.NewGauge(prometheus.GaugeOpts{
 			Name: "beeline_queued_bytes",
-			Help: "Bytes queued to sessions and not yet written to their sockets.",
+			Help: "Bytes queued to sessions and not yet written to their sockets; sessions that are closing may hold a quarter of the limit beside it.",
 		}),
 		QueuedBytesLimit: f.NewGauge(prometheus.GaugeOpts{
 			Name: "beeline_queued_bytes_limit",

@@ -16,7 +16,7 @@ import (
 // startAdmin serves metrics and health. It is up before the router is and until
 // all else has ended, so that a node that starts or drains can be watched.
 func (n *Node) startAdmin() {
-	n.serveHTTP("admin", n.admin, n.adminHandler(), maxAdmin)
+	n.serveHTTP("admin", n.admin, n.adminHandler(), n.admins)
 }
 
 // adminHandler is where /api/v1 will be mounted.
@@ -42,9 +42,9 @@ func (n *Node) healthz(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w,
 // maxAdmin is how many connections the admin listener has at most.
 const maxAdmin = 64
 
-// serveHTTP starts an HTTP server on l with at most limit connections, and registers
-// its end.
-func (n *Node) serveHTTP(name string, l net.Listener, h http.Handler, limit int) {
+// serveHTTP starts an HTTP server on l with at most so many connections as v allows, and
+// registers its end.
+func (n *Node) serveHTTP(name string, l net.Listener, h http.Handler, v *visitors) {
 	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: n.opts.HandshakeTimeout,
@@ -52,7 +52,7 @@ func (n *Node) serveHTTP(name string, l net.Listener, h http.Handler, limit int)
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       15 * time.Second,
 		MaxHeaderBytes:    n.opts.MaxHead,
-		ConnState:         newVisitors(limit).changed,
+		ConnState:         v.changed,
 		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
 	}
 	var running sync.WaitGroup

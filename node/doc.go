@@ -63,7 +63,8 @@
 // did (cleanup.go, drain.go).
 //
 // Locks: a session's mu is taken before a loop's or the gathering's, which are taken
-// last; with a session's held only the engine's wire is called, and never the router.
+// last; with a session's held only the engine's wire is called, and never the router. With
+// one session's held another one's is only tried, to make room (admission.go).
 //
 // It may import packages router, registry and metrics, go-redis, gobwas/ws and
 // client_golang.

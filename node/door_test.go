@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,46 +35,78 @@ func wantPage(t *testing.T, conn net.Conn, answers *bufio.Reader) {
 	io.Copy(io.Discard, r.Body)
 }
 
-// hasEnded reports whether the node has closed conn; it waits as long as it may be on its
-// way.
-func hasEnded(conn net.Conn, within time.Duration) bool {
-	conn.SetReadDeadline(time.Now().Add(within))
-	_, err := conn.Read(make([]byte, 1))
-	var timeout net.Error
-	return !(errors.As(err, &timeout) && timeout.Timeout())
-}
-
 func TestIdlePagesHoldNoHandshakeSlot(t *testing.T) {
-	n := start(t, func(o *Options, _ *localExchange) { o.MaxHandshakes = 3 })
-	for range 20 {
+	const slots = 3
+	n := start(t, func(o *Options, _ *localExchange) { o.MaxHandshakes = slots })
+	eventually(t, "more pages stay than there are slots", func() bool {
 		idlePage(t, n.Addr())
-	}
-	eventually(t, "only who accepts has a slot", func() bool { return len(n.handshakes.slots) == 1 })
+		n.pages.mu.Lock()
+		defer n.pages.mu.Unlock()
+		return len(n.pages.of) > 2*slots
+	})
 	connect(t, n.Addr(), "newcomer")
 }
 
-// The same bound and rule hold on both listeners.
+// visit is a connection as its server sees it.
+type visit struct {
+	net.Conn
+	closed bool
+}
+
+func (v *visit) Close() error { v.closed = true; return nil }
+
 func TestLongestIdleConnectionMakesRoom(t *testing.T) {
-	n := start(t, func(o *Options, _ *localExchange) { o.MaxHTTP = maxAdmin })
-	for name, addr := range map[string]string{"clients": n.Addr(), "admin": n.AdminAddr()} {
-		t.Run(name, func(t *testing.T) {
-			conns := make([]net.Conn, maxAdmin)
-			readers := make([]*bufio.Reader, maxAdmin)
-			for i := range conns {
-				conns[i], readers[i] = idlePage(t, addr)
+	all := newVisitors(4)
+	conns := make([]*visit, 9)
+	for i := range conns {
+		conns[i] = new(visit)
+	}
+	wantClosed := func(what string, want ...int) {
+		t.Helper()
+		for i, c := range conns {
+			if c.closed != slices.Contains(want, i) {
+				t.Errorf("%s: connection %d is closed: %v", what, i, c.closed)
 			}
-			wantPage(t, conns[0], readers[0]) // so conns[1] is idle longest, and conns[2] next
-			for i := 1; i < 4; i++ {
-				idlePage(t, addr)
-				if !hasEnded(conns[i], patience) {
-					t.Errorf("connection %d, idle longest, stays", i)
-				}
+		}
+	}
+	for _, c := range conns[:4] {
+		all.changed(c, http.StateNew)
+	}
+	all.changed(conns[0], http.StateActive)
+	all.changed(conns[0], http.StateIdle)
+	all.changed(conns[2], http.StateActive)
+	wantClosed("there is room")
+	all.changed(conns[4], http.StateNew)
+	wantClosed("1 has never asked for anything", 1)
+	all.changed(conns[1], http.StateClosed)
+	all.changed(conns[5], http.StateNew)
+	all.changed(conns[6], http.StateNew)
+	wantClosed("3 is next, then 0, since 2 is busy", 0, 1, 3)
+	for _, c := range conns[4:7] {
+		all.changed(c, http.StateActive)
+	}
+	all.changed(conns[7], http.StateNew)
+	wantClosed("all are busy, 2 longest", 0, 1, 2, 3)
+	all.changed(conns[5], http.StateClosed)
+	all.changed(conns[8], http.StateNew)
+	wantClosed("there is room again", 0, 1, 2, 3)
+	if len(all.of) != 4 {
+		t.Errorf("%d connections are known", len(all.of))
+	}
+}
+
+// Both listeners have the bound.
+func TestPlainConnectionsAreBounded(t *testing.T) {
+	n := start(t, func(o *Options, _ *localExchange) { o.MaxHTTP = 5 })
+	for addr, v := range map[string]*visitors{n.Addr(): n.pages, n.AdminAddr(): n.admins} {
+		for range v.limit + 5 {
+			idlePage(t, addr)
+			v.mu.Lock()
+			if count := len(v.of); count < 1 || count > v.limit {
+				t.Errorf("%d connections, %d are allowed", count, v.limit)
 			}
-			for _, i := range []int{0, 4, maxAdmin - 1} {
-				conns[i].SetDeadline(time.Now().Add(patience))
-				wantPage(t, conns[i], readers[i])
-			}
-		})
+			v.mu.Unlock()
+		}
 	}
 }
 
@@ -81,13 +114,14 @@ func TestLongestIdleConnectionMakesRoom(t *testing.T) {
 // always be asked.
 func TestHealthAnswersBesideSilentConnections(t *testing.T) {
 	n := start(t, nil)
-	first := dial(t, n.AdminAddr())
 	for range 2 * maxAdmin {
 		dial(t, n.AdminAddr())
 	}
 	wantGet(t, "http://"+n.AdminAddr()+"/healthz", http.StatusOK, "ok")
-	if !hasEnded(first, patience) {
-		t.Error("the first connection stays")
+	n.admins.mu.Lock()
+	defer n.admins.mu.Unlock()
+	if count := len(n.admins.of); count > maxAdmin {
+		t.Errorf("%d connections, %d are allowed", count, maxAdmin)
 	}
 }
 

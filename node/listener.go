@@ -39,7 +39,7 @@ func (n *Node) openListener(name, address string) (net.Listener, error) {
 // what is no WebSocket.
 func (n *Node) startAccepting() {
 	plain := newHandoff(n.client.Addr())
-	n.serveHTTP("page", plain, n.pageHandler(), n.capacity.http)
+	n.serveHTTP("page", plain, n.pageHandler(), n.pages)
 	var running sync.WaitGroup
 	running.Go(func() { n.engine.accept(n.client, plain) })
 	n.cleanups.add("accepting", func(ctx context.Context) error {

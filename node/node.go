@@ -56,19 +56,20 @@ type Node struct {
 	url    string // by which other nodes reach client
 
 	// Shared, each with its own lock.
-	table        table
-	handshakes   handshakes
-	lingers      lingers
-	graces       graces
-	losses       losses
-	acceptErrors repeated     // logged at times
-	leaving      group        // what the router is told apart: a session leaves, messages were lost
-	queued       atomic.Int64 // bytes in all sessions' queues
-	ending       atomic.Int64 // bytes of them in the queues of sessions that are closing
-	backlogs     backlogs
-	incoming     incoming
-	draining     atomic.Bool
-	ready        atomic.Bool
+	table         table
+	handshakes    handshakes
+	lingers       lingers
+	pages, admins *visitors // of plain HTTP on the two listeners
+	graces        graces
+	losses        losses
+	acceptErrors  repeated     // logged at times
+	leaving       group        // what the router is told apart: a session leaves, messages were lost
+	queued        atomic.Int64 // bytes in all sessions' queues
+	ending        atomic.Int64 // bytes of them in the queues of sessions that are closing
+	backlogs      backlogs
+	incoming      incoming
+	draining      atomic.Bool
+	ready         atomic.Bool
 	// acceptFailedAt is when a connection could not be accepted last, in ns after born;
 	// 0: one could be since.
 	acceptFailedAt atomic.Int64
@@ -103,6 +104,8 @@ func New(opts Options) (*Node, error) {
 		paths:    map[string]protocol{"/ws": plain{}},
 		capacity: fits,
 		table:    table{limit: fits.sessions},
+		pages:    newVisitors(fits.http),
+		admins:   newVisitors(maxAdmin),
 		incoming: newIncoming(max(opts.MaxQueueTotal/4, 4*opts.MaxMessage)),
 		lingers:  lingers{limit: int32(fits.lingers)},
 		pools:    newPools(&opts),

@@ -87,7 +87,11 @@ func reachable(listen string) string {
 	return net.JoinHostPort(host, port)
 }
 
-// get returns the status and the first line of what target answers.
+// maxAnswer bounds what is read of an answer, in bytes: a node that is not ready has a
+// line for each cause.
+const maxAnswer = 4 << 10
+
+// get returns the status and the text of what target answers.
 func get(ctx context.Context, target string) (int, string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
@@ -101,12 +105,11 @@ func get(ctx context.Context, target string) (int, string, error) {
 		return 0, "", withoutURL(err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return 0, "", err
 	}
-	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
-	return resp.StatusCode, line, nil
+	return resp.StatusCode, strings.TrimSpace(string(body)), nil
 }
 
 // withoutURL drops the repetition of method and URL.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
@@ -220,6 +222,19 @@ func TestHealth(t *testing.T) {
 	r := beeline(env, "health").want(t, exitFailure)
 	wantContains(t, r.err, "answers 503: ")
 	beeline(env, "health", "--live").want(t, exitOK)
+}
+
+// Each cause for which a node is not ready is told, in one line.
+func TestHealthTellsEveryCause(t *testing.T) {
+	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "unsubscribed: it does not hear\nfull: it holds 7 sessions\x1b[2J", http.StatusServiceUnavailable)
+	}))
+	defer node.Close()
+	r := beeline(nil, "health", "--url", node.URL).want(t, exitFailure)
+	wantContains(t, r.err, `answers 503: unsubscribed: it does not hear; full: it holds 7 sessions\x1b[2J`)
+	if strings.Count(r.err, "\n") != 1 {
+		t.Errorf("%q is not one line", r.err)
+	}
 }
 
 func TestHealthReachesItsOwnHost(t *testing.T) {

@@ -14,10 +14,11 @@ import (
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
-// newRelaxedCluster starts two nodes whose leases are not refreshed while a test runs.
-func newRelaxedCluster(t *testing.T) *cluster {
+// newRelaxedCluster starts n nodes whose leases are not refreshed while a test runs, and
+// do not end.
+func newRelaxedCluster(t *testing.T, n int) *cluster {
 	s := redistest.Start(t)
-	return clusterOn(t, relaxedHeartbeat, s, s.Prefix, func() redis.UniversalClient { return s.Client(t) }, 2, nil)
+	return clusterOn(t, relaxedHeartbeat, s, s.Prefix, func() redis.UniversalClient { return s.Client(t) }, n, nil)
 }
 
 // entryOf returns the only entry of an address, as one of a dead node.
@@ -31,7 +32,7 @@ func (c *cluster) entryOf(address string) staleEntry {
 }
 
 func TestEntriesOfALivingNodeStay(t *testing.T) {
-	c := newRelaxedCluster(t)
+	c := newRelaxedCluster(t, 2)
 	bob := c.node(1).connect("bob")
 	c.node(0).pruneAll(t.Context(), []staleEntry{c.entryOf("bob")})
 	c.node(0).wantOutcome("bob", "1", Delivered)
@@ -39,7 +40,7 @@ func TestEntriesOfALivingNodeStay(t *testing.T) {
 }
 
 func TestEntriesOfADeadNodeGo(t *testing.T) {
-	c := newRelaxedCluster(t)
+	c := newRelaxedCluster(t, 2)
 	c.node(1).connect("bob")
 	entry := c.entryOf("bob")
 	if err := c.node(0).reg.Bury(t.Context(), "n1"); err != nil {
@@ -83,7 +84,7 @@ func (h *comesBack) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pr
 // A node may verify its leases after it was found dead and before its entries are
 // pruned. Then it is told, and writes them again.
 func TestEntriesPrunedAsTheirNodeCameBackAreWrittenAgain(t *testing.T) {
-	c := newRelaxedCluster(t)
+	c := newRelaxedCluster(t, 2)
 	n, back := c.node(0), c.node(1)
 	bob := back.connect("bob")
 	entry := c.entryOf("bob")
@@ -106,7 +107,7 @@ func TestEntriesPrunedAsTheirNodeCameBackAreWrittenAgain(t *testing.T) {
 // A node whose lease had ended may write it again after it was found dead. It relies on
 // that one and welcomes clients, so it must stay.
 func TestLeaseOfANodeThatCameBackStays(t *testing.T) {
-	c := newRelaxedCluster(t)
+	c := newRelaxedCluster(t, 2)
 	n, back := c.node(0), c.node(1)
 	bob := back.connect("bob")
 	if err := n.reg.Bury(t.Context(), "n1"); err != nil { // as if it had ended
@@ -159,7 +160,7 @@ func keyOf(args []any) string {
 // Who is taken for dead while the answer to a lookup is looked at was not when it was
 // asked for, and may be back.
 func TestOwnerThatIsBuriedMeanwhileIsNoAbsentOne(t *testing.T) {
-	c := newRelaxedCluster(t)
+	c := newRelaxedCluster(t, 2)
 	n := c.node(0)
 	bob := c.node(1).connect("bob")
 	if err := n.client.HSet(t.Context(), n.keys.Address("bob"), "n9", "1").Err(); err != nil {

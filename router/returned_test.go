@@ -240,7 +240,7 @@ func TestClaimOfAClientThatHasGoneIsWithdrawn(t *testing.T) {
 
 // So it is while the other owners are told of it.
 func TestClientThatHasGoneIsNotWaitedFor(t *testing.T) {
-	c := newRelaxedCluster(t)
+	c := newRelaxedCluster(t, 2)
 	first, second := c.node(0), c.node(1)
 	first.connect("bob")
 	first.mu.Lock() // it does not acknowledge that it is told of the claim
@@ -258,7 +258,7 @@ func TestClientThatHasGoneIsNotWaitedFor(t *testing.T) {
 // While a claim is under way its node's lease may end, as when the network stalls. Then
 // others take the node for dead, and would call a client that it welcomed offline.
 func TestNobodyIsWelcomedByANodeWithoutALease(t *testing.T) {
-	c := newRelaxedCluster(t)
+	c := newRelaxedCluster(t, 2)
 	first, second := c.node(0), c.node(1)
 	first.connect("bob")
 	first.mu.Lock() // it does not acknowledge that it is told of the claim
@@ -281,7 +281,7 @@ func TestNobodyIsWelcomedByANodeWithoutALease(t *testing.T) {
 // A node that has become a receiver's owner need not ask who was before, and may not
 // answer.
 func TestCachedOwnersDoNotKeepANodeFromItsOwnClients(t *testing.T) {
-	c := newRelaxedCluster(t)
+	c := newRelaxedCluster(t, 2)
 	n, before := c.node(0), c.node(1)
 	first := before.connect("bob")
 	n.wantOutcome("bob", "1", Delivered)
@@ -297,7 +297,7 @@ func TestCachedOwnersDoNotKeepANodeFromItsOwnClients(t *testing.T) {
 // A cached owner may be deaf for long without being dead for sure. Its clients are looked
 // for meanwhile: they may be on another node.
 func TestClientsOfADeafNodeAreLookedFor(t *testing.T) {
-	c := newRelaxedCluster(t)
+	c := newRelaxedCluster(t, 2)
 	n, before := c.node(0), c.node(1)
 	next := startNode(t, "n2", c.redis.Client(t), c.prefix, time.Minute, nil)
 	first := before.connect("bob")

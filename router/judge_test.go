@@ -34,7 +34,7 @@ func TestOnlySchemeHostAndPortOfANodesURLCount(t *testing.T) {
 
 // What stands in a lease may be anybody's.
 func TestAnswerAtANodesURLLeadsNowhere(t *testing.T) {
-	n := newRelaxedCluster(t).node(0)
+	n := newRelaxedCluster(t, 2).node(0)
 	var elsewhere atomic.Int32
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		elsewhere.Add(1)
@@ -82,7 +82,7 @@ func TestAnswerAtANodesURLLeadsNowhere(t *testing.T) {
 
 // Nobody waits for who says nothing.
 func TestSilenceAtANodesURLEndsSoonAndProvesNothing(t *testing.T) {
-	n := newRelaxedCluster(t).node(0)
+	n := newRelaxedCluster(t, 2).node(0)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -36,8 +36,9 @@ func startOnPipe(t *testing.T, server *redistest.Server) *pipeProcess {
 		server:  server, reader: reader,
 	}
 	cmd := exec.Command(os.Args[0], "serve")
-	cmd.Env = append([]string{mainVariable + "=1", "PATH=" + os.Getenv("PATH"), "BEELINE_LOG_LEVEL=debug",
-		"BEELINE_HEARTBEAT=300ms", "BEELINE_DRAIN_PERIOD=200ms"}, nodeSettings(server, "n1")...)
+	cmd.Env = childEnv(t, append([]string{"BEELINE_LOG_LEVEL=debug",
+		"BEELINE_HEARTBEAT=" + shortHeartbeat.String(), "BEELINE_DRAIN_PERIOD=200ms",
+		"BEELINE_MESSAGE_TIMEOUT=" + patience.String(), "BEELINE_HANDSHAKE_TIMEOUT=" + patience.String()}, nodeSettings(server, "n1")...)...)
 	cmd.Stderr = writer
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

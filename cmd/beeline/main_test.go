@@ -119,7 +119,7 @@ func startProcess(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
 	p := &process{background: &background{t: t, ended: make(chan struct{}), output: newTail(), errors: newTail()}}
 	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = append([]string{mainVariable + "=1", "PATH=" + os.Getenv("PATH"), "TMPDIR=" + t.TempDir()}, env...)
+	cmd.Env = childEnv(t, append([]string{"TMPDIR=" + t.TempDir()}, env...)...)
 	cmd.Stdout, cmd.Stderr = p.output, p.errors
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -133,6 +133,13 @@ func startProcess(t *testing.T, env []string, args ...string) *process {
 	}()
 	t.Cleanup(p.kill)
 	return p
+}
+
+// childEnv is the environment of a process that is this test binary. If the binary counts
+// coverage it writes that into a directory as it ends, and without one a warning into the
+// log.
+func childEnv(t *testing.T, env ...string) []string {
+	return append([]string{mainVariable + "=1", "PATH=" + os.Getenv("PATH"), "GOCOVERDIR=" + t.TempDir()}, env...)
 }
 
 // kill ends the process as a crash would.

@@ -211,11 +211,16 @@ func (n *Node) startRouter(ctx context.Context) error {
 	return nil
 }
 
+// leastSubscriberBuffer is what Redis must let a node lag, in bytes: the batches of two
+// others that it has not acknowledged.
+const leastSubscriberBuffer = 8 << 20
+
 func (n *Node) newRouter(url string) (exchange, error) {
 	o := n.opts
 	reg, err := registry.New(registry.Options{
 		Redis: o.Redis, NodeID: n.id, Prefix: o.Prefix, Heartbeat: o.Heartbeat,
 		Duplicates: o.Duplicates, Metrics: n.metrics.Registry, Logger: n.log,
+		SubscriberBuffer: int64(max(leastSubscriberBuffer, o.MaxMessage+leastSubscriberBuffer/2)),
 	})
 	if err != nil {
 		return nil, err

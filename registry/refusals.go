@@ -34,6 +34,9 @@ func (f *refusals) answered(r *Registry, cmd redis.Cmder, err error) {
 		return
 	}
 	var answer redis.Error
+	if cmd.Name() == "config" { // that is only asked for to help
+		return
+	}
 	if !errors.As(err, &answer) || !strings.Contains(answer.Error(), "NOPERM") && !strings.Contains(answer.Error(), "unknown command") {
 		return
 	}

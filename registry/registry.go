@@ -47,6 +47,9 @@ type Options struct {
 	Heartbeat  time.Duration         // see Timing; default 2 s
 	Duplicates Duplicates            // default Allow
 	Metrics    *metrics.Registry     // default: kept to itself
+	// SubscriberBuffer is how many bytes a subscriber must be able to lag before Redis
+	// cuts it off; the log is told if it is fewer. Default 0: Redis is not asked.
+	SubscriberBuffer int64
 	Logger     *slog.Logger          // default: discard
 }
 
@@ -201,6 +204,9 @@ func (r *Registry) Start(events Events) {
 	r.ended.Go(func() { r.refresher.loop(refreshing) })
 	r.ended.Go(func() { r.tellSettled(refreshing) })
 	r.ended.Go(func() { r.watchPlaces(refreshing) })
+	if r.opts.SubscriberBuffer > 0 {
+		r.ended.Go(func() { r.checkSubscriberBuffer(refreshing) })
+	}
 }
 
 // Stop sends what waits in the committer, stops the goroutines and removes the

@@ -2,7 +2,9 @@ package router
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -116,10 +118,10 @@ func (in *inlet) lost(ctx context.Context, err error) {
 		return
 	}
 	level := slog.LevelWarn
-	if in.lostSaid {
+	if in.lostSaid || errors.Is(err, net.ErrClosed) { // whoever closed the connection has told why
 		level = slog.LevelDebug
 	}
-	in.lostSaid = true
+	in.lostSaid = in.lostSaid || level == slog.LevelWarn
 	in.r.log.Log(ctx, level, "external publishers are not heard", "channel", in.channel, "error", err)
 }
 

@@ -37,7 +37,7 @@ var answers = []remedy{
 	{[]string{"WRONGPASS", "ERR invalid password"},
 		"Redis knows no such user and password as those in BEELINE_REDIS_URL, or its _FILE. Special characters are percent-encoded there; " +
 			"%0A at its end is the line break of a file that the password was read from"},
-	{[]string{"NOPERM"},
+	{[]string{"NOPERM", scriptRefused},
 		"Redis' user lacks a right: the command that the error names, or keys ~PREFIX:* and channels &PREFIX:*; docs/redis.md, \"A node's rights\", has the whole line"},
 	{[]string{"max number of clients reached"},
 		"Redis has as many connections as its maxclients allows: raise that, or see in CLIENT LIST who holds them; a node holds fewer than 30"},

@@ -56,7 +56,10 @@ func TestAddressThatHangsHoldsUpNobody(t *testing.T) {
 func TestFirstAddressIsPreferred(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // its clock does not run while the first has something to do
-		second := func(context.Context) (net.Conn, error) { t.Error("the second address is tried"); return refuses(t.Context()) }
+		second := func(context.Context) (net.Conn, error) {
+			t.Error("the second address is tried")
+			return refuses(t.Context())
+		}
 		winner, err := racing{place1: connects, place2: second}.run(t.Context(), place1, place2)
 		must(t, err)
 		if winner != place1 {

@@ -29,25 +29,22 @@ const refusalCounts = 5 * time.Minute
 func (f *refusals) answered(r *Registry, cmd redis.Cmder, err error) {
 	if err == nil {
 		if f.some.Load() {
-			f.taken(r, cmd.Name())
+			f.taken(r, labelOf(cmd))
 		}
 		return
 	}
 	var answer redis.Error
-	if cmd.Name() == "config" { // that is only asked for to help
-		return
-	}
-	if !errors.As(err, &answer) || !strings.Contains(answer.Error(), "NOPERM") && !strings.Contains(answer.Error(), "unknown command") {
+	if !errors.As(err, &answer) || !isRefusal(answer.Error()) || cmd.Name() == "config" { // which is only asked for to help
 		return
 	}
 	f.mu.Lock()
 	if f.names == nil {
 		f.names = make(map[string]time.Time)
 	}
-	f.names[cmd.Name()] = time.Now()
+	f.names[labelOf(cmd)] = time.Now()
 	f.some.Store(true)
 	f.mu.Unlock()
-	r.Failed(Asking, fmt.Errorf("%s: %w", cmd.Name(), err))
+	r.Failed(Asking, fmt.Errorf("%s: %w", labelOf(cmd), err))
 }
 
 // taken says that a command succeeds again.
@@ -61,4 +58,33 @@ func (f *refusals) taken(r *Registry, name string) {
 	if none {
 		r.Works(Asking)
 	}
+}
+
+// isRefusal reports whether an answer says that a command is not allowed, or not known.
+func isRefusal(text string) bool {
+	for _, mark := range []string{"NOPERM", scriptRefused, "unknown command"} {
+		if strings.Contains(text, mark) {
+			return true
+		}
+	}
+	return false
+}
+
+// scriptRefused is how Redis 7.0 begins to say what a script may not do.
+const scriptRefused = "The user executing the script can't"
+
+// labelOf names a command; of scripts each is one by itself.
+func labelOf(cmd redis.Cmder) string {
+	name, args := cmd.Name(), cmd.Args()
+	if name != "evalsha" || len(args) < 2 {
+		return name
+	}
+	for script, s := range map[string]*script{"claim": claimScript, "refresh": refreshScript, "release": releaseScript, "lookup": lookupScript,
+		"clean": cleanScript, "epoch": epochScript, "node": nodeScript, "lease": leaseScript, "vouch": vouchScript, "list": listScript,
+		"channels": channelsScript} {
+		if s.sha == args[1] {
+			return name + " of " + script + ".lua"
+		}
+	}
+	return name
 }

@@ -50,7 +50,7 @@ type Options struct {
 	// SubscriberBuffer is how many bytes a subscriber must be able to lag before Redis
 	// cuts it off; the log is told if it is fewer. Default 0: Redis is not asked.
 	SubscriberBuffer int64
-	Logger     *slog.Logger          // default: discard
+	Logger           *slog.Logger // default: discard
 }
 
 // Events is told what the registry found out about leases. Its methods are

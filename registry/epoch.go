@@ -242,8 +242,3 @@ func (r *Registry) vouched() string {
 	slices.Sort(pairs)
 	return strings.Join(pairs, ",")
 }
-
-// vouches tells whether field, of a node lease, holds the epoch.
-func vouches(field, master, id string) bool {
-	return slices.Contains(strings.Split(field, ","), master+"="+id)
-}

@@ -146,7 +146,7 @@ func newRouter(f promauto.Factory) *Router {
 		}, []string{"outcome"}),
 		MessageBytes: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "beeline_message_bytes", Buckets: byteBuckets,
-			Help: "Bytes of the data of messages sent by this node's sessions.",
+			Help: "Bytes of the data of messages that this node took from its sessions and from back ends.",
 		}),
 		EnvelopesPublished: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "beeline_envelopes_published_total",

@@ -35,7 +35,7 @@ func (s *session) admit(size int, answer bool) (drop string) {
 		return dropTooBig
 	}
 	waiting := s.out.size()
-	if waiting+size > limits.MaxQueue && !s.dropOldest(waiting+size-limits.MaxQueue) {
+	if over := waiting + size - limits.MaxQueue; over > 0 && (limits.SlowConsumer == Disconnect || !s.dropOldest(over)) {
 		if answer || limits.SlowConsumer == Disconnect {
 			s.shut(closedSlow, nil)
 		}
@@ -74,7 +74,7 @@ const maxRelieving = 16
 
 // relieve has others make room, on a node whose queues are overfull, for what was just
 // counted to s, in whose queue waiting bytes are besides. The largest queue
-// drops messages that allow it, oldest first, under DropOldest; a largest queue that has
+// drops messages that allow it, oldest first; a largest queue that has
 // none is closed with its session (1008), and so on with the next one. If that of s is
 // the largest itself, it drops too, or is closed and gets nothing.
 //

@@ -108,16 +108,20 @@ func TestLargestQueueIsClosedWhenTheNodeIsFull(t *testing.T) {
 }
 
 func TestLargestQueueDropsFirstWhenTheNodeIsFull(t *testing.T) {
-	n := crowd(t, DropOldest, 256<<10)
-	hog, other := n.waiting("hog", 200<<10, true), n.waiting("other", 40<<10, true)
-	late := newSession(n.Node, plain{}, "late")
-	for range 8 {
-		if o := n.deliver(late, 4000, false); o != router.Delivered {
-			t.Fatalf("outcome %v", o)
-		}
-	}
-	if hog.reason != stillOpen || hog.out.missed == 0 || other.out.missed > 0 || n.overfull() > 0 {
-		t.Errorf("the largest is %v and has missed %d, the other %d; %d bytes too many", hog.reason, hog.out.missed, other.out.missed, n.overfull())
+	for _, rule := range []SlowConsumer{Disconnect, DropOldest} {
+		t.Run(string(rule), func(t *testing.T) {
+			n := crowd(t, rule, 256<<10)
+			hog, other := n.waiting("hog", 200<<10, true), n.waiting("other", 40<<10, true)
+			late := newSession(n.Node, plain{}, "late")
+			for range 8 {
+				if o := n.deliver(late, 4000, false); o != router.Delivered {
+					t.Fatalf("outcome %v", o)
+				}
+			}
+			if hog.reason != stillOpen || hog.out.missed == 0 || other.out.missed > 0 || n.overfull() > 0 {
+				t.Errorf("the largest is %v and has missed %d, the other %d; %d bytes too many", hog.reason, hog.out.missed, other.out.missed, n.overfull())
+			}
+		})
 	}
 }
 

@@ -178,7 +178,7 @@ func (s *session) Deliver(m *router.Message) router.Outcome {
 	}
 	b := s.out.frame(&s.node.pools, ws.OpText, size)
 	b.b = s.protocol.appendMessage(b.b, m)
-	if m.Droppable && s.node.opts.SlowConsumer == DropOldest {
+	if m.Droppable {
 		s.out.mark(m, frameSize(size))
 	}
 	s.flush()

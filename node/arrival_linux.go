@@ -44,9 +44,9 @@ func (a *arrival) ready(events uint32) {
 		if events&(ended|failing) != 0 {
 			a.vanish()
 		}
-	case events&wantOut != 0:
+	case events&wantOut != 0 && (events&wantIn == 0 || !time.Now().Before(a.deadline)):
 		a.refuseHead(errHeadTimeout)
-	default:
+	default: // what has come is read, also of one that is hurried
 		a.read()
 	}
 }

@@ -47,6 +47,24 @@ func TestIdlePagesHoldNoHandshakeSlot(t *testing.T) {
 	connect(t, n.Addr(), "newcomer")
 }
 
+// While no slot is free, who sends no head makes room for who does, long before the time
+// for a handshake is over.
+func TestLateHeadsMakeRoomForNewcomers(t *testing.T) {
+	n := start(t, func(o *Options, _ *localExchange) { o.MaxHandshakes, o.HandshakeTimeout = 3, 10*time.Minute })
+	late := make([]net.Conn, 9)
+	for i := range late {
+		late[i] = dial(t, n.Addr())
+		if i%2 == 0 {
+			io.WriteString(late[i], "GET /ws?client=late HTTP/1.1\r\nHost: x\r\n")
+		}
+	}
+	connect(t, n.Addr(), "newcomer")
+	late[0].SetReadDeadline(time.Now().Add(patience))
+	if r, err := http.ReadResponse(bufio.NewReader(late[0]), nil); err != nil || r.StatusCode != http.StatusRequestTimeout {
+		t.Errorf("the first one's answer is %v, %v; want 408", r, err)
+	}
+}
+
 // visit is a connection as its server sees it.
 type visit struct {
 	net.Conn
@@ -163,12 +181,23 @@ func TestRefusedClientsThatLingerAreBounded(t *testing.T) {
 }
 
 func TestNoFreeHandshakeSlotIsNotReady(t *testing.T) {
-	n := start(t, func(o *Options, _ *localExchange) { o.MaxHandshakes, o.HandshakeTimeout = 2, 4*patience })
+	proceed := make(chan struct{})
+	n := start(t, func(o *Options, x *localExchange) {
+		o.MaxHandshakes, o.HandshakeTimeout = 2, 4*patience
+		x.joinError = func(address string) error {
+			if strings.HasPrefix(address, "hung") {
+				<-proceed
+			}
+			return nil
+		}
+	})
 	readyz := "http://" + n.AdminAddr() + "/readyz"
-	silent := []net.Conn{dial(t, n.Addr()), dial(t, n.Addr())}
+	for i := range 2 {
+		io.WriteString(dial(t, n.Addr()), upgradeHead(fmt.Sprint("/ws?client=hung", i)))
+	}
 	eventually(t, "it is not ready", func() bool { return len(n.unready()) > 0 })
 	wantGet(t, readyz, http.StatusServiceUnavailable, string(causeHandshakes)+": no handshake slot has been free for 5s")
-	silent[0].Close()
+	close(proceed)
 	eventually(t, "it is ready again", func() bool { return len(n.unready()) == 0 })
 	wantGet(t, readyz, http.StatusOK, "ready")
 	connect(t, n.Addr(), "newcomer")

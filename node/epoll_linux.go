@@ -58,7 +58,7 @@ func (e *epoll) loopOf(fd int32) *loop { return e.loops[int(fd)%len(e.loops)] }
 
 // accept accepts without a goroutine for each handshake: see arrival. Not more
 // than MaxHandshakes connections are on their way; the others wait in the
-// kernel's queue.
+// kernel's queue, and whose head is late makes room for them.
 func (e *epoll) accept(l net.Listener, plain *handoff) {
 	e.plain = plain
 	from, err := newAcceptor(l)
@@ -70,7 +70,7 @@ func (e *epoll) accept(l net.Listener, plain *handoff) {
 	h := &e.node.handshakes
 	defer from.file.Close()
 	defer context.AfterFunc(h.ctx, func() { from.file.Close() })()
-	for h.acquire() {
+	for h.acquire(func() { e.hurry(e.node.late()) }) {
 		fd, err := from.next()
 		if err == nil {
 			e.node.accepted()
@@ -146,10 +146,15 @@ func (e *epoll) enter() bool {
 	return !e.stopped
 }
 
-func (e *epoll) tick() {
+// hurry refuses those whose head should come before end.
+func (e *epoll) hurry(end time.Time) {
 	for _, l := range e.loops {
-		l.hurry(time.Now())
+		l.hurry(end)
 	}
+}
+
+func (e *epoll) tick() {
+	e.hurry(time.Now())
 	now, patience := e.node.now(), e.node.opts.PongTimeout
 	if now.since(e.looked) < patience/16 {
 		return

@@ -18,18 +18,24 @@ type handshakes struct {
 	running sync.WaitGroup
 	full    atomic.Int64 // since when all slots are taken and somebody waits, in Unix ns; 0: there is one
 
+	hurried time.Time // when others were last hurried; owned by who accepts
+
 	mu    sync.Mutex
-	heads map[net.Conn]struct{} // whose head is awaited; nil once stopped
+	heads map[net.Conn]time.Time // until when whose head is awaited; nil once stopped
 }
 
 func (h *handshakes) init(limit int) {
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.slots = make(chan struct{}, limit)
-	h.heads = map[net.Conn]struct{}{}
+	h.heads = map[net.Conn]time.Time{}
 }
 
-// acquire waits for a slot, and returns false once stopped. Only who accepts calls it.
-func (h *handshakes) acquire() bool {
+// hurryEvery is how often those whose head is awaited are hurried while no slot is free.
+const hurryEvery = 100 * time.Millisecond
+
+// acquire waits for a slot, and returns false once stopped. While there is none, it has
+// hurry end the wait for heads that are late. Only who accepts calls it.
+func (h *handshakes) acquire(hurry func()) bool {
 	select {
 	case h.slots <- struct{}{}:
 		return h.ctx.Err() == nil
@@ -37,13 +43,25 @@ func (h *handshakes) acquire() bool {
 	}
 	h.full.Store(time.Now().UnixNano())
 	defer h.full.Store(0)
-	select {
-	case h.slots <- struct{}{}:
-		return h.ctx.Err() == nil
-	case <-h.ctx.Done():
-		return false
+	for {
+		wait := time.Until(h.hurried.Add(hurryEvery))
+		if wait <= 0 {
+			hurry()
+			h.hurried, wait = time.Now(), hurryEvery
+		}
+		select {
+		case h.slots <- struct{}{}:
+			return h.ctx.Err() == nil
+		case <-time.After(wait):
+		case <-h.ctx.Done():
+			return false
+		}
 	}
 }
+
+// hasty is how long a head may take while no slot is free, of a handshake that may take so
+// long. Who sends none keeps others waiting.
+func hasty(handshake time.Duration) time.Duration { return min(time.Second, handshake/5) }
 
 // acquireUntil waits for a slot until deadline.
 func (h *handshakes) acquireUntil(deadline time.Time) bool {
@@ -92,8 +110,19 @@ func (h *handshakes) enter(conn net.Conn, deadline time.Time) bool {
 		return false
 	}
 	conn.SetDeadline(deadline)
-	h.heads[conn] = struct{}{}
+	h.heads[conn] = deadline
 	return true
+}
+
+// hurry ends the wait for heads that should come before end.
+func (h *handshakes) hurry(end time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for conn, deadline := range h.heads {
+		if deadline.Before(end) {
+			conn.SetReadDeadline(time.Now())
+		}
+	}
 }
 
 // begin is enter for a connection that somebody else cuts short.

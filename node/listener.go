@@ -55,7 +55,7 @@ func (n *Node) startAccepting() {
 // more than MaxHandshakes connections are on their way; the others wait in the
 // kernel's queue.
 func (n *Node) acceptAll(l net.Listener, plain *handoff) {
-	for n.handshakes.acquire() {
+	for n.handshakes.acquire(func() { n.handshakes.hurry(n.late()) }) {
 		conn, err := l.Accept()
 		if err == nil {
 			n.accepted()
@@ -64,6 +64,12 @@ func (n *Node) acceptAll(l net.Listener, plain *handoff) {
 			return
 		}
 	}
+}
+
+// late is when the handshakes would have to end whose heads are late while no slot is free.
+func (n *Node) late() time.Time {
+	whole := n.opts.HandshakeTimeout
+	return time.Now().Add(whole - hasty(whole))
 }
 
 // acceptFailed rests a while if others can be accepted later, else it returns
@@ -136,7 +142,8 @@ func (n *Node) headRefusal(err error) *refusal {
 	case errors.Is(err, errHeadTooLarge):
 		return refuse(resultHeadTooLarge, 431, "the request's head is too large; allowed are %d bytes", n.opts.MaxHead)
 	case errors.Is(err, errHeadTimeout):
-		return refuse(resultHeadTimeout, 408, "the request's head did not come in time; allowed are %v", n.opts.HandshakeTimeout)
+		return refuse(resultHeadTimeout, 408, "the request's head did not come in time; allowed are %v, and %v while many connections wait",
+			n.opts.HandshakeTimeout, hasty(n.opts.HandshakeTimeout))
 	}
 	if fault, ok := errors.AsType[*headFault](err); ok {
 		return refuse(resultBadHead, fault.status, "%s", fault.text)

@@ -192,7 +192,7 @@ func (l *loop) control(op int, fd int32, events uint32) error {
 	return nil
 }
 
-// hurry has the loop refuse those whose head should have come before end: their
+// hurry has the loop refuse those whose head should come before end, and has not: their
 // sockets have room, so that being watched for it wakes the loop at once.
 func (l *loop) hurry(end time.Time) {
 	l.mu.Lock()

@@ -47,7 +47,7 @@ func TestNodeThatHasNoRoomIsNotReady(t *testing.T) {
 func TestNodeWithoutDescriptorsIsNotReady(t *testing.T) {
 	n := start(t, nil)
 	eventually(t, "it is not ready soon after it could not accept", func() bool {
-		if !n.handshakes.acquire() || !n.acceptFailed(syscall.EMFILE) {
+		if !n.handshakes.acquire(func() {}) || !n.acceptFailed(syscall.EMFILE) {
 			t.Fatal("the node gives up")
 		}
 		found := n.unready()

@@ -62,6 +62,14 @@
 // that PUBLISH counted for nobody soon after a failover, or after the sender's node started,
 // if Redis has replicas or was one: the node may have heard by way of the former master.
 //
+// # Nobody takes all
+//
+// Everything that waits has a bound, and of what all clients share one client or node
+// has a share (shares.go): messages without outcome and their bytes, the window of a link,
+// what is looked up (lookups.go), what is remembered of repeats (memory.go), what waits for
+// the sessions of one client (fanout.go). What Redis is to carry to one node at once has a
+// budget (budget.go), and owners that somebody made up cost no link (strangers.go).
+//
 // # Without Redis
 //
 // What needs Redis waits on its route or its link until the deadline. A receiver on
@@ -98,8 +106,12 @@
 // waits and watches deadlines; a judge (judge.go) runs for each link whose peer
 // is dead or deaf. Router.mu guards routes, links and what is pending; the
 // holdings have a lock of their own, taken after it, and the repeats a turn for each
-// message, taken between the two. Callbacks of senders run
-// after mu is released.
+// message, taken before the holdings'. Callbacks of senders run after mu is released, and
+// messages for this node's sessions are delivered without it: those that are for this node
+// alone by their sender (alone.go), those that come by a route by whoever releases mu
+// (handover.go), those of other nodes by the inbox. The sessions of a client that has many
+// get theirs from a goroutine that runs while something waits for them (fanout.go); its
+// locks are taken when no other is held but a turn.
 //
 // It may import packages registry and metrics, go-redis, and never package node.
 package router

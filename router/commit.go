@@ -251,7 +251,7 @@ func (r *Router) take(routes []*route, lookups []registry.Lookup, dead nodeSet, 
 			rt.lost(r)
 		case crowds[i].unsure:
 			rt.failed(r, restUnsettled)
-		case len(owners) == 0 && rt.out == 0:
+		case len(owners) == 0: // what is in flight still can't be passed by what nobody gets
 			empty = append(empty, rt)
 		default:
 			rt.found(r, owners, slices.Equal(owners, found))

@@ -115,6 +115,24 @@ func (rt *route) idle(r *Router) {
 	rt.ask(r)
 }
 
+// lookAhead finds out whether the owners live that the route will go to when those before
+// have answered, if one of these does not: that may last until the deadline, and what waits
+// for dead owners can be answered before.
+func (rt *route) lookAhead(r *Router, next []registry.Owner) {
+	if rt.mending || !slices.ContainsFunc(rt.owners, r.stallsAt) {
+		return
+	}
+	for _, o := range next {
+		if o.NodeID == r.opts.NodeID || !r.roomForLink(o.NodeID) {
+			continue
+		}
+		if l := r.linkTo(o.NodeID); len(l.window) == 0 {
+			l.push(r, item{cargo: nudge})
+		}
+	}
+	rt.rest(r, restUnsettled)
+}
+
 // nudge asks the owners to acknowledge what nobody has waited for up to now, because
 // something does: what is on its way must be answered before the route goes on.
 func (rt *route) nudge(r *Router) {

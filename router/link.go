@@ -211,7 +211,8 @@ func (l *link) restart(r *Router) {
 	l.id, l.base, l.next, l.high, l.sent = r.nextLife(), 1, 1, 1, 1
 	l.window, l.room, l.bytes, l.urgent = nil, nil, 0, 0
 	l.flying, l.budget = 0, maxBudget
-	l.progress, l.resend = time.Time{}, firstResend
+	l.progress = time.Time{}
+	l.setResend(r, firstResend)
 	l.relayed, l.uncounted = false, time.Time{}
 }
 
@@ -322,7 +323,8 @@ func (l *link) acknowledged(r *Router, a ack) {
 	if l.mayPublish() {
 		r.dirty(l)
 	}
-	l.resend, l.progress = firstResend, time.Time{}
+	l.progress = time.Time{}
+	l.setResend(r, firstResend)
 	if l.next > l.base {
 		l.progress = r.now()
 	}
@@ -389,11 +391,26 @@ func (l *link) watch(r *Router, now time.Time) {
 		if l.resend > firstResend { // Redis finds a listener, but nobody answers
 			r.judge(l)
 		}
-		l.resend = min(2*l.resend, lastResend)
+		l.setResend(r, min(2*l.resend, lastResend))
 		l.lost()
 		l.goBack(r)
 	}
 }
+
+// setResend sets how long the link waits, and counts the links that wait longer than at
+// first: their peers do not answer.
+func (l *link) setResend(r *Router, d time.Duration) {
+	switch before := l.stalls(); {
+	case !before && d > firstResend:
+		r.stalled++
+	case before && d <= firstResend:
+		r.stalled--
+	}
+	l.resend = d
+}
+
+// stalls tells whether something was sent again and not acknowledged.
+func (l *link) stalls() bool { return l.resend > firstResend }
 
 // patience is how long the link waits for an acknowledgement.
 func (l *link) patience(r *Router) time.Duration {

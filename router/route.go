@@ -86,15 +86,14 @@ func (rt *route) send(r *Router, p *pending) {
 
 // knows tells whether a message may go to the cached owners now: nothing is to be
 // sent before it, and all of them heard what was sent last. The clients of one that is
-// dead or deaf may be elsewhere by now.
+// dead or deaf, or does not answer, may be elsewhere by now.
 func (rt *route) knows(r *Router) bool {
 	if rt.cached == lookedUp || rt.era != r.era || rt.mending || rt.asking || len(rt.waiting)+len(rt.back) > 0 {
 		return false
 	}
-	return len(r.dead) == 0 && r.judging == 0 || !slices.ContainsFunc(rt.owners, func(o registry.Owner) bool {
+	return len(r.dead) == 0 && r.judging+r.stalled == 0 || !slices.ContainsFunc(rt.owners, func(o registry.Owner) bool {
 		_, dead := r.dead[o.NodeID]
-		l := r.links[o.NodeID]
-		return dead || l != nil && l.judged
+		return dead || r.stallsAt(o)
 	})
 }
 
@@ -172,6 +171,7 @@ func (rt *route) found(r *Router, owners []registry.Owner, all bool) {
 		rt.covered = 0
 		rt.cached = lookedUp
 		rt.nudge(r)
+		rt.lookAhead(r, owners)
 		return // the last answer will ask again
 	}
 	rt.owners, rt.cached = owners, lookedUp

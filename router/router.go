@@ -129,6 +129,7 @@ type Router struct {
 	renewedSaid  time.Time
 	signer       *signer
 	judging      int    // links that are judged
+	stalled      int    // links whose peers do not answer
 	era          uint64 // grows when what is cached of owners no longer counts
 	dead         map[string]struct{}
 	pending      deadlines

@@ -141,10 +141,13 @@ func (l *link) roomFor(r *Router, p *pending) overload {
 // for Redis.
 func (r *Router) stalls(address string) bool {
 	rt := r.routes[address]
-	return rt != nil && (rt.cutOff || slices.ContainsFunc(rt.owners, func(o registry.Owner) bool {
-		l := r.links[o.NodeID]
-		return l != nil && (l.judged || len(l.window) > 0 && l.resend > firstResend)
-	}))
+	return rt != nil && (rt.cutOff || slices.ContainsFunc(rt.owners, r.stallsAt))
+}
+
+// stallsAt tells whether an owner's node does not answer.
+func (r *Router) stallsAt(o registry.Owner) bool {
+	l := r.links[o.NodeID]
+	return l != nil && (l.judged || l.stalls())
 }
 
 // overloaded counts why a message found no room.

@@ -5,6 +5,10 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
 // While it is judged whether one owner is dead, what is for it waits in its link's
@@ -47,6 +51,38 @@ func TestStalledLinkHarmsNoOther(t *testing.T) {
 	}
 	bob.wantGot(want...)
 	eve.await("got 17 messages", func() bool { return len(eve.got) == 17 })
+}
+
+// That a killed node's client is offline is known at once, also while a message is in flight
+// to a node where the client was before, and which stands still.
+func TestDeathIsKnownThoughAFormerOwnerStandsStill(t *testing.T) {
+	s := redistest.Start(t)
+	c := clusterOn(t, relaxedHeartbeat, s, s.Prefix, func() redis.UniversalClient { return s.Client(t) }, 3,
+		func(o *Options) { o.MessageTimeout = 4 * patience })
+	n := c.node(0)
+	bob, held := c.node(1).connect("bob"), newGate()
+	open := sync.OnceFunc(func() { close(held.open) })
+	t.Cleanup(open) // before its node is stopped
+	c.node(1).join("held", held)
+	n.wantOutcome("bob", "first", Delivered)
+	blocking := n.sendTo("held", "x")
+	<-held.entered // the inbox of node 1 goes no further
+	inFlight := n.sendTo("bob", "in flight")
+	bob.leave()
+	until(t, "bob has left", func() bool { return len(c.owners("bob")) == 0 })
+	c.node(2).connect("bob")
+	c.node(2).die()
+	until(t, "it is noticed that node 1 does not answer", func() bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return n.links["n1"].stalls()
+	})
+	n.wantOutcome("bob", "after the death", Offline)
+	wantNone(t, inFlight)
+	open()
+	n.want(blocking, Delivered)
+	n.want(inFlight, Offline)
+	wantNothingPending(t, c)
 }
 
 // While one owner keeps a message waiting that another must get again, later messages

@@ -36,7 +36,7 @@ func (q *lookupQueue) len() int { return len(q.few) + len(q.many) }
 // take returns the next routes, at most so many.
 func (q *lookupQueue) take(most int) []*route {
 	if q.len() <= most {
-		all := append(q.few, q.many...)
+		all := slices.Concat(q.few, q.many)
 		*q = lookupQueue{}
 		return all
 	}

@@ -242,6 +242,11 @@ func (r *Router) answer(p *pending, o Outcome) {
 		return
 	}
 	r.repeats.end(p, o)
+	r.answerRepeats(p, o, way)
+}
+
+// answerRepeats tells the outcome to those who sent p again while it was under way.
+func (r *Router) answerRepeats(p *pending, o Outcome, way path) {
 	for _, done := range p.also {
 		r.outcomes[o][way].Inc()
 		r.calls = append(r.calls, call{done, p.ID, o})

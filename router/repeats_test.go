@@ -68,6 +68,28 @@ func TestRepeatWhileTheFirstIsUnderWay(t *testing.T) {
 	wantNothingPending(t, c)
 }
 
+// A repeat that comes while its first is being delivered here gets the same outcome.
+func TestRepeatDuringALocalDeliveryHasAnOutcome(t *testing.T) {
+	n := newCluster(t, 1, nil).node(0)
+	held := newGate()
+	open := sync.OnceFunc(func() { close(held.open) })
+	t.Cleanup(open)
+	n.join("bob", held)
+	first := make(chan Outcome, 1)
+	var sending sync.WaitGroup
+	sending.Go(func() { first <- <-n.repeat("alice", "1", "hello") })
+	<-held.entered
+	second := n.repeat("alice", "1", "hello")
+	wantNone(t, second)
+	open()
+	n.want(first, Delivered)
+	n.want(second, Delivered)
+	sending.Wait()
+	if got := held.got.Load(); got != 1 {
+		t.Errorf("it was delivered %d times", got)
+	}
+}
+
 func TestRepeatsAreForgottenInTheEnd(t *testing.T) {
 	r := newRepeats()
 	repeated := func(from string, content uint64) bool {

@@ -34,7 +34,8 @@ func (r *Router) Send(m Message, done func(MessageID, Outcome)) {
 		return
 	case r.sendAlone(p):
 		return
-	case r.ctx.Err() != nil: // since mu was released
+	}
+	if r.ctx.Err() != nil { // since mu was released
 		r.endAtOnce(p, Timeout, pathLocal)
 		return
 	}
@@ -57,10 +58,12 @@ func (r *Router) Flush() {
 	r.unlock()
 }
 
-// endAtOnce answers a message that was not accepted, and releases mu.
+// endAtOnce answers a message that was not accepted, and its repeats that came while it was
+// delivered, and releases mu.
 func (r *Router) endAtOnce(p *pending, o Outcome, way path) {
 	if p.content != 0 {
 		r.repeats.end(p, o)
+		r.answerRepeats(p, o, way)
 	}
 	id, done, took := p.ID, p.done, p.took
 	r.reuse(p)

@@ -48,8 +48,10 @@
 //     again, is waited for if others remember that its lease may live (sighting.go). A
 //     master that was just started must be up for a second, after a restart for a
 //     NodeTTL, so that nodes are back to be counted.
-//     After an outage that node leases may not have outlasted, nodes get a NodeTTL,
-//     too. A subscriber that writes no node lease for two NodeTTLs is dead.
+//     After an outage that node leases may not have outlasted, nodes get two heartbeats
+//     to subscribe again: they try several times a second, or find within one heartbeat
+//     and a half that a connection is dead. A subscriber is waited for. One that writes no node
+//     lease for two NodeTTLs is dead.
 //  4. Until then Settled is false and callers wait instead of saying "offline",
 //     and a claim waits and is repeated, so a client is not welcomed beside
 //     sessions that its node can't see. Nor is any node taken for dead.

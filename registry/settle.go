@@ -196,8 +196,8 @@ func (r *Registry) allVerified(ctx context.Context, master string, e *epoch) (bo
 			enough = max(enough, r.timing.NodeTTL())
 		}
 		e.ripe = !known || up >= enough
-		if e.outage { // who has no lease any more shall have time to come back
-			e.ripe = e.ripe && time.Since(e.seen) >= r.timing.NodeTTL()
+		if e.outage { // who has no lease any more shall have time to subscribe again, and is waited for then
+			e.ripe = e.ripe && time.Since(e.seen) >= r.timing.silence()
 		}
 		if !e.ripe {
 			return false, nil

@@ -1,6 +1,6 @@
 -- Makes a node an owner of addresses and tells who else owns them. It removes no
 -- other owner's entry: who calls may never get the answer, and then nobody would know
--- whom to tell. What can't be an owner's entry it does remove.
+-- whom to tell.
 --
 -- KEYS[i]    hash of an address's owners: nodeID -> token (in Cluster one key
 --            a call)
@@ -50,12 +50,12 @@ local function claim(i, key, token)
       if again and later(held, token) then
         return {i, 2}
       end
-    elseif isNode(id) and isToken(held) then
+    elseif isEntry(id, held) then
       others = others or {i, 1}
       others[#others + 1] = id
       others[#others + 1] = held
-    else
-      call('HDEL', key, id)
+    elseif not again then
+      return {i, 4, damaged}
     end
   end
 

@@ -18,6 +18,15 @@ local function later(token, than)
   return isToken(token) and (#token > #than or #token == #than and token > than)
 end
 
+-- Whether a field of an address's hash can be an owner's entry.
+local function isEntry(id, token)
+  return isNode(id) and isToken(token)
+end
+
+-- What an address's hash is in which a field can't be an owner's entry: somebody else has
+-- written there, and may have overwritten entries.
+local damaged = 'a hash with entries that no node writes'
+
 -- Whether a command that was called with pcall met a key of another type. Any other
 -- error is for who called the script, and comes again with call.
 local function isWrongType(reply)

@@ -9,11 +9,9 @@ local owners, what = ownersOf(KEYS[1], tonumber(ARGV[1]))
 if not owners then
   return {what}
 end
-local found = {}
 for j = 1, #owners, 2 do
-  if isNode(owners[j]) and isToken(owners[j + 1]) then
-    found[#found + 1] = owners[j]
-    found[#found + 1] = owners[j + 1]
+  if not isEntry(owners[j], owners[j + 1]) then
+    return {damaged}
   end
 end
-return found
+return owners

@@ -192,9 +192,14 @@ func (r *Result) writeRecovery(out io.Writer) {
 		}
 		fmt.Fprintln(out)
 		for _, one := range s.Recoveries {
-			if one.known && one.took > slowRecovery {
-				fmt.Fprintf(out, "    %s: asked from %s, killed at %.3f\n", millis(one.took), one.asker, one.killed.Sub(r.Started).Seconds())
+			took := millis(one.took)
+			switch {
+			case !one.known:
+				took = "no answer"
+			case one.took <= slowRecovery:
+				continue
 			}
+			fmt.Fprintf(out, "    %s: asked from %s, killed at %.3f\n", took, one.asker, one.killed.Sub(r.Started).Seconds())
 		}
 	}
 }

@@ -139,6 +139,7 @@ func (r *Registry) Disagreement() error {
 // it yields to. It is called with none of the registry's locks held.
 func (r *Registry) compare(ctx context.Context, own NodeInfo, peers []NodeInfo) {
 	var yields *Difference
+	var silence time.Duration
 	for i := range peers {
 		d := own.Settings.differs(&peers[i])
 		if d == nil || peers[i].ID == own.ID {
@@ -148,12 +149,13 @@ func (r *Registry) compare(ctx context.Context, own NodeInfo, peers []NodeInfo) 
 			continue
 		}
 		if peers[i].before(&own) {
-			yields = d
+			yields, silence = d, peers[i].silence()
 			break
 		}
 		r.differing.warn(r.log, "another node differs in a setting that must be the same; it came later and welcomes nobody",
 			"setting", d.Setting, "here", d.Ours, "there", d.Theirs, "peer", d.Peer)
 	}
+	r.theirSilence.Store(int64(silence))
 	before := r.disagreement.Swap(yields)
 	switch {
 	case yields != nil && (before == nil || *before != *yields):
@@ -163,3 +165,35 @@ func (r *Registry) compare(ctx context.Context, own NodeInfo, peers []NodeInfo) 
 		r.log.Info("this node's settings agree with the cluster's again")
 	}
 }
+
+// meetCluster finds out before this node's first beat how long the nodes that are there leave a
+// master unasked for its epoch.
+func (r *Registry) meetCluster(ctx context.Context) error {
+	r.beatMu.Lock()
+	met := !r.lastBeat.IsZero()
+	r.beatMu.Unlock()
+	if met {
+		return nil
+	}
+	list, err := r.listNodes(ctx)
+	if err != nil {
+		return err
+	}
+	peers, err := r.readLeases(ctx, list.ids())
+	if err != nil {
+		return err
+	}
+	var silence time.Duration
+	for i := range peers {
+		if theirs := peers[i].silence(); theirs > max(silence, r.timing.silence()) {
+			if live, err := r.subscribes(ctx, peers[i].ID); err == nil && live {
+				silence = theirs
+			}
+		}
+	}
+	r.theirSilence.Store(int64(silence))
+	return nil
+}
+
+// silence is how long the node leaves a master unasked for its epoch.
+func (n *NodeInfo) silence() time.Duration { return Timing{n.Settings.Heartbeat}.silence() }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +70,40 @@ func TestClocksOfHostsDoNotDecideWhoYields(t *testing.T) {
 		a.beatWith(settings)
 		if a.Disagreement() != nil || b.Disagreement() == nil {
 			t.Errorf("a: %v, b: %v; want b to yield", a.Disagreement(), b.Disagreement())
+		}
+	})
+}
+
+// Nodes with a long heartbeat leave a master alone for longer than one with a short heartbeat
+// would: that one must not take their data for lost, when it comes or while it yields.
+func TestNodeWithAShorterHeartbeatEndsNoEpoch(t *testing.T) {
+	onEach(t, func(t *testing.T, s store) {
+		a := quietNode(t, s, "a", Options{Heartbeat: time.Minute})
+		b := quietNode(t, s, "b", Options{Heartbeat: 100 * time.Millisecond})
+		slow, fast := settings, settings
+		slow.Heartbeat, fast.Heartbeat = time.Minute, 100*time.Millisecond
+		a.beatWith(slow)
+		tags, err := a.masters.find(t.Context())
+		must(t, err)
+		ids := func() (ids []string) {
+			for _, tag := range tags {
+				ids = append(ids, a.rdb.HGet(t.Context(), a.keys.Epoch(tag), "id").Val())
+			}
+			return ids
+		}
+		before := ids()
+		for range 2 {
+			for _, tag := range tags {
+				at := time.Now().Add(-time.Minute).UnixMilli()
+				must(t, a.rdb.HSet(t.Context(), a.keys.Epoch(tag), "at", at).Err())
+			}
+			b.beatWith(fast)
+			if after := ids(); !slices.Equal(after, before) {
+				t.Fatalf("epochs are %v, were %v", after, before)
+			}
+		}
+		if b.Disagreement() == nil {
+			t.Error("it does not yield")
 		}
 	})
 }

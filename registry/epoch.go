@@ -149,7 +149,14 @@ func (r *Registry) epochCall(master string) *call { return r.epochCallAfter(mast
 
 // epochCallAfter is epochCall, and ends the epoch that has lost data, if there is one.
 func (r *Registry) epochCallAfter(master, lost string) *call {
-	return newCall(epochScript, []string{r.keys.Epoch(master)}, rand.Text(), r.timing.silence().Milliseconds(), lost)
+	return newCall(epochScript, []string{r.keys.Epoch(master)}, rand.Text(), r.silence().Milliseconds(), lost)
+}
+
+// silence is how long a master may go unasked for its epoch: no shorter than the nodes of
+// the cluster allow, to which this one yields if they have another heartbeat. It has to end
+// no epoch of theirs.
+func (r *Registry) silence() time.Duration {
+	return max(r.timing.silence(), time.Duration(r.theirSilence.Load()))
 }
 
 // epochCalls reads the epochs of masters.

@@ -53,6 +53,9 @@ func (r *Registry) beat(ctx context.Context, info NodeInfo) error {
 		return err
 	}
 	r.keepMasters(tags)
+	if err := r.meetCluster(ctx); err != nil {
+		return err
+	}
 	byTag, calls := r.epochCalls(tags)
 	vouched, now := r.vouched(), time.Now()
 	lease := r.nodeCall("beat", info, vouched, r.timing.NodeTTL())

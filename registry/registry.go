@@ -103,6 +103,7 @@ type Registry struct {
 
 	trouble      atomic.Pointer[error]      // that the last claim or beat had; nil: none
 	disagreement atomic.Pointer[Difference] // this node yields to; nil: none
+	theirSilence atomic.Int64               // of nodes that this one yields to, or may have to: see silence; in ns, 0: of none
 	differing    limitedLog                 // of nodes that yield to this one
 
 	mu            sync.Mutex // guards what follows, the leases, and parts of refresher

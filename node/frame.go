@@ -154,7 +154,8 @@ func (f *frames) controlPayload(piece []byte, last bool, out sink) error {
 }
 
 // parseHeader reads a frame's header from the beginning of b and returns its
-// size, 0 if b ends within it. It fails if the length has its top bit set.
+// size, 0 if b ends within it. It fails if the length has its top bit set, or more bytes
+// than it needs (RFC 6455, section 5.2).
 func parseHeader(b []byte) (h ws.Header, size int, err error) {
 	if len(b) < 2 {
 		return h, 0, nil
@@ -181,7 +182,7 @@ func parseHeader(b []byte) (h ws.Header, size int, err error) {
 	case 127:
 		length = int64(binary.BigEndian.Uint64(b[2:]))
 	}
-	if length < 0 {
+	if short := int64(b[1] & 0x7f); length < 0 || short == 126 && length < 126 || short == 127 && length < 1<<16 {
 		return h, 0, closedProtocol
 	}
 	h.Fin, h.Rsv, h.OpCode, h.Length = b[0]&0x80 != 0, b[0]>>4&7, ws.OpCode(b[0]&0x0f), length

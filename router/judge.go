@@ -17,7 +17,10 @@ const (
 	judgeTimeout = 500 * time.Millisecond
 	// firstTry and lastTry are the waits before a deaf peer is tried again.
 	firstTry = 10 * time.Millisecond
-	lastTry  = 250 * time.Millisecond
+	lastTry  = 100 * time.Millisecond
+	// maxBroken is how often an address is asked again, after firstTry each, where the
+	// connection to it broke.
+	maxBroken = 3
 	// maxDead bounds how many dead nodes are remembered.
 	maxDead = 1 << 10
 )
@@ -52,9 +55,7 @@ func (r *Router) decide(ctx context.Context, l *link) {
 		if r.heard(ctx, l.node) {
 			break
 		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
+		if !pause(ctx, wait) {
 			return
 		}
 		if r.waitsForNobody(l) {
@@ -73,6 +74,16 @@ func (r *Router) decide(ctx context.Context, l *link) {
 	r.dirty(l)
 	r.arm(r.now().Add(firstResend))
 	r.unlock()
+}
+
+// pause waits for d; it is false if ctx ends before.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // waitsForNobody tells whether nothing waits on the link, or all that does met its
@@ -136,7 +147,9 @@ func (r *Router) examine(ctx context.Context, node string) condition {
 
 // goneFrom reports whether the node is not any more where its lease says. Only scheme, host
 // and port of that count, since others can write leases, too; whatever answers there may
-// say only which node it is, in few bytes, and sends nobody elsewhere.
+// say only which node it is, in few bytes, and sends nobody elsewhere. If the connection
+// breaks, a process that stood still may just have been killed: it is asked again, and
+// refused then.
 func (r *Router) goneFrom(ctx context.Context, url, node string) bool {
 	whoIsThere, ok := identityURL(url)
 	if !ok {
@@ -147,6 +160,9 @@ func (r *Router) goneFrom(ctx context.Context, url, node string) bool {
 		return false
 	}
 	resp, err := r.peers.Do(req)
+	for tries := 0; broken(err) && tries < maxBroken && pause(ctx, firstTry); tries++ {
+		resp, err = r.peers.Do(req)
+	}
 	if err != nil {
 		return errors.Is(err, syscall.ECONNREFUSED)
 	}
@@ -157,6 +173,11 @@ func (r *Router) goneFrom(ctx context.Context, url, node string) bool {
 	var who struct{ Node string }
 	err = json.NewDecoder(io.LimitReader(resp.Body, maxIdentity)).Decode(&who)
 	return err == nil && who.Node != "" && who.Node != node
+}
+
+// broken reports whether a connection was made, and ended before there was an answer.
+func broken(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF)
 }
 
 const (

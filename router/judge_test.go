@@ -99,3 +99,27 @@ func TestSilenceAtANodesURLEndsSoonAndProvesNothing(t *testing.T) {
 		t.Fatal("the question never ends")
 	}
 }
+
+// A process that stands still takes a connection and says nothing. When it is killed that
+// connection breaks, which alone proves nothing, and the next one is refused.
+func TestDeathOfAProcessThatStoodStillIsKnownWhenItsConnectionBreaks(t *testing.T) {
+	n := newRelaxedCluster(t, 2).node(0)
+	frozen, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		conn, err := frozen.Accept()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = conn.Read(make([]byte, 1)) // the question has come
+		_ = frozen.Close()
+		_ = conn.(*net.TCPConn).SetLinger(0)
+		_ = conn.Close()
+	}()
+	if !n.goneFrom(t.Context(), "http://"+frozen.Addr().String(), "n9") {
+		t.Error("it is not known")
+	}
+}

@@ -79,6 +79,10 @@ const (
 	refusedStale                         // it may not know all owners that there are
 )
 
+// maxExceptions bounds those of an acknowledgement: a receiver with maxRefused of them
+// takes no further batch (inlink.takes), and its last one had no more than a window.
+const maxExceptions = maxRefused + maxWindow + 1
+
 // exception is one number of an acknowledgement that was not delivered.
 type exception struct {
 	seq  uint64
@@ -279,7 +283,7 @@ func readHeader(opened string) (h header, envelopes string, err error) {
 	h.ack.link = body.uint64()
 	h.ack.upTo = body.uvarint()
 	n := body.uvarint()
-	if n > uint64(len(body.rest))/2 { // an exception has two bytes at least
+	if n > uint64(len(body.rest))/2 || n > maxExceptions { // an exception has two bytes at least, and 16 once read
 		return h, "", errMalformed
 	}
 	for range n {

@@ -123,6 +123,13 @@ func TestHeadersThatAreRefused(t *testing.T) {
 			t.Errorf("%s: read without an error", name)
 		}
 	}
+	many := make([]exception, maxExceptions+1)
+	if _, _, err := readBatch(string(appendHeader(nil, &header{from: "a", ack: ack{exceptions: many}}))); err == nil {
+		t.Error("read more exceptions than a receiver can have")
+	}
+	if _, _, err := readBatch(string(appendHeader(nil, &header{from: "a", ack: ack{exceptions: many[1:]}}))); err != nil {
+		t.Errorf("as many exceptions as a receiver can have: %v", err)
+	}
 	if _, ok := wellFormed("\x05ab"); ok {
 		t.Error("a cut envelope is taken for well formed")
 	}

@@ -35,6 +35,10 @@ const (
 	lastReminder  = 5 * time.Minute
 )
 
+// Redis may also fail and work in turns, such as where it cuts off a subscriber again and
+// again. What fails for a cause that was told, less than firstReminder after an outage that was
+// as short, is told as what lasts is.
+
 // maxCauses bounds the causes of one outage that are told.
 const maxCauses = 16
 
@@ -51,6 +55,11 @@ type outage struct {
 	mu     sync.Mutex
 	failed [activities]bool
 	began  time.Time           // zero while nothing fails
+	ended  time.Time           // the last outage
+	brief  bool                // it was shorter than firstReminder
+	since  time.Time           // it fails, or fails and works in turns
+	times  int                 // it has failed since then
+	quiet  bool                // that it fails now is not told
 	told   map[string]struct{} // causes
 	next   time.Time           // of the next reminder
 	rest   time.Duration       // from it to the one after it
@@ -86,18 +95,27 @@ func (o *outage) fail(a Activity, err error) {
 	o.failed[a] = true
 	message := ""
 	switch _, told := o.told[cause]; {
+	case o.began.IsZero() && told && o.brief && now.Sub(o.ended) < firstReminder:
+		o.began, o.quiet = now, true
+		o.times++
+		o.up.Set(0)
 	case o.began.IsZero():
 		message = "Redis does not work for this node"
-		o.began, o.told = now, make(map[string]struct{})
+		o.began, o.since, o.times, o.told = now, now, 1, make(map[string]struct{})
 		o.next, o.rest = now.Add(firstReminder), 2*firstReminder
 		o.up.Set(0)
 	case !told && len(o.told) < maxCauses:
 		message = "Redis does not work for this node: another cause"
-	case !now.Before(o.next):
+	}
+	if message == "" && o.reminds(now) {
 		message = "Redis still does not work for this node"
 		o.next, o.rest = now.Add(o.rest), min(2*o.rest, lastReminder)
-		attrs = append(attrs, "for", now.Sub(o.began).Round(time.Millisecond))
+		attrs = append(attrs, "for", now.Sub(o.since).Round(time.Millisecond))
+		if o.times > 1 {
+			attrs = append(attrs, "times", o.times)
+		}
 	}
+	o.quiet = o.quiet && message == ""
 	if message != "" && len(o.told) < maxCauses {
 		o.told[cause] = struct{}{}
 	}
@@ -105,6 +123,11 @@ func (o *outage) fail(a Activity, err error) {
 	if message != "" {
 		o.log.Warn(message, attrs...)
 	}
+}
+
+// reminds tells whether it is time to tell what was told before. The caller holds mu.
+func (o *outage) reminds(now time.Time) bool {
+	return !now.Before(o.next) || o.quiet && now.Sub(o.began) >= firstReminder
 }
 
 func (o *outage) works(a Activity) {
@@ -115,10 +138,14 @@ func (o *outage) works(a Activity) {
 		o.mu.Unlock()
 		return
 	}
-	took := o.now().Sub(o.began)
-	o.began, o.told = time.Time{}, nil
+	o.ended = o.now()
+	took, quiet := o.ended.Sub(o.began), o.quiet
+	o.began, o.brief, o.quiet = time.Time{}, took < firstReminder, false
 	o.up.Set(1)
 	o.mu.Unlock()
+	if quiet {
+		return
+	}
 	o.log.Info("Redis works for this node again", "after", took.Round(time.Millisecond))
 }
 

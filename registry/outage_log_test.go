@@ -90,6 +90,43 @@ func TestOutageIsToldOnceAndToItsEnd(t *testing.T) {
 	s.want(t, "level=WARN msg=\"Redis does not work for this node\" doing=publish error=\"connection refused\"\n")
 }
 
+// Whoever cuts off a subscriber again and again fills no log, and the last line tells
+// how it is.
+func TestWhatFailsAndWorksInTurnsIsToldNowAndThen(t *testing.T) {
+	s := newOutageStory()
+	cut := errors.New("EOF")
+	for range 600 { // two minutes
+		s.fail(Subscribing, cut)
+		s.at = s.at.Add(100 * time.Millisecond)
+		s.works(Subscribing)
+		s.at = s.at.Add(100 * time.Millisecond)
+	}
+	if n := strings.Count(s.log.String(), "does not work"); n < 4 || n > 6 {
+		t.Errorf("%d lines tell that it fails, want about 5", n)
+	}
+	if !strings.Contains(s.log.String(), "times=") {
+		t.Error("no line tells how often it failed")
+	}
+	if lines := strings.Split(strings.TrimSpace(s.log.String()), "\n"); !strings.Contains(lines[len(lines)-1], "works") {
+		t.Errorf("the last line is %s", lines[len(lines)-1])
+	}
+	s.log.Reset()
+	for range 110 { // now it lasts
+		s.fail(Subscribing, cut)
+		s.at = s.at.Add(100 * time.Millisecond)
+	}
+	if !strings.Contains(s.log.String(), "Redis still does not work") {
+		t.Error("an outage that lasts is not told after short ones")
+	}
+	s.log.Reset()
+	s.works(Subscribing)
+	s.at = s.at.Add(time.Minute)
+	s.fail(Subscribing, cut)
+	if log := s.log.String(); strings.Count(log, "\n") != 2 || !strings.Contains(log, "Redis works") || !strings.Contains(log, "Redis does not work") {
+		t.Errorf("logged: %s", log)
+	}
+}
+
 func TestCausesOfAnOutageAreBounded(t *testing.T) {
 	s := newOutageStory()
 	for i := range 10 * maxCauses {

@@ -23,7 +23,7 @@ type inlet struct {
 
 	// The receiving goroutine's.
 	refusedSaid time.Time // when a refusal was logged last
-	lostSaid    bool      // the loss was logged
+	lostSaid    time.Time // a loss was logged last
 
 	flush chan struct{} // wakes who publishes what was sent
 	due   chan struct{} // wakes who publishes receipts
@@ -104,7 +104,7 @@ func (in *inlet) receive(ctx context.Context, sub *redis.PubSub) (heard bool) {
 			if strings.HasSuffix(event.Kind, "unsubscribe") {
 				return heard
 			}
-			heard, in.lostSaid = true, false
+			heard = true
 		case *redis.Message:
 			in.take(event.Payload)
 			wake(in.flush)
@@ -112,16 +112,20 @@ func (in *inlet) receive(ctx context.Context, sub *redis.PubSub) (heard bool) {
 	}
 }
 
-// lost logs why nothing can be taken, once until something can be again.
+// lost logs why nothing can be taken, now and then: whoever may publish can have Redis cut the
+// subscription.
 func (in *inlet) lost(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
 	}
 	level := slog.LevelWarn
-	if in.lostSaid || errors.Is(err, net.ErrClosed) { // whoever closed the connection has told why
+	now := in.r.now()
+	if now.Sub(in.lostSaid) < sayEvery || errors.Is(err, net.ErrClosed) { // whoever closed the connection has told why
 		level = slog.LevelDebug
 	}
-	in.lostSaid = in.lostSaid || level == slog.LevelWarn
+	if level == slog.LevelWarn {
+		in.lostSaid = now
+	}
 	in.r.log.Log(ctx, level, "external publishers are not heard", "channel", in.channel, "error", err)
 }
 

@@ -71,6 +71,9 @@ func (r *Registry) beat(ctx context.Context, info NodeInfo) error {
 	}
 	r.beatMu.Lock()
 	lapsed := r.lapsed || !r.lastBeat.IsZero() && now.Sub(r.lastBeat) >= r.timing.NodeTTL()
+	if !r.lastBeat.IsZero() && now.Sub(r.lastBeat) >= r.timing.NodeTTL() {
+		r.resumed = now
+	}
 	r.last, r.lastBeat, r.announced, r.lapsed = info, now, vouched, false
 	r.beatMu.Unlock()
 	err = r.seeAll(byTag)
@@ -236,6 +239,16 @@ func (r *Registry) Dead(ctx context.Context, id string) (bool, error) {
 	return true, nil
 }
 
+// beatsOn tells whether what kept this node from beating, such as a right that it lost,
+// may not have kept others from it: it beats, and if its lease had ended, the others have
+// had the time to beat again, too. A node that has not begun to beat yet knows of nothing.
+func (r *Registry) beatsOn() bool {
+	r.beatMu.Lock()
+	defer r.beatMu.Unlock()
+	ttl := r.timing.NodeTTL()
+	return r.lastBeat.IsZero() || time.Since(r.lastBeat) < ttl && time.Since(r.resumed) >= ttl
+}
+
 // alive tells which of owners' nodes have a lease. It is sure only if the epochs of all
 // masters were still settled afterwards: without that a missing lease may be a lost
 // one, or one that its node can't write, because a master that it needs to hear, or to
@@ -264,7 +277,7 @@ func (r *Registry) alive(ctx context.Context, owners []Owner) (live map[string]b
 	if err := r.seeAll(byMaster); err != nil {
 		return nil, false, err
 	}
-	live, sure = map[string]bool{r.opts.NodeID: true}, r.slots.noticed().moves == before.moves
+	live, sure = map[string]bool{r.opts.NodeID: true}, r.slots.noticed().moves == before.moves && r.beatsOn()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for id, what := range says {

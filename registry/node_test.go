@@ -165,3 +165,33 @@ func TestBeatThatFindsItsLeaseGoneVerifies(t *testing.T) {
 		b.wantOwners("alice", a.owner(l))
 	})
 }
+
+// What keeps all nodes from beating, such as a right that their user has lost, makes no
+// node call another one dead: neither while it lasts, nor before all have beaten again.
+func TestNodeThatCouldNotBeatTakesNobodyForDead(t *testing.T) {
+	onEach(t, func(t *testing.T, s store) {
+		a := startNode(t, s, "a", Options{Heartbeat: calm})
+		a.eventuallySettled("x")
+		must(t, a.Beat(t.Context(), NodeInfo{}))
+		wantDead := func(want bool, when string) {
+			t.Helper()
+			dead, err := a.Dead(t.Context(), "b")
+			must(t, err)
+			if dead != want {
+				t.Errorf("%s: dead is %v, want %v", when, dead, want)
+			}
+		}
+		back := func(at *time.Time) {
+			a.beatMu.Lock()
+			*at = time.Now().Add(-a.timing.NodeTTL())
+			a.beatMu.Unlock()
+		}
+		wantDead(true, "a node without a lease")
+		back(&a.lastBeat)
+		wantDead(false, "this node's lease has ended")
+		must(t, a.Beat(t.Context(), NodeInfo{}))
+		wantDead(false, "this node beats again")
+		back(&a.resumed)
+		wantDead(true, "all had the time to beat again")
+	})
+}

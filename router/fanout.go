@@ -159,7 +159,7 @@ func (t *fanouts) put(f *fanout, sessions []Session, m *Message) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := f.last()
-	if p == nil || p.begun || len(p.messages) == sliceMessages || len(p.sessions) != len(sessions) || p.sessions[0] != sessions[0] {
+	if p == nil || p.begun || len(p.messages) == sliceMessages || !sameList(p.sessions, sessions) {
 		p = &portion{sessions: sessions}
 		f.portions = append(f.portions, p)
 	}
@@ -174,6 +174,11 @@ func (t *fanouts) put(f *fanout, sessions []Session, m *Message) {
 		t.running = t.run(t.work)
 	}
 }
+
+// sameList reports whether two lists of a client's sessions, neither of them empty, are one.
+// Nothing in a list is ever changed: a session that leaves makes a new one, and one that
+// comes a longer one.
+func sameList(a, b []Session) bool { return len(a) == len(b) && &a[0] == &b[0] }
 
 func (f *fanout) last() *portion {
 	if len(f.portions) == 0 {

@@ -223,3 +223,24 @@ type tally struct{ n *atomic.Int64 }
 
 func (c *tally) Deliver(*Message) Outcome { c.n.Add(1); return Delivered }
 func (*tally) Evict(error)                {}
+
+// A session that comes while messages wait gets every later one, also if another one has left
+// meanwhile, so that there are as many sessions as before.
+func TestSessionThatTakesAnothersPlaceGetsWhatIsSentThen(t *testing.T) {
+	n := newCluster(t, 1, nil).node(0)
+	n.crowd("bob", maxFront)
+	held := newGate()
+	open := sync.OnceFunc(func() { close(held.open) })
+	t.Cleanup(open)
+	n.join("bob", held)
+	leaves := n.connect("bob")
+	n.wantOutcome("bob", "on its way", Delivered)
+	<-held.entered
+	n.wantOutcome("bob", "waiting", Delivered)
+	leaves.leave()
+	comes := n.connect("bob")
+	n.wantOutcome("bob", "for the newcomer", Delivered)
+	n.wantOutcome("bob", "and this", Delivered)
+	open()
+	comes.wantGot("for the newcomer", "and this")
+}

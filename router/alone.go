@@ -73,7 +73,7 @@ func (r *Router) mayBeAlone(p *pending) bool {
 	if r.leaseLivesAt(p.accepted) {
 		return rt == nil || !rt.remote && rt.idles()
 	}
-	undisturbed := rt == nil || rt.out == 0 && len(rt.back) == 0 && !rt.handing
+	undisturbed := rt == nil || rt.out == 0 && len(rt.back) == 0 && !rt.handing && len(r.notHandedOver(rt.waiting)) == 0
 	return undisturbed && r.pending.roomFor(&p.Message) != roomy
 }
 

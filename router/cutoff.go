@@ -25,14 +25,20 @@ func (rt *route) deliverCutOff(r *Router) {
 		return
 	}
 	for _, list := range [...][]*pending{rt.back, rt.waiting} {
-		first := len(list)
-		for first > 0 && !list[first-1].was(here) && !list[first-1].lent {
-			first--
-		}
-		for _, p := range list[first:] {
+		for _, p := range r.notHandedOver(list) {
 			p.lent = true
 			rt.lent++
 			rt.hand(r, handover{p: p, cutOff: true})
 		}
 	}
+}
+
+// notHandedOver returns those of what waits on a route that were not handed over to this
+// node's sessions. They are the last ones, since none passes another.
+func (r *Router) notHandedOver(waiting []*pending) []*pending {
+	first := len(waiting)
+	for first > 0 && !waiting[first-1].was(r.opts.NodeID) && !waiting[first-1].lent {
+		first--
+	}
+	return waiting[first:]
 }

@@ -2,6 +2,7 @@ package router
 
 import (
 	"strconv"
+	"sync"
 	"testing"
 )
 
@@ -64,5 +65,24 @@ func TestLocalDeliveryWhenRedisHasJustGone(t *testing.T) {
 	phone.wantGot("now")
 	c.redis.Resume()
 	c.node(0).want(refused, Delivered) // by the other owner, whom it had not reached
+	wantNothingPending(t, c)
+}
+
+// What needs no room to wait does not pass what waits already: that is not here yet, because
+// a lookup is under way.
+func TestLocalDeliveryWithoutRoomPassesNothing(t *testing.T) {
+	c := newCluster(t, 1, func(o *Options) { o.MaxPendingBytes = 8 })
+	n := c.node(0)
+	held := make(chan struct{})
+	free := sync.OnceFunc(func() { close(held) })
+	defer free()
+	n.client.AddHook(heldLookups(held))
+	first := n.sendTo("bob", "12345678")
+	bob := n.connect("bob")
+	n.leaseUntil.Store(0)
+	n.wantOutcome("bob", "9", Overloaded)
+	free()
+	n.want(first, Delivered)
+	bob.wantGot("12345678")
 	wantNothingPending(t, c)
 }

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"context"
 	"slices"
 
 	"github.com/beeline-ws/beeline/registry"
@@ -38,33 +39,66 @@ func (rt *route) hand(r *Router, x handover) {
 	}
 }
 
+// handoverTurn is how many messages of a route are handed over by whoever releases mu. It
+// may be the sweeper, or an event loop, and others may put in more without end: a
+// goroutine of its own goes on then.
+const handoverTurn = 1 << 9
+
 // handOver hands over what is due. It lets go of mu meanwhile.
 func (r *Router) handOver() {
 	for len(r.handovers) > 0 {
 		rt := r.handovers[0]
 		r.handovers = slices.Delete(r.handovers, 0, 1)
-		for len(rt.handovers) > 0 {
-			list := rt.handovers
-			rt.handovers = nil
-			r.mu.Unlock()
-			for i := range list {
-				list[i].deliver(r, rt)
-			}
-			r.mu.Lock()
-			for i := range list {
-				list[i].done(r, rt)
-			}
-			clear(list)
-			if cap(list) <= maxHandoverRoom {
-				r.handoverRoom = list[:0]
+		for rt.handOver(r) {
+			if r.run(func(context.Context) { rt.handOverRest(r) }) {
+				break
 			}
 		}
-		rt.handing, rt.stopped = false, false
-		rt.ask(r)
 	}
 	if r.pub != nil {
 		r.pub.flush()
 	}
+}
+
+// handOverRest hands over until nothing is due on the route. Between two turns it publishes
+// and runs the callbacks of what they have answered.
+func (rt *route) handOverRest(r *Router) {
+	for more := true; more; {
+		r.mu.Lock()
+		more = rt.handOver(r)
+		r.unlock()
+	}
+}
+
+// handOver hands over up to handoverTurn messages of the route, and reports whether there
+// are more: then the caller has to go on, since nobody else will.
+func (rt *route) handOver(r *Router) (more bool) {
+	for left := handoverTurn; len(rt.handovers) > 0; {
+		if left == 0 {
+			return true
+		}
+		list := rt.handovers
+		rt.handovers = nil
+		if len(list) > left {
+			list, rt.handovers = list[:left:left], list[left:]
+		}
+		left -= len(list)
+		r.mu.Unlock()
+		for i := range list {
+			list[i].deliver(r, rt)
+		}
+		r.mu.Lock()
+		for i := range list {
+			list[i].done(r, rt)
+		}
+		clear(list)
+		if cap(list) <= maxHandoverRoom {
+			r.handoverRoom = list[:0]
+		}
+	}
+	rt.handing, rt.stopped = false, false
+	rt.ask(r)
+	return false
 }
 
 // deliver is called without mu, by the one goroutine that hands over for the route. Once

@@ -2,6 +2,7 @@ package router
 
 import (
 	"strconv"
+	"sync"
 	"testing"
 )
 
@@ -41,5 +42,62 @@ func TestHandoverKeepsTheOrderWhenOneIsNotTaken(t *testing.T) {
 		n.want(out, Delivered)
 	}
 	here.wantGot(want...)
+	wantNothingPending(t, c)
+}
+
+// patient is a session that holds up whoever delivers the message of that number to it.
+type patient struct {
+	*testSession
+	gate   *gate
+	number int
+}
+
+func (s *patient) Deliver(m *Message) Outcome {
+	if string(m.Data) == strconv.Itoa(s.number) {
+		s.gate.Deliver(m)
+	}
+	return s.testSession.Deliver(m)
+}
+
+// Who has released the router's lock hands over only so much of one route: then it goes on
+// with its own work, here with the lookups of others, and nothing of the route is lost or
+// passes another.
+func TestManyHandoversHoldUpNobodyElse(t *testing.T) {
+	c := newCluster(t, 2, func(o *Options) { o.OwnerCache = -1 })
+	n := c.node(0)
+	ann := c.node(1).connect("ann")
+	c.node(1).connect("bob") // so that the messages go by a route
+	const all = 3*handoverTurn + 1
+	here := &patient{newTestSession(n, "bob"), newGate(), all - 1}
+	open := sync.OnceFunc(func() { close(here.gate.open) })
+	t.Cleanup(open)
+	n.join("bob", here)
+	held := make(chan struct{})
+	free := sync.OnceFunc(func() { close(held) })
+	defer free()
+	n.client.AddHook(heldLookups(held))
+	var outcomes []chan Outcome
+	var want []string
+	for i := range all {
+		out := make(chan Outcome, 2)
+		outcomes, want = append(outcomes, out), append(want, strconv.Itoa(i))
+		n.Router.Send(Message{From: "tester", To: "bob", Data: []byte(want[i]), Receipt: true}, func(_ MessageID, o Outcome) { out <- o })
+		if i == 0 {
+			until(t, "a lookup for the first is under way", func() bool {
+				n.mu.Lock()
+				defer n.mu.Unlock()
+				return n.routes["bob"].covered == 1
+			})
+		}
+	}
+	free() // the next lookup finds the owners of all others
+	<-here.gate.entered
+	n.wantOutcome("ann", "x", Delivered)
+	open()
+	for _, out := range outcomes {
+		n.want(out, Delivered)
+	}
+	here.wantGot(want...)
+	ann.wantGot("x")
 	wantNothingPending(t, c)
 }

@@ -4,10 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"strconv"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/redis/go-redis/v9"
 )
 
 // readTestExternal stands in for package node.
@@ -158,4 +162,50 @@ func TestStoppedNodeSendsTheReceiptsThatAreDue(t *testing.T) {
 	if want := `{"type":"receipt","id":"x","outcome":"timeout"}`; m.Payload != want {
 		t.Errorf("receipt %s, want %s", m.Payload, want)
 	}
+}
+
+// While an inlet connects to a Redis that does not answer, whoever tells what became of its
+// messages does not wait for that: it may be the sweeper, or an event loop.
+func TestInletThatConnectsHoldsUpNoOutcome(t *testing.T) {
+	n := newCluster(t, 1, withInlet).node(0)
+	n.awaitInlet()
+	hook := heldDials{begun: make(chan struct{}, 1), held: make(chan struct{})}
+	free := sync.OnceFunc(func() { close(hook.held) })
+	defer free()
+	n.client.AddHook(hook)
+	n.inlet.reset()
+	<-hook.begun
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		if n.inlet.admit(1) {
+			n.inlet.settle(1)
+		}
+		n.inlet.conclude("shop", nil, Delivered, "", "")
+	}()
+	select {
+	case <-told:
+	case <-time.After(patience):
+		t.Error("the outcome waits for the connection")
+	}
+	free()
+	<-told
+	n.awaitInlet()
+}
+
+// heldDials keeps a client's new connections from Redis until held is closed.
+type heldDials struct{ begun, held chan struct{} }
+
+func (h heldDials) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		wake(h.begun)
+		<-h.held
+		return next(ctx, network, addr)
+	}
+}
+
+func (heldDials) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (heldDials) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -93,6 +95,78 @@ func TestAlertsFire(t *testing.T) {
 	cmd.Dir = filepath.Join("..", "..", "deploy", "prometheus")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// What has a key twice is no YAML: Compose and kubectl refuse it.
+func TestManifestsHaveNoKeyTwice(t *testing.T) {
+	var paths []string
+	for _, pattern := range []string{"deploy/*.yaml", "deploy/*/*.yaml", "deploy/*/*.yml", "docs/*.yaml"} {
+		found, err := filepath.Glob(filepath.Join("..", "..", pattern))
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s: %q, %v", pattern, found, err)
+		}
+		paths = append(paths, found...)
+	}
+	for _, path := range paths {
+		rel, _ := filepath.Rel(filepath.Join("..", ".."), path)
+		for _, key := range doubledKeys(readFile(t, rel)) {
+			t.Errorf("%s has the key %s", rel, key)
+		}
+	}
+}
+
+// doubledKeys lists the keys that a block of YAML has twice.
+func doubledKeys(text string) (doubled []string) {
+	line := regexp.MustCompile(`^( *)((?:- )*)([\w./-]+):(?: |$)`)
+	blocks := map[int]map[string]bool{} // by their indentation, in spaces
+	for i, l := range strings.Split(text, "\n") {
+		m := line.FindStringSubmatch(l)
+		if m == nil {
+			continue
+		}
+		outer := len(m[1])
+		indent := outer + len(m[2])
+		maps.DeleteFunc(blocks, func(other int, _ map[string]bool) bool { return other > outer })
+		if blocks[indent] == nil {
+			blocks[indent] = map[string]bool{}
+		}
+		if blocks[indent][m[3]] {
+			doubled = append(doubled, fmt.Sprintf("%s twice, again in line %d", m[3], i+1))
+		}
+		blocks[indent][m[3]] = true
+	}
+	return doubled
+}
+
+// Documents name tests that exist.
+func TestDocumentedTestsExist(t *testing.T) {
+	var tests []string
+	root := filepath.Join("..", "..")
+	err := filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range regexp.MustCompile(`(?m)^func ((?:Test|Benchmark|Fuzz)\w+)\(`).FindAllSubmatch(text, -1) {
+			tests = append(tests, string(m[1]))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	if err != nil || len(docs) < 5 {
+		t.Fatalf("found the documents %q, %v", docs, err)
+	}
+	for _, path := range append(docs, filepath.Join(root, "README.md")) {
+		rel, _ := filepath.Rel(root, path)
+		for _, m := range regexp.MustCompile("`((?:Test|Benchmark|Fuzz)[A-Z]\\w*)`").FindAllStringSubmatch(readFile(t, rel), -1) {
+			if !slices.Contains(tests, m[1]) {
+				t.Errorf("%s speaks of %s, which does not exist", rel, m[1])
+			}
+		}
 	}
 }
 

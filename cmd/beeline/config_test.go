@@ -216,7 +216,12 @@ func TestRedisURLIsTakenFromSettingOrFile(t *testing.T) {
 			t.Errorf("%q gives %q by file and %q by setting", content, byFile.RedisURL, bySetting.RedisURL)
 		}
 	}
+	wrongURL := filepath.Join(t.TempDir(), "wrong")
+	if err := os.WriteFile(wrongURL, []byte("http://:secret@redis.example"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for env, want := range map[string]string{
+		"BEELINE_REDIS_URL_FILE=" + wrongURL:                `wrong", which can't be used: its scheme is unknown`,
 		"BEELINE_REDIS_URL_FILE=" + file + "x":              "no such file",
 		"BEELINE_REDIS_URL_FILE=" + filepath.Dir(file):      "is a directory",
 		"BEELINE_REDIS_URL=redis://:se\ncret@redis.example": "line break",

@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/beeline-ws/beeline/cmd/internal/hostport"
-
 	"github.com/beeline-ws/beeline/metrics"
 	"github.com/beeline-ws/beeline/router"
 )

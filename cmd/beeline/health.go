@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/beeline-ws/beeline/cmd/internal/hostport"
-
 	"github.com/beeline-ws/beeline/cmd/internal/quote"
 )
 

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -34,33 +33,26 @@ func (c *config) redisTLS() registry.TLSFiles {
 // readRedisURL puts what BEELINE_REDIS_URL_FILE holds, if it is set, in the place of
 // BEELINE_REDIS_URL. set says whether that is set, too.
 func (c *config) readRedisURL(set bool) error {
-	switch {
-	case c.RedisURLFile == "":
-		return nil
-	case set:
-		return fmt.Errorf("is %q while BEELINE_REDIS_URL is set; allowed: one of the two", c.RedisURLFile)
+	return settingFile{
+		path: c.RedisURLFile, setting: "BEELINE_REDIS_URL", set: set,
+		holds: "what BEELINE_REDIS_URL would",
+		check: faultOfRedisURL,
+	}.read(&c.RedisURL)
+}
+
+func checkRedisURL(rawURL string) error {
+	if err := faultOfRedisURL(rawURL); err != nil {
+		return fmt.Errorf("can't be used: %w", err)
 	}
-	text, err := readStart(c.RedisURLFile)
-	if err == nil {
-		text = strings.TrimSpace(text)
-		err = checkRedisURL(text)
-	}
-	if err != nil {
-		var path *os.PathError
-		if errors.As(err, &path) {
-			err = path.Err
-		}
-		return fmt.Errorf("is %q, which can't be used: %w; allowed: a file that holds what BEELINE_REDIS_URL would", c.RedisURLFile, err)
-	}
-	c.RedisURL = text
 	return nil
 }
 
-// checkRedisURL never repeats the URL, which may hold a password.
-func checkRedisURL(rawURL string) error {
+// faultOfRedisURL says what is wrong with a URL, if anything is. It never repeats the
+// URL, which may hold a password.
+func faultOfRedisURL(rawURL string) error {
 	client, err := registry.Connect(rawURL)
 	if err != nil {
-		return fmt.Errorf("can't be used: %s", strings.TrimPrefix(err.Error(), "Redis URL: "))
+		return errors.New(strings.TrimPrefix(err.Error(), "Redis URL: "))
 	}
 	return client.Close()
 }

@@ -65,6 +65,23 @@ func TestLateHeadsMakeRoomForNewcomers(t *testing.T) {
 	}
 }
 
+// A head that comes just when it is hurried takes nothing of the time for the welcome.
+func TestHurriedHeadThatCameHasItsTimeAgain(t *testing.T) {
+	var h handshakes
+	h.init(1)
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	defer theirs.Close()
+	h.enter(ours, time.Now().Add(time.Hour))
+	defer h.leave()
+	h.hurry(time.Now().Add(2 * time.Hour))
+	h.headRead(ours)
+	go io.WriteString(theirs, "early")
+	if _, err := ours.Read(make([]byte, 5)); err != nil {
+		t.Error(err)
+	}
+}
+
 // visit is a connection as its server sees it.
 type visit struct {
 	net.Conn

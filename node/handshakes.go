@@ -141,11 +141,15 @@ func (h *handshakes) count() bool {
 }
 
 // headRead says that conn is not to be touched any more: it is on its way to a
-// session.
+// session. If it was hurried just then, it has its time again, to notice whether its
+// client goes.
 func (h *handshakes) headRead(conn net.Conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.heads, conn)
+	if deadline, ok := h.heads[conn]; ok {
+		conn.SetReadDeadline(deadline)
+		delete(h.heads, conn)
+	}
 }
 
 // leave ends a handshake that entered.

@@ -18,10 +18,11 @@ const (
 // The slow-consumer rule: the queue of a session must not exceed MaxQueue. Under
 // DropOldest, messages that wait and whose senders allow it are dropped to make
 // room, oldest first; if all of them would not be enough, a message is refused,
-// its sender is told overloaded, and the session stays. The client is told how
-// many messages it missed, for whatever reason. An answer that finds no room
+// its sender is told overloaded, and the session stays. An answer that finds no room
 // closes the session with 1008, and so does, under Disconnect, a message, because
-// what the client misses from now on it could not know.
+// what the client misses from now on it could not know. One that is longer than MaxQueue
+// is refused under either rule, and the session stays. A client whose session stays is
+// told how many messages it missed, for whatever reason.
 //
 // When the queues of all sessions together would exceed MaxQueueTotal, the largest
 // makes room: see relieve.

@@ -170,7 +170,7 @@ func (s *session) Deliver(m *router.Message) router.Outcome {
 		s.node.counts.drops[drop].Inc()
 		return router.Offline
 	default:
-		if s.node.opts.SlowConsumer == DropOldest {
+		if s.reason == stillOpen {
 			s.out.missed++
 		}
 		s.node.counts.drops[drop].Inc()

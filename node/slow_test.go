@@ -165,23 +165,30 @@ func TestMessagesThatMayNotBeDropped(t *testing.T) {
 	}
 }
 
-// A client is told of what was refused because it was too long, like of what its queue
-// had no room for.
+// Under either rule a client is told of what was refused because it was too long, like of
+// what its queue had no room for.
 func TestMissedBecauseTooLong(t *testing.T) {
-	const queue = 64 << 10
-	n := start(t, dropping(queue))
-	s := newSession(n.Node, plain{}, "missing")
-	deliver := func(length int) router.Outcome {
-		data := fmt.Appendf(nil, "[1,%q]", strings.Repeat("x", length))
-		return s.Deliver(&router.Message{From: "a", To: s.client, Data: data})
-	}
-	if o := deliver(queue); o != router.Overloaded {
-		t.Errorf("outcome %v of what is longer than a queue", o)
-	}
-	n.wantCount(n.counts.drops, dropTooBig, 1)
-	deliver(4000)
-	if story := n.written(s).readOn(1); story.gaps[0] != 1 || story.missed != 1 {
-		t.Errorf("missed %v before messages; want 1 before the first", story.gaps)
+	for _, rule := range []SlowConsumer{DropOldest, Disconnect} {
+		t.Run(string(rule), func(t *testing.T) {
+			const queue = 64 << 10
+			n := start(t, func(o *Options, x *localExchange) {
+				dropping(queue)(o, x)
+				o.SlowConsumer = rule
+			})
+			s := newSession(n.Node, plain{}, "missing")
+			deliver := func(length int) router.Outcome {
+				data := fmt.Appendf(nil, "[1,%q]", strings.Repeat("x", length))
+				return s.Deliver(&router.Message{From: "a", To: s.client, Data: data})
+			}
+			if o := deliver(queue); o != router.Overloaded {
+				t.Errorf("outcome %v of what is longer than a queue", o)
+			}
+			n.wantCount(n.counts.drops, dropTooBig, 1)
+			deliver(4000)
+			if story := n.written(s).readOn(1); story.gaps[0] != 1 || story.missed != 1 {
+				t.Errorf("missed %v before messages; want 1 before the first", story.gaps)
+			}
+		})
 	}
 }
 

@@ -50,7 +50,7 @@ var (
 func (h *head) fieldLine(line []byte) error {
 	name, value, ok := bytes.Cut(line, colon)
 	switch {
-	case line[0] == ' ' || line[0] == '\t':
+	case isBlank(line[0]):
 		return errFolded
 	case !ok || len(name) == 0:
 		return errNoField
@@ -182,7 +182,17 @@ var (
 )
 
 // trim takes optional white space off a value: RFC 9110, section 5.6.3.
-func trim(b []byte) []byte { return bytes.Trim(b, " \t") }
+func trim(b []byte) []byte {
+	for len(b) > 0 && isBlank(b[0]) {
+		b = b[1:]
+	}
+	for len(b) > 0 && isBlank(b[len(b)-1]) {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
 // hasToken reports whether a list has a token, which is given in lower case.
 func hasToken(list []byte, lower string) bool {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,11 +29,16 @@ type inlet struct {
 	flush chan struct{} // wakes who publishes what was sent
 	due   chan struct{} // wakes who publishes receipts
 
+	unheard atomic.Bool // no answer came to the last ping
+
+	subscribing sync.Mutex // held while Redis is dialed, which may take seconds; guards sub
+	sub         *redis.PubSub
+
+	// mu is taken by whoever tells a message's outcome, and never held while something is
+	// waited for.
 	mu            sync.Mutex
-	sub           *redis.PubSub
-	unheard       bool // no answer came to the last ping
-	inFlight      int  // messages without outcome
-	inFlightBytes int  // of their data
+	inFlight      int // messages without outcome
+	inFlightBytes int // of their data
 	receipts      []receipt
 }
 
@@ -62,13 +68,14 @@ func (in *inlet) run(ctx context.Context) {
 		case <-time.After(wait):
 		case <-ctx.Done():
 		}
+		in.r.in.follow(ctx)
 	}
 }
 
 func (in *inlet) subscribe(ctx context.Context) *redis.PubSub {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.unheard = false
+	in.subscribing.Lock()
+	defer in.subscribing.Unlock()
+	in.unheard.Store(false)
 	if in.r.sharded {
 		in.sub = in.r.opts.Redis.SSubscribe(ctx, in.channel)
 	} else {
@@ -79,8 +86,8 @@ func (in *inlet) subscribe(ctx context.Context) *redis.PubSub {
 
 // reset closes the subscription, so that run begins a new one.
 func (in *inlet) reset() {
-	in.mu.Lock()
-	defer in.mu.Unlock()
+	in.subscribing.Lock()
+	defer in.subscribing.Unlock()
 	if in.sub != nil {
 		_ = in.sub.Close()
 		in.sub = nil
@@ -96,9 +103,7 @@ func (in *inlet) receive(ctx context.Context, sub *redis.PubSub) (heard bool) {
 			in.lost(ctx, err)
 			return heard
 		}
-		in.mu.Lock()
-		in.unheard = false
-		in.mu.Unlock()
+		in.unheard.Store(false)
 		switch event := event.(type) {
 		case *redis.Subscription:
 			if strings.HasSuffix(event.Kind, "unsubscribe") {
@@ -152,10 +157,10 @@ func (in *inlet) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		in.mu.Lock()
-		sub, silent := in.sub, in.unheard
-		in.unheard = true
-		in.mu.Unlock()
+		in.subscribing.Lock()
+		sub := in.sub
+		in.subscribing.Unlock()
+		silent := in.unheard.Swap(true)
 		switch {
 		case sub == nil:
 		case silent:

@@ -90,6 +90,10 @@ func (c Connector) connectSingle(rawURL string) (redis.UniversalClient, error) {
 			return nil, errors.New("it names several hosts, which is for redis+sentinel:// and redis+cluster://")
 		}
 		rawURL = u.String()
+	} else if u, err := url.Parse(rawURL); err == nil {
+		if err := checkNumbers(u); err != nil {
+			return nil, err
+		}
 	}
 	opts, err := redis.ParseURL(rawURL)
 	if err != nil {
@@ -217,7 +221,7 @@ func parseMany(scheme, rest, port string) (*url.URL, []string, error) {
 	if strings.Contains(u.Path, "@") {
 		return nil, nil, errUnreadable // half a password that was not encoded
 	}
-	return u, addrs, nil
+	return u, addrs, checkNumbers(u)
 }
 
 // withPort completes host, or host:port, by a port that goes without saying. An IPv6

@@ -73,6 +73,43 @@ func TestConnectToCluster(t *testing.T) {
 	must(t, client.Close())
 }
 
+// A number that no client can work with is an error, not a panic or a node that waits
+// without end.
+func TestNumbersInARedisURLHaveLimits(t *testing.T) {
+	t.Parallel()
+	for _, tail := range []string{
+		"pool_size=-5", "pool_size=9999999999", "min_idle_conns=-1", "max_active_conns=-1", "max_retries=-2",
+		"pipeline_pool_size=-2", "pipeline_read_buffer_size=-1", "dial_timeout=0", "dial_timeout=1ns", "read_timeout=-1",
+		"write_timeout=-3s", "pool_timeout=99999999999", "read_timeout=2000h",
+	} {
+		for _, base := range []string{"redis://h", "redis+sentinel://h/m", "redis+cluster://h", "unix:///s"} {
+			client, err := Connect(base + "?" + tail)
+			if err == nil {
+				t.Errorf("%s?%s: no error", base, tail)
+				_ = client.Close()
+				continue
+			}
+			if name, _, _ := strings.Cut(tail, "="); !strings.Contains(err.Error(), "its "+name+" is ") || !strings.Contains(err.Error(), "allowed: ") {
+				t.Errorf("%s?%s: %v", base, tail, err)
+			}
+		}
+	}
+	for _, rawURL := range []string{"redis://h/-1", "redis+sentinel://h/m/-1", "unix:///s?db=-1"} {
+		if client, err := Connect(rawURL); err == nil {
+			t.Errorf("%s: no error", rawURL)
+			_ = client.Close()
+		}
+	}
+	for _, tail := range []string{"pool_size=20", "max_retries=-1", "read_timeout=10", "dial_timeout=500ms", "pipeline_pool_size=-1"} {
+		client, err := Connect("redis://h/0?" + tail)
+		if err != nil {
+			t.Errorf("%s: %v", tail, err)
+			continue
+		}
+		_ = client.Close()
+	}
+}
+
 func TestConnectErrorsKeepTheSecret(t *testing.T) {
 	t.Parallel()
 	for _, rawURL := range []string{

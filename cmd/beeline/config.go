@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"reflect"
 	"regexp"
 	"strings"
@@ -159,6 +160,9 @@ func checkAdvertise(raw *string) error {
 	}
 	if _, port, err := hostport.Split(u.Host); err != nil || port == 0 {
 		return fmt.Errorf("is %q, which has no port from 1 to 65535; "+allowed, *raw)
+	}
+	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.IsUnspecified() {
+		return fmt.Errorf("is %q, by which each node reaches itself; "+allowed, *raw)
 	}
 	*raw = u.Scheme + "://" + u.Host
 	return nil

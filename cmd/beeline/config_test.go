@@ -57,6 +57,31 @@ func TestSettingsAreTaken(t *testing.T) {
 	}
 }
 
+// What no other node can reach is no URL to advertise.
+func TestAdvertisedURLIsOfOneHost(t *testing.T) {
+	for _, u := range []string{"http://0.0.0.0:8080", "http://[::]:8080", "http://:::8080", "http://:8080"} {
+		_, wrong := readConfig([]string{"BEELINE_ADVERTISE=" + u})
+		if len(wrong) != 1 || wrong[0].name != "BEELINE_ADVERTISE" || !strings.Contains(wrong[0].text, "allowed: http://host:port") {
+			t.Errorf("%s: %v", u, wrong)
+		}
+	}
+}
+
+// Whoever set a number that is none learns its limits.
+func TestFaultsOfNumbersSayTheirLimits(t *testing.T) {
+	for _, s := range settings() {
+		if s.min == "" {
+			continue
+		}
+		for _, value := range []string{"NaN", "1e3", "-1", "９"} {
+			_, wrong := readConfig([]string{s.name + "=" + value})
+			if len(wrong) == 0 || !strings.Contains(wrong[0].text, "from "+s.min+" to "+s.max) {
+				t.Errorf("%s=%s: %v", s.name, value, wrong)
+			}
+		}
+	}
+}
+
 // A node must agree with what the settings allow.
 func TestDefaultsMakeANode(t *testing.T) {
 	c := mustRead(t)

@@ -147,7 +147,8 @@ func (s setting) allowed() string {
 		return fmt.Sprintf("a duration with its unit (250ms, 2s, 1m) from %s to %s", s.min, s.max)
 	case "bytes":
 		return fmt.Sprintf("a size (65536, 64KiB, 1MiB) from %s to %s", s.min, s.max)
-	case "sessions", "addresses":
+	}
+	if s.min != "" {
 		return fmt.Sprintf("a number from %s to %s", s.min, s.max)
 	}
 	return s.unit

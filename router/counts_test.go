@@ -48,6 +48,23 @@ func TestOutageIsCountedAsWhatItIs(t *testing.T) {
 	}
 }
 
+// Where nothing is published in an outage, the publisher finds out during it that its
+// connection has ended: after it, that would look like another outage.
+func TestIdlePublisherKnowsOfAnOutageWhileItLasts(t *testing.T) {
+	c := newOwnCluster(t, 1, nil)
+	n := c.node(0)
+	connected := func() bool {
+		n.mu.Lock()
+		defer n.unlock()
+		return n.pub.conn != nil
+	}
+	until(t, "the publisher is connected", connected)
+	c.redis.Kill()
+	until(t, "the publisher knows that Redis has gone", func() bool { return !connected() })
+	c.redis.Restart()
+	until(t, "the publisher is connected again", connected)
+}
+
 // Every PUBLISH is a batch of envelopes or an acknowledgement, and each envelope is
 // counted where it is published, a heartbeat's probe too.
 func TestEveryPublishIsCountedAsWhatItCarries(t *testing.T) {

@@ -44,6 +44,7 @@ func (r *Router) runHeartbeat(ctx context.Context) {
 func (r *Router) beat(ctx context.Context, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, max(patience, minPatience))
 	defer cancel()
+	r.pollPublisher()
 	if !r.hearing.Load() {
 		r.reg.MissBeat()
 		return errDeaf // whoever subscribes tells why
@@ -52,11 +53,6 @@ func (r *Router) beat(ctx context.Context, patience time.Duration) error {
 		r.reg.MissBeat()
 		r.missed(ctx, err)
 		return err
-	}
-	if r.pub != nil { // if Redis has closed the connection, better know before a message does
-		r.mu.Lock()
-		r.pub.poll()
-		r.unlock()
 	}
 	before := r.now()
 	if err := r.refreshLease(ctx); err != nil {
@@ -67,6 +63,17 @@ func (r *Router) beat(ctx context.Context, patience time.Duration) error {
 	r.leaseUntil.Store(int64(before.Add(r.reg.Timing().NodeTTL()).Sub(r.started)))
 	r.dropIdleLinks()
 	return nil
+}
+
+// pollPublisher finds out whether Redis has closed the publisher's connection: better
+// before a message does, and while the outage lasts that ended it, not after.
+func (r *Router) pollPublisher() {
+	if r.pub == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.unlock()
+	r.pub.poll()
 }
 
 // missed has the log told of a heartbeat that failed, unless the router is stopping.

@@ -87,6 +87,7 @@ func (in *inbox) run(ctx context.Context) {
 			wait = firstResubscribe
 		}
 		in.r.setHearing(false)
+		in.r.pollPublisher()
 		in.reset()
 		select {
 		case <-time.After(wait):

@@ -58,6 +58,8 @@ var answers = []remedy{
 	{[]string{"OOM command not allowed"},
 		"Redis is full: raise its maxmemory, or see with MEMORY STATS what fills it; its maxmemory-policy must be noeviction"},
 	{[]string{"NOREPLICAS"}, "Redis refuses writes while it has fewer replicas than its min-replicas-to-write"},
+	{[]string{"unknown command 'sentinel'", "unknown command `sentinel`", "unknown command 'SENTINEL'", "unknown command `SENTINEL`"},
+		"the server is no Sentinel: BEELINE_REDIS_URL must begin with redis:// (rediss:// for TLS), or name Sentinels, whose port is 26379 mostly"},
 	{[]string{"unknown command", "unknown subcommand"},
 		"Redis does not know a command: it is older than 6.2, or 7 for a Cluster, or the command was renamed, or a proxy in between does not pass it"},
 	{[]string{"watches no master of this name"},
@@ -119,6 +121,8 @@ func adviseNetwork(err error) string {
 		return "the name server does not answer; the host is that of BEELINE_REDIS_URL, or the one that a Sentinel or the Cluster names"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nobody listens there: Redis is down, or BEELINE_REDIS_URL names another host or port"
+	case dialing && op.Net == "unix" && (errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.EACCES)):
+		return "there is no such socket that this user may open: Redis is down, or BEELINE_REDIS_URL names another path than its unixsocket"
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return "no way leads to the address: see BEELINE_REDIS_URL, and this host's network"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):

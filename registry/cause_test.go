@@ -234,3 +234,41 @@ func TestRefusedCommandIsToldWhileHeartbeatsWork(t *testing.T) {
 		t.Errorf("logged:\n%swant that it works again", got)
 	}
 }
+
+// A server that is no Sentinel, and a socket that does not exist, are told as what they
+// are, and once.
+func TestWrongPlacesAreToldAsWhatTheyAre(t *testing.T) {
+	server := redistest.Start(t)
+	for url, want := range map[string]string{
+		"redis+sentinel://" + server.Addr + "/main": "the server is no Sentinel",
+		"unix://" + t.TempDir() + "/none.sock?db=0": "there is no such socket",
+	} {
+		r, book := beating(t, Connector{}, url)
+		if beatAndTell(t, r) == nil {
+			t.Errorf("%s: a heartbeat succeeded", url)
+		}
+		if log := book.String(); !strings.Contains(log, want) {
+			t.Errorf("%s: logged %q, want %q", url, log, want)
+		}
+	}
+}
+
+// A server that is reached and does not answer, or refuses, is named.
+func TestConnectionOfNoUseNamesItsServer(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer silent.Close()
+	server := redistest.Start(t)
+	for address, url := range map[string]string{
+		silent.Addr().String(): "redis://" + silent.Addr().String() + "?read_timeout=100ms&max_retries=-1",
+		server.Addr:            "redis://somebody:wrong@" + server.Addr,
+	} {
+		r, _ := beating(t, Connector{}, url)
+		if conn, err := r.Dial(t.Context()); err == nil {
+			t.Errorf("%s: a connection", url)
+			_ = conn.Close()
+		} else if !strings.Contains(err.Error(), address) {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}

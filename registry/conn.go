@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,6 +42,11 @@ func Dial(ctx context.Context, client *redis.Client) (*Conn, error) {
 	}
 	if err != nil {
 		_ = c.Close()
+		if c.Conn != nil { // it came about, and is of no use
+			if server := c.RemoteAddr().String(); !strings.Contains(err.Error(), server) {
+				err = fmt.Errorf("%s: %w", server, err)
+			}
+		}
 		return nil, fmt.Errorf("dial Redis: %w", err)
 	}
 	c.raw = rawOf(c.Conn)

@@ -142,6 +142,7 @@ func TestOptions(t *testing.T) {
 		"long grace":    {Redis: client, Grace: 2501 * time.Millisecond},
 		"longer grace":  {Redis: client, MessageTimeout: time.Minute, Grace: 31 * time.Second},
 		"past grace":    {Redis: client, Grace: -1},
+		"one handshake": {Redis: client, MaxHandshakes: 1}, // nobody could go from a page to a WebSocket
 	} {
 		if _, err := New(o); err == nil {
 			t.Errorf("%s: no error", name)

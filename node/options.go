@@ -61,8 +61,9 @@ type Options struct {
 	// default 8 KiB.
 	MaxHead int
 	// MaxHandshakes is the number of connections that may be on their way to the
-	// welcome; the others wait to be accepted. Default 8192, or less where the process
-	// may open few files.
+	// welcome, 2 at least: one place is always kept for the next that is accepted. The
+	// others wait to be accepted. Default 8192, or less where the process may open few
+	// files.
 	MaxHandshakes int
 	// MaxHTTP is the number of connections on Listen that speak plain HTTP; for one
 	// more, the one that has been idle longest is closed. Default 1000, or less where the
@@ -182,7 +183,7 @@ func (o *Options) check() error {
 	require(o.PingInterval > 0, "ping interval %v is not positive", o.PingInterval)
 	require(o.PongTimeout > 0, "pong timeout %v is not positive", o.PongTimeout)
 	require(o.MaxHead >= 256 && o.MaxHead <= maxMaxHead, "longest head of %d bytes is not between 256 and %d", o.MaxHead, maxMaxHead)
-	require(o.MaxHandshakes > 0, "%d concurrent handshakes are not positive", o.MaxHandshakes)
+	require(o.MaxHandshakes > 1, "%d concurrent handshakes are below 2", o.MaxHandshakes)
 	require(o.MaxHTTP > 0, "%d connections of plain HTTP are not positive", o.MaxHTTP)
 	require(o.MaxClientSessions > 0, "%d sessions of one client are not positive", o.MaxClientSessions)
 	require(o.MaxSessions >= 0, "%d sessions are negative", o.MaxSessions)

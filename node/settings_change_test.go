@@ -50,10 +50,11 @@ func TestClusterKeyIsChangedNodeByNodeWhileAllAreReady(t *testing.T) {
 // itself when those that were there before have gone.
 func TestNodeWithAnotherDeliveryWaitsUntilTheOldOnesHaveGone(t *testing.T) {
 	redis := redistest.Start(t)
-	old := startWhole(t, redis, "old", func(o *Options) { o.Heartbeat = time.Second })
+	const heartbeat = 5 * time.Second // a lease outlives a machine's standstill
+	old := startWhole(t, redis, "old", func(o *Options) { o.Heartbeat = heartbeat })
 	var log lockedBuffer
 	n := startWhole(t, redis, "new", func(o *Options) {
-		o.Heartbeat, o.Delivery, o.Logger = time.Second, router.Broadcast, slog.New(slog.NewTextHandler(&log, nil))
+		o.Heartbeat, o.Delivery, o.Logger = heartbeat, router.Broadcast, slog.New(slog.NewTextHandler(&log, nil))
 	})
 	admin := "http://" + n.AdminAddr()
 	wantGet(t, admin+"/readyz", http.StatusServiceUnavailable,

@@ -226,7 +226,7 @@ func (r *Registry) Bury(ctx context.Context, id string) error {
 // just lost it with an earlier epoch, or kept its node from writing it.
 func (r *Registry) Dead(ctx context.Context, id string) (bool, error) {
 	live, sure, err := r.alive(ctx, []Owner{{NodeID: id}})
-	if err != nil || !sure || live[id] {
+	if err != nil || !sure || live[id] || !r.beatsOn() {
 		return false, err
 	}
 	r.mu.Lock()
@@ -277,7 +277,7 @@ func (r *Registry) alive(ctx context.Context, owners []Owner) (live map[string]b
 	if err := r.seeAll(byMaster); err != nil {
 		return nil, false, err
 	}
-	live, sure = map[string]bool{r.opts.NodeID: true}, r.slots.noticed().moves == before.moves && r.beatsOn()
+	live, sure = map[string]bool{r.opts.NodeID: true}, r.slots.noticed().moves == before.moves
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for id, what := range says {

@@ -36,9 +36,9 @@ func TestSecondSignalWithinAMomentIsTheFirst(t *testing.T) {
 	clock := &handClock{at: time.Unix(1000, 0)}
 	received, stopping, end := make(chan os.Signal), make(chan struct{}), make(chan struct{})
 	defer close(end)
-	result := make(chan error, 1)
+	result, hungUp := make(chan error, 1), make(chan struct{})
 	go func() {
-		s := signals{log: slog.New(slog.DiscardHandler), now: clock.now}
+		s := signals{log: slog.New(slog.DiscardHandler), now: clock.now, hangup: func() { hungUp <- struct{}{} }}
 		result <- s.obey(t.Context(), received, func(ctx context.Context) error {
 			<-ctx.Done()
 			close(stopping)
@@ -51,6 +51,8 @@ func TestSecondSignalWithinAMomentIsTheFirst(t *testing.T) {
 	received <- syscall.SIGINT // at the same moment
 	clock.advance(repeatTime - time.Millisecond)
 	received <- syscall.SIGTERM
+	received <- syscall.SIGHUP // is taken when the clock was looked at for the one before
+	<-hungUp
 	clock.advance(time.Millisecond)
 	select {
 	case err := <-result:

@@ -3,8 +3,6 @@ package router
 import (
 	"strings"
 	"time"
-
-	"github.com/beeline-ws/beeline/registry"
 )
 
 const (
@@ -46,55 +44,6 @@ const (
 	idleLink    = 5 * time.Minute
 	crowdedLink = 10 * time.Second
 )
-
-// fate is what became of an envelope on a link.
-type fate uint8
-
-const (
-	fateDelivered  fate = iota
-	fateOverloaded      // its receiver's queues were full
-	fateNoRoom          // there was no room for it on this node, or on the link
-	fateNotHere         // the node does not hold the address
-	fateStale           // it does, but maybe not with the others that the sender believes in
-	fateJoining         // the node is just claiming the address
-	fateDead            // the node died before the envelope was published
-	fateUnknown         // the node died with it: it may have arrived
-)
-
-// fate is what a refusal means for the sender. One of a newer node's, which is
-// not known here, tells nothing.
-func (c refusal) fate() fate {
-	switch c {
-	case refusedNotHere:
-		return fateNotHere
-	case refusedStale:
-		return fateStale
-	case refusedJoining:
-		return fateJoining
-	case refusedOverloaded:
-		return fateOverloaded
-	}
-	return fateUnknown
-}
-
-// cargo is what travels on a link: a message or a notice.
-type cargo interface {
-	kind() kind
-	encode(b []byte, first bool) []byte
-	awaited() bool // its acknowledgement is not to be a lazy one
-	settle(r *Router, owner registry.Owner, f fate)
-}
-
-type item struct {
-	cargo cargo
-	owner registry.Owner
-	first bool
-	size  int // bytes of a message's data, as it was pushed
-
-	awaited   bool
-	counted   bool // it is large, and Redis had a subscriber for it
-	withdrawn bool // it was lost then; see budget.go
-}
 
 // link is the router's state for a node it talks with. Router.mu guards it.
 type link struct {
@@ -368,63 +317,4 @@ func (l *link) buried(r *Router, counted bool) {
 	l.setJudged(r, false)
 	l.unheard = false
 	r.dirty(l) // an acknowledgement may be due
-}
-
-// watch is the sweeper's look at a link: resend what was not acknowledged in
-// time, and acknowledge what found nothing to ride on.
-func (l *link) watch(r *Router, now time.Time) {
-	if l.judged {
-		return
-	}
-	switch {
-	case l.in.due.IsZero():
-	case now.Before(l.in.due):
-		r.arm(l.in.due)
-	default:
-		r.dirty(l)
-	}
-	switch {
-	case l.progress.IsZero() || len(l.window) == 0:
-	case now.Sub(l.progress) < l.patience(r):
-		r.arm(l.progress.Add(l.patience(r)))
-	default:
-		if l.resend > firstResend { // Redis finds a listener, but nobody answers
-			r.judge(l)
-		}
-		l.setResend(r, min(2*l.resend, lastResend))
-		l.lost()
-		l.goBack(r)
-	}
-}
-
-// setResend sets how long the link waits, and counts the links that wait longer than at
-// first: their peers do not answer.
-func (l *link) setResend(r *Router, d time.Duration) {
-	switch before := l.stalls(); {
-	case !before && d > firstResend:
-		r.stalled++
-	case before && d <= firstResend:
-		r.stalled--
-	}
-	l.resend = d
-}
-
-// stalls tells whether something was sent again and not acknowledged.
-func (l *link) stalls() bool { return l.resend > firstResend }
-
-// patience is how long the link waits for an acknowledgement.
-func (l *link) patience(r *Router) time.Duration {
-	if l.urgent > 0 {
-		return l.resend
-	}
-	return l.resend + r.lazyAck
-}
-
-// goBack has everything sent again that is not acknowledged.
-func (l *link) goBack(r *Router) {
-	l.rewind()
-	l.progress = time.Time{}
-	if l.next < l.end() {
-		r.dirty(l)
-	}
 }

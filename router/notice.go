@@ -80,19 +80,24 @@ func (r *Router) tell(ctx context.Context, address string, others []registry.Own
 	return absent, nil
 }
 
-// notify queues the notices. A full link counts as told only when it is empty
-// enough to hear: the claim fails at its deadline instead.
+// notify queues the notices. An owner whose link is full, or finds no room among the
+// links, is not told: a claim fails at its deadline, and what nobody waits for is tried again.
 func (r *Router) notify(address string, others []registry.Owner, replaced bool, told chan<- told) {
 	for _, o := range others {
 		n := &notice{address: address, told: told}
 		if replaced {
 			n.token = o.Token
 		}
-		if !r.linkTo(o.NodeID).push(r, item{cargo: n, owner: o}) && told == nil {
+		if !r.pushNotice(o.NodeID, item{cargo: n, owner: o}) && told == nil {
 			r.after(restUnsettled, func() { r.notify(address, []registry.Owner{o}, replaced, nil) })
 		}
 	}
 	r.arm(r.now().Add(firstResend))
+}
+
+// pushNotice puts a notice onto the link to a node, or reports that there is no room.
+func (r *Router) pushNotice(node string, it item) bool {
+	return r.roomForLink(node) && r.linkTo(node).push(r, it)
 }
 
 // Taken is called by the registry: another session has the lease.

@@ -12,8 +12,8 @@ import (
 // the news that a queued message was dropped, and under the baselines, which number
 // nothing, every answer.
 
-// answer is such a receipt on its way. If the link's window is half full it is
-// dropped, and the sender is told at the deadline what its node knows then.
+// answer is such a receipt on its way. If the link's window is half full, or there is no
+// room for the link, it is dropped, and the sender is told at the deadline what its node knows then.
 type answer struct {
 	id      MessageID
 	outcome Outcome
@@ -59,6 +59,9 @@ func (r *Router) report(client string, id MessageID, o Outcome) {
 // answerTo leaves half of the link's window to messages: clients that make up
 // confirmations must not be able to fill it.
 func (r *Router) answerTo(node string, a *answer) {
+	if !r.roomForLink(node) {
+		return
+	}
 	if l := r.linkTo(node); len(l.window) < maxWindow/2 {
 		l.push(r, item{cargo: a})
 		r.arm(r.now().Add(firstResend))

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/beeline-ws/beeline/registry"
 )
 
 // lacked returns how often a message found no room for that reason.
@@ -205,6 +207,12 @@ func TestOwnersHaveALinkAmongStrangers(t *testing.T) {
 	}
 	if n.roomForLink("n2") {
 		t.Error("a link is forgotten that something waits for")
+	}
+	n.notify("ann", []registry.Owner{{NodeID: "n2", Token: "1"}}, false, make(chan told, 1))
+	n.answerTo("n3", &answer{client: "ann"})
+	n.tellPruned("n4")
+	if len(n.links) > maxLinks {
+		t.Errorf("there are %d links, want %d at most", len(n.links), maxLinks)
 	}
 	for _, l := range n.links {
 		l.setJudged(n.Router, false)

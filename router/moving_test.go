@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -77,11 +78,25 @@ func (m *moving) wantMoved() {
 	}
 	for i, n := range m.nodes {
 		next := m.nodes[(i+1)%len(m.nodes)]
-		bob := next.connect("late" + strconv.Itoa(i))
-		n.wantOutcome(bob.client, "hello", Delivered)
+		bob := "late" + strconv.Itoa(i)
+		next.connectWhereMasterIs(bob)
+		n.wantOutcome(bob, "hello", Delivered)
 		early := m.waiting[(i+1)%len(m.nodes)]
 		n.wantOutcome(early.client, "still there", Delivered)
 	}
+}
+
+// connectWhereMasterIs connects a client, which is refused for a moment if a new connection
+// of the node has been led to a replica.
+func (n *testNode) connectWhereMasterIs(client string) {
+	n.t.Helper()
+	until(n.t, client+" is welcomed", func() bool {
+		_, err := n.tryConnect(client)
+		if err != nil && !stoodStill(err) && !strings.Contains(err.Error(), "READONLY") {
+			n.t.Fatal(err)
+		}
+		return err == nil
+	})
 }
 
 func TestEverythingFollowsTheNameToTheNewMaster(t *testing.T) {

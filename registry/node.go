@@ -71,7 +71,7 @@ func (r *Registry) beat(ctx context.Context, info NodeInfo) error {
 	}
 	r.beatMu.Lock()
 	lapsed := r.lapsed || !r.lastBeat.IsZero() && now.Sub(r.lastBeat) >= r.timing.NodeTTL()
-	if !r.lastBeat.IsZero() && now.Sub(r.lastBeat) >= r.timing.NodeTTL() {
+	if !r.lastBeat.IsZero() && now.Sub(r.lastBeat) >= r.timing.silence() {
 		r.resumed = now
 	}
 	r.last, r.lastBeat, r.announced, r.lapsed = info, now, vouched, false
@@ -240,13 +240,15 @@ func (r *Registry) Dead(ctx context.Context, id string) (bool, error) {
 }
 
 // beatsOn tells whether what kept this node from beating, such as a right that it lost,
-// may not have kept others from it: it beats, and if its lease had ended, the others have
-// had the time to beat again, too. A node that has not begun to beat yet knows of nothing.
+// may not have kept others from it: it has not missed a beat, or has beaten again for as
+// long as others may need for it. Where all stop at once, the lease that ends first does so
+// a heartbeat before the last one at the most, when nobody has beaten for silence. A
+// node that has not begun to beat yet knows of nothing.
 func (r *Registry) beatsOn() bool {
 	r.beatMu.Lock()
 	defer r.beatMu.Unlock()
-	ttl := r.timing.NodeTTL()
-	return r.lastBeat.IsZero() || time.Since(r.lastBeat) < ttl && time.Since(r.resumed) >= ttl
+	return r.lastBeat.IsZero() ||
+		time.Since(r.lastBeat) < r.timing.silence() && time.Since(r.resumed) >= r.timing.NodeTTL()
 }
 
 // alive tells which of owners' nodes have a lease. It is sure only if the epochs of all

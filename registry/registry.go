@@ -120,7 +120,7 @@ type Registry struct {
 	beatMu    sync.Mutex // guards what follows
 	last      NodeInfo   // what Beat wrote
 	lastBeat  time.Time
-	resumed   time.Time           // its first beat after its lease may have ended
+	resumed   time.Time           // its first beat after it had missed some
 	lapsed    bool                // others may have taken this node for dead
 	announced string              // the epochs that the node lease vouches for
 	sighted   map[string]sighting // all nodes that were listed lately

@@ -92,13 +92,19 @@ func (l *link) renew(r *Router, believed uint64) {
 // sayEvery bounds how often one kind of trouble that others can cause is logged.
 const sayEvery = time.Minute
 
-// sayRenewed logs that a link begins anew, when mu is released. With a key it is no
-// news: the peer had forgotten the link.
+// sayRenewed logs that a link begins anew, when mu is released. With a key only a peer that
+// has forgotten the link makes it so, or a clock that was set back; without one, anybody.
 func (r *Router) sayRenewed(peer string) {
-	if now := r.now(); !r.keyed() && now.Sub(r.renewedSaid) >= sayEvery {
-		r.renewedSaid = now
-		r.calls = append(r.calls, call{done: func(MessageID, Outcome) {
-			r.log.Warn("link begins anew: its peer believed in a later life of it; without BEELINE_CLUSTER_KEY anybody who may publish can make it so", "peer", peer)
-		}})
+	now := r.now()
+	if now.Sub(r.renewedSaid) < sayEvery {
+		return
 	}
+	r.renewedSaid = now
+	r.calls = append(r.calls, call{done: func(MessageID, Outcome) {
+		if r.keyed() {
+			r.log.Info("link begins anew: its peer had forgotten it, or believed in a later life of it", "peer", peer)
+			return
+		}
+		r.log.Warn("link begins anew: its peer believed in a later life of it; without BEELINE_CLUSTER_KEY anybody who may publish can make it so", "peer", peer)
+	}})
 }

@@ -1,8 +1,11 @@
 package router
 
 import (
+	"log/slog"
 	"math"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -49,6 +52,58 @@ func TestForgedNumbersCutALinkForAMomentOnly(t *testing.T) {
 	n.wantOutcome("bob", "1", Delivered)
 	n.wantOutcome("bob", "2", Delivered)
 	bob.wantGot("0", "1", "2")
+}
+
+// logLines keeps what is logged.
+type logLines struct {
+	mu    sync.Mutex
+	lines strings.Builder
+}
+
+func (l *logLines) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lines.Write(line)
+}
+
+func (l *logLines) contain(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.lines.String(), text)
+}
+
+// A link that begins anew says so, whether or not nodes sign: without a key it may be an
+// attack, with one the peer had forgotten the link.
+func TestLinkThatBeginsAnewIsLogged(t *testing.T) {
+	for name, change := range map[string]func(*Options){"level=WARN": nil, "level=INFO": withKey(registry.Allow)} {
+		t.Run(name, func(t *testing.T) {
+			var log logLines
+			c := newCluster(t, 2, func(o *Options) {
+				if change != nil {
+					change(o)
+				}
+				o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			})
+			n := c.node(0)
+			c.node(1).connect("bob")
+			n.wantOutcome("bob", "0", Delivered)
+			if change == nil {
+				n.mu.Lock()
+				later := n.links["n1"].id + 1<<60
+				n.release()
+				forged := appendHeader(nil, &header{from: "n0", link: later, first: 1, base: 1})
+				c.client.Publish(t.Context(), n.keys.Channel("n1"), forged)
+			} else {
+				n.awaitAcknowledged()
+				c.node(1).forgetLinks()
+			}
+			n.wantOutcome("bob", "1", Delivered)
+			until(t, "it is logged", func() bool { return log.contain(name + ` msg="link begins anew`) })
+			if testutil.ToFloat64(n.m.Router.LinkRenewals) == 0 {
+				t.Error("it is not counted")
+			}
+		})
+	}
 }
 
 // A made-up ID does not end the window of its origin's IDs.

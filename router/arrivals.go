@@ -139,34 +139,14 @@ func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, within
 	case kindVoid: // it may be a nudge
 		return 0, receiptAck
 	case kindMessage:
-		var ok bool
-		if in.arrival, ok = e.message(); !ok || !in.trusts && !in.arrival.wellMade(r) {
-			in.dropped(dropMalformed)
-			return refusedOverloaded, receiptAck
-		}
-		if in.arrival.Confirm {
-			r.cameFrom(h.from, in.arrival.ID.Origin)
-		}
-		if in.arrival.flags&flagReceipt != 0 {
-			return in.message(h, from, &in.arrival), receiptAck
-		}
-		return in.message(h, from, &in.arrival), r.lazyAck
+		return in.takeMessage(h, from, e)
 	case kindClaimed:
 		if !r.holdings.claimed(strings.Clone(body.str())) {
 			return refusedNotHere, 0
 		}
 		return 0, 0
 	case kindReplaced:
-		address, token := strings.Clone(body.str()), strings.Clone(body.str())
-		if r.opts.Duplicates == registry.Replace {
-			r.replaced(address, token)
-			return 0, 0
-		}
-		in.dropped(dropNotReplacing) // it is one owner more at the most
-		if !r.holdings.claimed(address) {
-			return refusedNotHere, 0
-		}
-		return 0, 0
+		return in.takeReplaced(strings.Clone(body.str()), strings.Clone(body.str())), 0
 	case kindReceipt:
 		id := MessageID{Origin: body.uint64(), Count: body.uvarint()}
 		if o, client := body.byte(), body.str(); !body.bad && o < outcomes {
@@ -189,6 +169,38 @@ func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, within
 		}
 	}
 	return 0, r.lazyAck
+}
+
+// takeMessage reads a message and delivers it.
+func (in *inbox) takeMessage(h *header, from *inlink, e envelope) (code refusal, within time.Duration) {
+	r := in.r
+	var ok bool
+	if in.arrival, ok = e.message(); !ok || !in.trusts && !in.arrival.wellMade(r) {
+		in.dropped(dropMalformed)
+		return refusedOverloaded, receiptAck
+	}
+	if in.arrival.Confirm {
+		r.cameFrom(h.from, in.arrival.ID.Origin)
+	}
+	within = r.lazyAck
+	if in.arrival.flags&flagReceipt != 0 {
+		within = receiptAck
+	}
+	return in.message(h, from, &in.arrival), within
+}
+
+// takeReplaced ends the sessions of an address that another node has replaced. Where the
+// setting does not allow that, the other node is one owner more at the most.
+func (in *inbox) takeReplaced(address, token string) refusal {
+	if in.r.opts.Duplicates == registry.Replace {
+		in.r.replaced(address, token)
+		return 0
+	}
+	in.dropped(dropNotReplacing)
+	if !in.r.holdings.claimed(address) {
+		return refusedNotHere
+	}
+	return 0
 }
 
 // wellMade reports whether a message of a node that can't prove to be one is what a

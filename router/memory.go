@@ -18,6 +18,9 @@ const (
 	forgetAtOnce = 16
 )
 
+// keptSlots is how much room is kept while nothing is remembered.
+const keptSlots = 1 << 12
+
 // memory is the messages that were delivered last, each under its fingerprint, and
 // what became of them. They are shared by the clients that sent them.
 //
@@ -105,7 +108,7 @@ func (t *memory) age(now time.Time) {
 	for n := 0; n < forgetAtOnce && t.oldest != 0 && t.slots[t.oldest-1].at < old; n++ {
 		t.forget(t.oldest)
 	}
-	if len(t.of) == 0 && len(t.slots) > maxIdleShares { // after a busy time
+	if len(t.of) == 0 && len(t.slots) > keptSlots { // after a busy time
 		*t = *newMemory(t.limit)
 	}
 }

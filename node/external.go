@@ -19,12 +19,9 @@ const (
 // maxReply is the longest name of a receipt's channel.
 const maxReply = 64
 
-// external is a message of an external publisher: the fields of a client's send, whose
-// rules hold here, too, and two more.
-type external struct {
-	request
-	from, reply []byte
-}
+// external is a message of an external publisher: a client's send, whose rules hold here,
+// too, with "from" and "reply".
+type external struct{ request }
 
 // readExternal reads what came by the node's inlet. If it is rejected, its reply is what
 // could be read of it, so that its publisher hears of it.
@@ -69,31 +66,6 @@ func (x *external) read(payload []byte, longest int) *jsonError {
 		return &jsonError{code: codeBadAddress, what: `bad "to": ` + err.Error()}
 	}
 	return x.checkFrom()
-}
-
-// parse is request's, for more fields.
-func (x *external) parse(payload []byte) *jsonError {
-	s := scanner{text: payload}
-	if err := s.begin(); err != nil {
-		return err
-	}
-	for {
-		key, value, err := s.next()
-		if err != nil {
-			return err
-		}
-		if key == nil {
-			return nil
-		}
-		switch string(router.Unquote(key)) {
-		case "from":
-			x.from = value
-		case "reply":
-			x.reply = value
-		default:
-			x.set(key, value)
-		}
-	}
 }
 
 func (x *external) checkFrom() *jsonError {

@@ -16,6 +16,8 @@ const maxID = 128
 // last one counts; others are ignored.
 type request struct {
 	kind, to, data, id, confirm, droppable []byte
+
+	from, reply []byte // a back end's; a client's don't count
 }
 
 // parse checks text and finds the fields in it. Those before an error are set.
@@ -50,6 +52,10 @@ func (r *request) set(key, value []byte) {
 		r.confirm = value
 	case "droppable":
 		r.droppable = value
+	case "from":
+		r.from = value
+	case "reply":
+		r.reply = value
 	}
 }
 

@@ -50,7 +50,7 @@ func TestNewerNodeThatDiffersYieldsAndSaysWhy(t *testing.T) {
 				t.Errorf("%s: the older yields: %v", name, err)
 			}
 			must(t, a.channel.Close())
-			must(t, a.Bury(t.Context(), "a"))
+			must(t, a.RemoveNode(t.Context(), "a"))
 			b.beatWith(other)
 			if err := b.Disagreement(); err != nil {
 				t.Errorf("%s: it yields to who is gone: %v", name, err)

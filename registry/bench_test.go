@@ -81,7 +81,7 @@ func BenchmarkRefresh(b *testing.B) {
 func BenchmarkSettled(b *testing.B) {
 	a := startNode(b, single(redistest.Start(b)), "a", Options{})
 	for b.Loop() {
-		if _, err := a.Settled(b.Context(), "alice"); err != nil {
+		if _, err := a.ConfirmAbsent(b.Context(), "alice"); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -38,7 +38,7 @@
 // that Redis evicts: maxmemory-policy must be noeviction.
 //
 //  1. Every beat, every group of claims and every Settled reads the epoch. A
-//     node that meets a new one tells Events.Disturbed, refreshes all its leases
+//     node that meets a new one tells Events.OnDataLost, refreshes all its leases
 //     and claims again what is missing: it verifies, in batches with pauses that
 //     leave Redis at least as much time as they take.
 //  2. Then it says in its node lease that it vouches for the epoch.
@@ -80,7 +80,7 @@
 // came, and tells the claims' callers itself; a claim that has to wait for an
 // epoch or for the removal of dead owners has a goroutine meanwhile. The refresher
 // refreshes, claims again (through the committer, as releases do), verifies, and looks whether the peers have. They start in Start, and all
-// are awaited in Stop. Callbacks (Events) come from the refresher, and Disturbed from
+// are awaited in Stop. Callbacks (Events) come from the refresher, and OnDataLost from
 // whoever meets a new epoch. Registry.mu guards the leases and the epochs; it is taken
 // before the committer's own and never held during a round trip or a callback.
 //

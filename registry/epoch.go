@@ -18,7 +18,7 @@ type epoch struct {
 	asked   time.Time // the last time that the master answered with it
 	outage  bool      // it began after a time in which nodes' leases may have ended
 
-	untold   bool      // Events.Disturbed was not called yet
+	untold   bool      // Events.OnDataLost was not called yet
 	verified bool      // this node verified its leases since
 	ripe     bool      // the master is up long enough for peers to have reconnected
 	tried    time.Time // last look at the peers
@@ -28,7 +28,7 @@ type epoch struct {
 
 // see takes note of a master's epoch as epoch.lua returned it. A new one, unless
 // it is the first and this node has no leases, ends what was known before: at once
-// nothing counts as settled, then Events.Disturbed is called, and only then the
+// nothing counts as settled, then Events.OnDataLost is called, and only then the
 // refresher may verify all leases.
 func (r *Registry) see(master, id string) {
 	r.mu.Lock()
@@ -47,7 +47,7 @@ func (r *Registry) see(master, id string) {
 	r.mu.Unlock()
 	if disturbed {
 		r.metrics.EpochChanges.Inc()
-		r.events.Disturbed()
+		r.events.OnDataLost()
 		r.log.Warn("Redis may have lost data (flushed, restarted or failed over): all leases are verified", "epoch", id)
 	}
 	r.mu.Lock()

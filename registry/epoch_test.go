@@ -15,7 +15,7 @@ import (
 func TestFirstNodeSettlesAtItsFirstBeat(t *testing.T) {
 	onEach(t, func(t *testing.T, s store) {
 		a := startNode(t, s, "a", Options{})
-		if !a.Undisturbed() {
+		if !a.AllSettled() {
 			t.Error("not undisturbed after the first beat")
 		}
 		a.wantSettled("alice", true)
@@ -34,7 +34,7 @@ func TestNodesThatStartTogetherSettleOnceAllHaveBeaten(t *testing.T) {
 		c.beat()
 		for _, n := range []*testNode{a, b, c} {
 			n.eventuallySettled("alice")
-			eventually(t, n.Undisturbed, func() string { return n.opts.NodeID + " is not undisturbed" })
+			eventually(t, n.AllSettled, func() string { return n.opts.NodeID + " is not settled" })
 		}
 	})
 }
@@ -49,7 +49,7 @@ func TestFlushUnsettlesUntilEveryNodeHasVerified(t *testing.T) {
 
 		a.wantOwners("alice")
 		a.wantSettled("alice", false)
-		if a.Undisturbed() {
+		if a.AllSettled() {
 			t.Error("undisturbed after a flush")
 		}
 		receive(t, a.disturbed, "a is told of the disturbance")
@@ -218,7 +218,7 @@ func TestThoseWhoAskAtOnceShareAnAnswer(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := a.Settled(ctx, "alice"); err == nil {
+	if _, err := a.ConfirmAbsent(ctx, "alice"); err == nil {
 		t.Error("settled for who does not wait")
 	}
 	begun.Wait()
@@ -249,12 +249,12 @@ func TestClusterTagsNameEachMaster(t *testing.T) {
 		}
 	}
 	a.see("999", "an epoch of a master that left")
-	if a.Undisturbed() {
+	if a.AllSettled() {
 		t.Error("undisturbed although an epoch is open")
 	}
 	a.beat()
 	a.eventuallySettled("alice")
-	eventually(t, a.Undisturbed, func() string { return "the master that left still counts" })
+	eventually(t, a.AllSettled, func() string { return "the master that left still counts" })
 }
 
 // onSentinel returns the store that a Sentinel names.
@@ -322,11 +322,11 @@ func TestFlushForgetsNoNodeThatIsSubscribingAgain(t *testing.T) {
 	})
 }
 
-// wantPublishCounts says whether what PUBLISH has counted for nobody since then had not
+// wantUnreceived says whether what PUBLISH has counted for nobody since then had not
 // been heard by b.
-func (n *testNode) wantPublishCounts(want bool, since time.Time) {
+func (n *testNode) wantUnreceived(want bool, since time.Time) {
 	n.t.Helper()
-	if got, err := n.PublishCounts(n.t.Context(), "b", since); got != want || err != nil {
+	if got, err := n.ConfirmUnreceived(n.t.Context(), "b", since); got != want || err != nil {
 		n.t.Errorf("counts %v, %v, want %v", got, err, want)
 	}
 }
@@ -341,27 +341,27 @@ func TestPublishCountsForSureOnlyLongAfterAFailover(t *testing.T) {
 	a.eventuallySettled("alice")
 	a.eventuallyUndisturbed()
 	before := time.Now()
-	a.wantPublishCounts(false, before) // it does not know what was before
+	a.wantUnreceived(false, before) // it does not know what was before
 	later := func() time.Time { return time.Now().Add(a.timing.NodeTTL()) }
-	a.wantPublishCounts(true, later())
+	a.wantUnreceived(true, later())
 
 	s.Failover()
-	a.wantPublishCounts(false, before)
+	a.wantUnreceived(false, before)
 	a.keepBeating()
 	b.keepBeating()
 	a.eventuallyUndisturbed()
-	a.wantPublishCounts(false, before)
+	a.wantUnreceived(false, before)
 	c := startNode(t, st, "c", opts)
 	c.keepBeating()
 	c.eventuallyUndisturbed() // though it came later
-	c.wantPublishCounts(false, before)
+	c.wantUnreceived(false, before)
 	s.KillReplica()
 	eventually(t, func() bool {
 		text, _, err := info(t.Context(), a.rdb, "replication")
 		return err == nil && strings.Contains(text, "connected_slaves:0\r")
 	}, func() string { return "there still is a replica" })
-	c.wantPublishCounts(false, before)
-	a.wantPublishCounts(true, later())
+	c.wantUnreceived(false, before)
+	a.wantUnreceived(true, later())
 }
 
 // Nobody hears but by way of a master that never was a replica, once all have verified.
@@ -372,10 +372,10 @@ func TestPublishCountsAfterAFlush(t *testing.T) {
 		a.eventuallySettled("alice")
 		before := time.Now()
 		s.flush(t)
-		a.wantPublishCounts(false, before)
+		a.wantUnreceived(false, before)
 		a.keepBeating()
 		b.keepBeating()
 		a.eventuallyUndisturbed()
-		a.wantPublishCounts(true, before)
+		a.wantUnreceived(true, before)
 	})
 }

@@ -80,9 +80,10 @@ type testNode struct {
 	hasty     bool
 }
 
-func (n *testNode) Taken(l *Lease)                { n.taken <- l }
-func (n *testNode) Reclaimed(l *Lease, _ []Owner) { n.reclaimed <- l }
-func (n *testNode) Disturbed()                    { n.disturbed <- struct{}{} }
+func (n *testNode) OnEvicted(l *Lease)             { n.taken <- l }
+func (n *testNode) OnRestored(l *Lease, _ []Owner) { n.reclaimed <- l }
+func (n *testNode) OnDataLost()                    { n.disturbed <- struct{}{} }
+func (n *testNode) OnLeaseLost()                   { n.disturbed <- struct{}{} }
 
 // quietNode makes a node that hears its channel and has not said so yet. Redis has all
 // the time of the world to answer it.
@@ -175,7 +176,7 @@ func (n *testNode) crash() {
 	n.t.Helper()
 	must(n.t, n.channel.Close())
 	n.stopRefreshing()
-	must(n.t, n.Bury(n.t.Context(), n.opts.NodeID))
+	must(n.t, n.RemoveNode(n.t.Context(), n.opts.NodeID))
 }
 
 func (n *testNode) claim(address string) *Lease {
@@ -268,7 +269,7 @@ func (n *testNode) wantTaken(want *Lease) {
 
 func (n *testNode) wantSettled(address string, want bool) {
 	n.t.Helper()
-	got, err := n.Settled(n.t.Context(), address)
+	got, err := n.ConfirmAbsent(n.t.Context(), address)
 	must(n.t, err)
 	if got != want {
 		n.t.Fatalf("settled for %s: %v, want %v", address, got, want)
@@ -283,7 +284,7 @@ func (n *testNode) eventuallySettled(address string) {
 	eventually(n.t, func() bool {
 		n.passTime()
 		var settled bool
-		settled, err = n.Settled(n.t.Context(), address)
+		settled, err = n.ConfirmAbsent(n.t.Context(), address)
 		return settled
 	}, func() string { return fmt.Sprintf("%s is not settled (error: %v)", address, err) })
 }
@@ -292,7 +293,7 @@ func (n *testNode) eventuallyUndisturbed() {
 	n.t.Helper()
 	eventually(n.t, func() bool {
 		n.passTime()
-		return n.Undisturbed()
+		return n.AllSettled()
 	}, func() string { return n.opts.NodeID + " is disturbed" })
 }
 

@@ -20,7 +20,7 @@ type Lease struct {
 	// Guarded by Registry.mu.
 	index int32 // in its slot of the wheel
 	slot  int16 // of the wheel
-	held  bool  // between a successful claim and Release or Taken
+	held  bool  // between a successful claim and Release or OnEvicted
 	// withdrawn says that a claim of it does not wait.
 	withdrawn bool
 }

@@ -33,8 +33,8 @@ func TestLoadingRedisProvesNothing(t *testing.T) {
 	eventually(t, loads, func() string { return "Redis does not load" })
 
 	_, lookup := a.Lookup(t.Context(), "bob")
-	settled, _ := a.Settled(t.Context(), "bob")
-	dead, _ := a.Dead(t.Context(), "a stranger")
+	settled, _ := a.ConfirmAbsent(t.Context(), "bob")
+	dead, _ := a.ConfirmDead(t.Context(), "a stranger")
 	_, claim := a.claimFor(time.Second, new(Lease), "carol")
 	if !loads() {
 		t.Fatal("Redis has loaded its data before it was asked")

@@ -39,7 +39,7 @@ func (r *Registry) Beat(ctx context.Context, info NodeInfo) error {
 	if err := r.announce(ctx); err != nil {
 		return fmt.Errorf("beat: announce epoch: %w", err)
 	}
-	if !r.Undisturbed() {
+	if !r.AllSettled() {
 		if _, err := r.settleAll(ctx); err != nil {
 			r.log.Debug("epoch could not be settled", "error", err) // the lease is written all the same
 		}
@@ -78,8 +78,8 @@ func (r *Registry) beat(ctx context.Context, info NodeInfo) error {
 	r.beatMu.Unlock()
 	err = r.seeAll(byTag)
 	if lapsed {
-		r.events.Disturbed() // meanwhile claims did not wait for this node
-		r.Lapsed()
+		r.events.OnLeaseLost()
+		r.VerifyLeases()
 	}
 	return err
 }
@@ -202,9 +202,9 @@ func (r *Registry) nodes(ctx context.Context) ([]NodeInfo, error) {
 	return nodes, r.rdb.ZRem(ctx, r.keys.Nodes(), gone...).Err()
 }
 
-// Bury removes the node lease of a node that was found dead. Its entries are
-// pruned by whoever meets them.
-func (r *Registry) Bury(ctx context.Context, id string) error {
+// RemoveNode removes the lease of a node that was found dead. The node's entries stay
+// until they are pruned by a node that meets them.
+func (r *Registry) RemoveNode(ctx context.Context, id string) error {
 	err := r.timed("nodes", func() error {
 		_, err := r.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 			pipe.Del(ctx, r.keys.Node(id))
@@ -217,14 +217,14 @@ func (r *Registry) Bury(ctx context.Context, id string) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("bury node %s: %w", id, err)
+		return fmt.Errorf("remove node %s: %w", id, err)
 	}
 	return nil
 }
 
-// Dead tells whether a node's lease has ended for sure: it is missing, and no master
-// just lost it with an earlier epoch, or kept its node from writing it.
-func (r *Registry) Dead(ctx context.Context, id string) (bool, error) {
+// ConfirmDead reports whether a node's lease is certain to have ended: it is missing, and
+// no master lost it with an earlier epoch, or kept the node from writing it.
+func (r *Registry) ConfirmDead(ctx context.Context, id string) (bool, error) {
 	live, sure, err := r.alive(ctx, []Owner{{NodeID: id}})
 	if err != nil || !sure || live[id] || !r.beatsOn() {
 		return false, err

@@ -73,7 +73,7 @@ func TestNodesListsTheLivingAndStrikesOffTheGone(t *testing.T) {
 			t.Errorf("gone is still listed: %v", err)
 		}
 		must(t, a.rdb.ZScore(t.Context(), list, "late").Err())
-		must(t, b.Bury(t.Context(), c.opts.NodeID))
+		must(t, b.RemoveNode(t.Context(), c.opts.NodeID))
 		a.wantNodes("a", "b")
 	})
 }
@@ -115,9 +115,10 @@ func TestOptionsAreChecked(t *testing.T) {
 		t.Errorf("defaults: %s, %v, %s", r.Keys().Nodes(), r.Timing(), r.opts.Duplicates)
 	}
 	r.Start(nil)
-	r.events.Disturbed()
-	r.events.Taken(nil)
-	r.events.Reclaimed(nil, nil)
+	r.events.OnDataLost()
+	r.events.OnLeaseLost()
+	r.events.OnEvicted(nil)
+	r.events.OnRestored(nil, nil)
 	must(t, r.Stop(t.Context()))
 	must(t, r.Stop(t.Context()))
 }
@@ -141,7 +142,7 @@ func TestClocksOfHostsDoNotDecideWhoLives(t *testing.T) {
 		slow.claim("alice")
 		fast.claim("bob")
 		for id, want := range map[string]bool{"slow": false, "fast": false, "slow-and-dead": true} {
-			dead, err := a.Dead(t.Context(), id)
+			dead, err := a.ConfirmDead(t.Context(), id)
 			must(t, err)
 			if dead != want {
 				t.Errorf("%s is dead: %v, want %v", id, dead, want)
@@ -155,7 +156,7 @@ func TestBeatThatFindsItsLeaseGoneVerifies(t *testing.T) {
 	onEach(t, func(t *testing.T, s store) {
 		a, b := startNode(t, s, "a", Options{}), startNode(t, s, "b", Options{})
 		l := a.claim("alice")
-		must(t, b.Bury(t.Context(), "a"))
+		must(t, b.RemoveNode(t.Context(), "a"))
 		must(t, b.Prune(t.Context(), "alice", a.owner(l)))
 		a.beat()
 		receive(t, a.disturbed, "the node knows that others may have claimed")
@@ -175,7 +176,7 @@ func TestNodeThatCouldNotBeatTakesNobodyForDead(t *testing.T) {
 		must(t, a.Beat(t.Context(), NodeInfo{}))
 		wantDead := func(want bool, when string) {
 			t.Helper()
-			dead, err := a.Dead(t.Context(), "b")
+			dead, err := a.ConfirmDead(t.Context(), "b")
 			must(t, err)
 			if dead != want {
 				t.Errorf("%s: dead is %v, want %v", when, dead, want)

@@ -81,7 +81,7 @@ func TestKilledRedisGivesErrorsAndLosesNoLease(t *testing.T) {
 	if _, err := a.claimFor(5*time.Second, new(Lease), "carol"); err == nil {
 		t.Error("claimed without Redis")
 	}
-	if _, err := a.Settled(t.Context(), "alice"); err == nil {
+	if _, err := a.ConfirmAbsent(t.Context(), "alice"); err == nil {
 		t.Error("settled without Redis")
 	}
 	if _, err := a.Lookup(t.Context(), "alice"); err == nil {
@@ -96,7 +96,7 @@ func TestKilledRedisGivesErrorsAndLosesNoLease(t *testing.T) {
 	if _, _, err := a.Node(t.Context(), "a"); err == nil {
 		t.Error("read a node without Redis")
 	}
-	if err := a.Bury(t.Context(), "x"); err == nil {
+	if err := a.RemoveNode(t.Context(), "x"); err == nil {
 		t.Error("buried without Redis")
 	}
 	a.Release(bob)
@@ -147,7 +147,7 @@ func TestReplicaIsNoRegistry(t *testing.T) {
 	s := redistest.StartOwn(t)
 	a := startNode(t, single(s), "a", Options{})
 	must(t, s.Client(t).Do(t.Context(), "REPLICAOF", "127.0.0.1", "1").Err())
-	if settled, err := a.Settled(t.Context(), "alice"); settled || err == nil {
+	if settled, err := a.ConfirmAbsent(t.Context(), "alice"); settled || err == nil {
 		t.Errorf("settled on a replica: %v, %v", settled, err)
 	}
 }

@@ -93,7 +93,7 @@ func (f *refresher) restored(w *lost) bool {
 	case written:
 		f.r.metrics.LeasesLost.WithLabelValues("missing").Inc()
 		if f.holds(w.lease) {
-			f.r.events.Reclaimed(w.lease, w.claim.others)
+			f.r.events.OnRestored(w.lease, w.claim.others)
 			break
 		}
 		// Released meanwhile; where more claims waited than a group takes, before this one.

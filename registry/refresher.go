@@ -250,6 +250,6 @@ func (f *refresher) lose(l *Lease) {
 	f.r.mu.Unlock()
 	if held {
 		f.r.metrics.LeasesLost.WithLabelValues("taken").Inc()
-		f.r.events.Taken(l)
+		f.r.events.OnEvicted(l)
 	}
 }

@@ -54,19 +54,22 @@ type Options struct {
 }
 
 // Events is told what the registry found out about leases. Its methods are
-// called from the registry's goroutines, Disturbed from its callers' too, and must
-// not block.
+// called from the registry's goroutines, OnDataLost and OnLeaseLost from its callers'
+// too, and must not block.
 type Events interface {
-	// Taken says that another session took l under Replace or Reject: l is no
+	// OnEvicted says that another session took l under Replace or Reject: l is no
 	// longer refreshed and its sessions must be closed.
-	Taken(l *Lease)
-	// Reclaimed says that l's entry was missing and has been written again with
+	OnEvicted(l *Lease)
+	// OnRestored says that l's entry was missing and has been written again with
 	// the same token, and who else owns the address.
-	Reclaimed(l *Lease, others []Owner)
-	// Disturbed says that Redis may have lost data: what was known about other
+	OnRestored(l *Lease, others []Owner)
+	// OnDataLost says that Redis may have lost data: what was known about other
 	// owners no longer counts. Until it has returned no lease is verified and
 	// nothing is settled.
-	Disturbed()
+	OnDataLost()
+	// OnLeaseLost says that this node's own lease had ended: other nodes may have taken
+	// it for dead, removed its entries, and let clients claim without asking it.
+	OnLeaseLost()
 }
 
 // Registry is one node's access to the registry. Its methods are safe for
@@ -224,12 +227,12 @@ func (r *Registry) Stop(ctx context.Context) error {
 		stop()
 		r.cancel()
 	}
-	return r.Bury(ctx, r.opts.NodeID)
+	return r.RemoveNode(ctx, r.opts.NodeID)
 }
 
-// Lapsed says that others took this node for dead for a while, so that they may have
-// removed its entries. All leases are verified at once.
-func (r *Registry) Lapsed() {
+// VerifyLeases verifies all leases at once. The router calls it when another node says
+// that it took this one for dead and may have removed its entries.
+func (r *Registry) VerifyLeases() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.refresher.hasten()
@@ -243,6 +246,7 @@ func (r *Registry) Timing() Timing { return r.timing }
 
 type noEvents struct{}
 
-func (noEvents) Taken(*Lease)              {}
-func (noEvents) Reclaimed(*Lease, []Owner) {}
-func (noEvents) Disturbed()                {}
+func (noEvents) OnEvicted(*Lease)           {}
+func (noEvents) OnRestored(*Lease, []Owner) {}
+func (noEvents) OnDataLost()                {}
+func (noEvents) OnLeaseLost()               {}

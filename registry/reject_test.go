@@ -32,13 +32,13 @@ func TestRejectedAtOnceWhileAnotherMasterIsUnsettled(t *testing.T) {
 			b.rdb.Del(t.Context(), b.keys.Epoch(tag))
 		}
 	}
-	eventually(t, func() bool { return !b.Undisturbed() }, func() string { return "disturbed" })
+	eventually(t, func() bool { return !b.AllSettled() }, func() string { return "disturbed" })
 	b.wantSettled("alice", true)
 	if _, err := b.claimFor(testTime, new(Lease), "alice"); !errors.Is(err, ErrHeld) {
 		t.Errorf("the second session is refused with %v, want %v", err, ErrHeld)
 	}
 	b.wantSettled("alice", true)
-	if b.Undisturbed() {
+	if b.AllSettled() {
 		t.Error("the other masters have settled meanwhile: nothing was tested")
 	}
 }

@@ -93,7 +93,7 @@ func TestOverwrittenLeaseIsRestoredAndNeverTakenForAbsent(t *testing.T) {
 				return false
 			}
 			if len(owners) == 0 {
-				settled, err := b.Settled(t.Context(), "x")
+				settled, err := b.ConfirmAbsent(t.Context(), "x")
 				must(t, err)
 				if settled {
 					t.Fatal("x is taken for absent")
@@ -141,7 +141,7 @@ func TestOverwrittenKeysOfOneRefreshHinderNoOther(t *testing.T) {
 		for _, l := range leases {
 			must(t, a.rdb.PExpire(t.Context(), a.keys.Address(l.Address()), time.Minute).Err())
 		}
-		a.Lapsed()
+		a.VerifyLeases()
 		for _, l := range leases {
 			a.eventuallyOwners(l.Address(), a.owner(l))
 			eventually(t, func() bool { return a.rdb.PTTL(t.Context(), a.keys.Address(l.Address())).Val() > time.Minute },
@@ -189,7 +189,7 @@ func TestNoKeyThatIsOverwrittenStopsTheCluster(t *testing.T) {
 
 func (n *testNode) wantSettledSoon() {
 	n.t.Helper()
-	eventually(n.t, n.Undisturbed, func() string { return "the registry stays unsettled" })
+	eventually(n.t, n.AllSettled, func() string { return "the registry stays unsettled" })
 }
 
 func TestEntriesThatAreNoOwnersAreRemovedAndThoseOfOwnersStay(t *testing.T) {

@@ -21,11 +21,11 @@ const (
 	settleEvery = 10 * time.Millisecond
 )
 
-// Settled tells whether an empty answer about address proves that nobody owns
-// it: the lookup must have been sent before, by not more than half a heartbeat.
-// It is one command on address's Redis master while all is well; calls at the
-// same time share it.
-func (r *Registry) Settled(ctx context.Context, address string) (bool, error) {
+// ConfirmAbsent reports whether the empty answer to a lookup of address proves that nobody
+// owns it. The lookup must have been sent before the call, by not more than half a
+// heartbeat. It costs one command on address's Redis master while all is well; calls
+// at the same time share it.
+func (r *Registry) ConfirmAbsent(ctx context.Context, address string) (bool, error) {
 	master, id, err := r.vouching(ctx, r.keys.Address(address))
 	if err != nil {
 		return false, err
@@ -39,11 +39,12 @@ func (r *Registry) Settled(ctx context.Context, address string) (bool, error) {
 	return r.proves(master, id), nil
 }
 
-// PublishCounts tells whether a node had not heard what PUBLISH on its private channel,
-// since then, has counted for nobody. After a failover it may have: by way of the former
-// master, if that became a replica. It finds that out by its beats within a node lease's
-// life, or has no lease any more.
-func (r *Registry) PublishCounts(ctx context.Context, node string, since time.Time) (bool, error) {
+// ConfirmUnreceived reports whether a PUBLISH on a node's private channel, made after since,
+// that returned 0 proves that the node did not receive it. Right after a failover it
+// does not: the node may still be subscribed to the former master, if that became a
+// replica. The node finds that out by its beats within the life of a node lease, or has
+// no lease any more.
+func (r *Registry) ConfirmUnreceived(ctx context.Context, node string, since time.Time) (bool, error) {
 	key := r.keys.Channel(node)
 	master, id, err := r.vouching(ctx, key)
 	if err != nil {
@@ -119,9 +120,9 @@ func (r *Registry) proves(master, id string) bool {
 	})
 }
 
-// Undisturbed tells without asking Redis whether the epoch that was last seen is
-// settled.
-func (r *Registry) Undisturbed() bool { return r.undisturbed.Load() }
+// AllSettled reports, without asking Redis, whether the last seen epochs of all masters
+// are settled.
+func (r *Registry) AllSettled() bool { return r.undisturbed.Load() }
 
 // settleAll looks at every epoch that is not settled and tells whether all are.
 func (r *Registry) settleAll(ctx context.Context) (bool, error) {
@@ -139,7 +140,7 @@ func (r *Registry) settleAll(ctx context.Context) (bool, error) {
 			failed = err
 		}
 	}
-	return r.Undisturbed(), failed
+	return r.AllSettled(), failed
 }
 
 // settle marks the master's epoch as settled if this node and all its peers have

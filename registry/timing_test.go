@@ -28,7 +28,7 @@ func TestStandStillMakesNoNodeDead(t *testing.T) {
 	eventually(t, func() bool { // the epoch ends with each pause of the machine
 		a.beat()
 		b.beat()
-		settled, err := a.Settled(t.Context(), "alice")
+		settled, err := a.ConfirmAbsent(t.Context(), "alice")
 		must(t, err)
 		return settled
 	}, func() string { return "not settled" })
@@ -37,7 +37,7 @@ func TestStandStillMakesNoNodeDead(t *testing.T) {
 	s.Pause()
 	time.Sleep(a.timing.NodeTTL() + opts.Heartbeat) // the stand-still itself, in which b's lease ends
 	s.Resume()
-	dead, err := a.Dead(t.Context(), "b")
+	dead, err := a.ConfirmDead(t.Context(), "b")
 	must(t, err)
 	if dead {
 		t.Error("b is taken for dead because Redis stood still")

@@ -112,7 +112,7 @@ func upTo(d time.Duration) time.Duration { return rand.N(d + 1) }
 // settle looks at the epochs that are not settled and returns when to look
 // again.
 func (f *refresher) settle(ctx context.Context) time.Duration {
-	if f.r.Undisturbed() {
+	if f.r.AllSettled() {
 		f.pause = 0
 		return 0
 	}

@@ -17,8 +17,8 @@ type slowEars struct {
 	hear chan struct{}
 }
 
-func (e slowEars) Disturbed() {
-	e.testNode.Disturbed()
+func (e slowEars) OnDataLost() {
+	e.testNode.OnDataLost()
 	<-e.hear
 }
 
@@ -38,11 +38,11 @@ func TestNothingIsVouchedForBeforeTheDisturbanceWasHeard(t *testing.T) {
 	beaten := make(chan error, 1)
 	go func() { beaten <- a.Beat(context.Background(), NodeInfo{}) }()
 	receive(t, a.disturbed, "the flush is noticed")
-	if a.Undisturbed() {
-		t.Error("undisturbed, though Disturbed has not returned")
+	if a.AllSettled() {
+		t.Error("settled, though OnDataLost has not returned")
 	}
 	for range 2 { // the second verification begins when the first has ended
-		a.Lapsed()
+		a.VerifyLeases()
 		if got := receive(t, a.reclaimed, "the lease is verified"); got != l {
 			t.Errorf("claimed again: %s", got.Address())
 		}
@@ -142,7 +142,7 @@ func TestEntryOfAnEarlierClaimIsNobodyElses(t *testing.T) {
 		a.Release(gone)
 		l := a.claim("alice")
 		must(t, a.rdb.HSet(t.Context(), a.keys.Address("alice"), "a", earlier).Err())
-		a.Lapsed()
+		a.VerifyLeases()
 		if got := receive(t, a.reclaimed, "the claim is made again"); got != l {
 			t.Errorf("claimed again: %s", got.Address())
 		}

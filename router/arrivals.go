@@ -156,7 +156,7 @@ func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, within
 		}
 	case kindPruned:
 		r.holdings.disturbed() // claims did not wait for this node
-		r.reg.Lapsed()
+		r.reg.VerifyLeases()
 		return 0, receiptAck
 	case kindWithdrawn:
 		if in.recent.has(MessageID{Origin: body.uint64(), Count: body.uvarint()}) {
@@ -251,7 +251,7 @@ func (in *inbox) message(h *header, from *inlink, a *arrival) refusal {
 // learn looks up who else owns an address that this node holds, unless Redis may
 // have lost data: then no answer would count.
 func (r *Router) learn(address string) {
-	if !r.reg.Undisturbed() {
+	if !r.reg.AllSettled() {
 		return
 	}
 	r.mu.Lock()

@@ -318,6 +318,6 @@ func (r *Router) proved(ctx context.Context, routes []*route, asked time.Time) {
 // settled tells whether an empty answer to a lookup sent at asked proves that
 // nobody owned the address: what Settled says counts for half a heartbeat back.
 func (r *Router) settled(ctx context.Context, address string, asked time.Time) (bool, error) {
-	settled, err := r.reg.Settled(ctx, address)
+	settled, err := r.reg.ConfirmAbsent(ctx, address)
 	return settled && r.now().Sub(asked) < r.reg.Timing().Heartbeat/2, err
 }

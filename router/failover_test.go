@@ -252,7 +252,7 @@ func TestDeathAfterAnUnnoticedFailoverProvesNothing(t *testing.T) {
 	c := newOwnCluster(t, 2, func(o *Options) { o.MessageTimeout = 3 * patience })
 	c.node(1).connect("bob")
 	c.node(0).wantOutcome("bob", "1", Delivered)
-	until(t, "Redis is undisturbed", c.node(0).reg.Undisturbed)
+	until(t, "the registry is settled", c.node(0).reg.AllSettled)
 	c.node(1).die()
 	if err := c.client.HSet(t.Context(), c.node(0).keys.Epoch("0"), "replid", "of the former master").Err(); err != nil {
 		t.Fatal(err)

@@ -136,7 +136,7 @@ func (r *Router) examine(ctx context.Context, node string) condition {
 	case err != nil:
 		return deaf
 	case !leased:
-		if dead, err := r.reg.Dead(ctx, node); err == nil && dead {
+		if dead, err := r.reg.ConfirmDead(ctx, node); err == nil && dead {
 			return lapsed
 		}
 	case !info.Draining && r.goneFrom(ctx, info.URL, node):
@@ -240,13 +240,13 @@ func (r *Router) publishCounts(ctx context.Context, l *link) (bool, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
 	defer cancel()
-	return r.reg.PublishCounts(ctx, l.node, since)
+	return r.reg.ConfirmUnreceived(ctx, l.node, since)
 }
 
 func (r *Router) removeLease(ctx context.Context, node string) {
 	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
 	defer cancel()
-	if err := r.reg.Bury(ctx, node); err != nil {
+	if err := r.reg.RemoveNode(ctx, node); err != nil {
 		r.log.Debug("burying failed", "peer", node, "error", err)
 	}
 }

@@ -168,7 +168,7 @@ func newModel(t *testing.T, v variant, seed uint64) *model {
 		}
 	})
 	until(t, "the registry is settled", func() bool {
-		return !slices.ContainsFunc(m.c.nodes, func(n *testNode) bool { return !n.reg.Undisturbed() })
+		return !slices.ContainsFunc(m.c.nodes, func(n *testNode) bool { return !n.reg.AllSettled() })
 	})
 	if v.harmful {
 		m.subscribeNowhere(t)
@@ -635,7 +635,7 @@ func (m *model) flush() {
 	for deadline := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
 		settled := true
 		for i, n := range m.c.nodes {
-			settled = settled && testutil.ToFloat64(n.m.Registry.EpochChanges) > epochs[i] && n.reg.Undisturbed()
+			settled = settled && testutil.ToFloat64(n.m.Registry.EpochChanges) > epochs[i] && n.reg.AllSettled()
 		}
 		if settled {
 			break

@@ -100,8 +100,8 @@ func (r *Router) pushNotice(node string, it item) bool {
 	return r.roomForLink(node) && r.linkTo(node).push(r, it)
 }
 
-// Taken is called by the registry: another session has the lease.
-func (r *Router) Taken(l *registry.Lease) {
+// OnEvicted is called by the registry: another session has the lease.
+func (r *Router) OnEvicted(l *registry.Lease) {
 	t := r.holdings
 	t.mu.Lock()
 	if h := t.of[l.Address()]; h != nil && h.joining != nil && &h.lease == l {
@@ -111,9 +111,9 @@ func (r *Router) Taken(l *registry.Lease) {
 	r.taken(l.Address(), func(h *holding) bool { return &h.lease == l }, ErrLost)
 }
 
-// Reclaimed is called by the registry: the entry was lost and written again.
+// OnRestored is called by the registry: the entry was lost and written again.
 // The other owners must know, as after a claim, but it replaced none of them.
-func (r *Router) Reclaimed(l *registry.Lease, others []registry.Owner) {
+func (r *Router) OnRestored(l *registry.Lease, others []registry.Owner) {
 	if len(others) == 0 {
 		return
 	}
@@ -123,10 +123,15 @@ func (r *Router) Reclaimed(l *registry.Lease, others []registry.Owner) {
 	r.unlock()
 }
 
-// Disturbed is called by the registry: Redis may have lost data, or this node was away
-// from it for long. What it knows of owners is old, and theirs of each other: they would
-// refuse what was not looked up.
-func (r *Router) Disturbed() {
+// OnDataLost is called by the registry: Redis may have lost data.
+func (r *Router) OnDataLost() { r.distrustOwners() }
+
+// OnLeaseLost is called by the registry: other nodes may have taken this one for dead.
+func (r *Router) OnLeaseLost() { r.distrustOwners() }
+
+// distrustOwners ends the use of cached owners. What this node knows of owners is old, and
+// so is what they know of each other: they would refuse a message that was not looked up.
+func (r *Router) distrustOwners() {
 	r.holdings.disturbed()
 	r.mu.Lock()
 	defer r.release()

@@ -43,7 +43,7 @@ func TestEntriesOfADeadNodeGo(t *testing.T) {
 	c := newRelaxedCluster(t, 2)
 	c.node(1).connect("bob")
 	entry := c.entryOf("bob")
-	if err := c.node(0).reg.Bury(t.Context(), "n1"); err != nil {
+	if err := c.node(0).reg.RemoveNode(t.Context(), "n1"); err != nil {
 		t.Fatal(err)
 	}
 	c.node(0).pruneAll(t.Context(), []staleEntry{entry})
@@ -88,7 +88,7 @@ func TestEntriesPrunedAsTheirNodeCameBackAreWrittenAgain(t *testing.T) {
 	n, back := c.node(0), c.node(1)
 	bob := back.connect("bob")
 	entry := c.entryOf("bob")
-	if err := n.reg.Bury(t.Context(), "n1"); err != nil {
+	if err := n.reg.RemoveNode(t.Context(), "n1"); err != nil {
 		t.Fatal(err)
 	}
 	n.client.(*redis.Client).AddHook(&comesBack{beat: func() {
@@ -110,7 +110,7 @@ func TestLeaseOfANodeThatCameBackStays(t *testing.T) {
 	c := newRelaxedCluster(t, 2)
 	n, back := c.node(0), c.node(1)
 	bob := back.connect("bob")
-	if err := n.reg.Bury(t.Context(), "n1"); err != nil { // as if it had ended
+	if err := n.reg.RemoveNode(t.Context(), "n1"); err != nil { // as if it had ended
 		t.Fatal(err)
 	}
 	found := deaf

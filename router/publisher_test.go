@@ -110,7 +110,7 @@ func TestDisturbedOwnerVouchesForNothing(t *testing.T) {
 	if refused() != 0 {
 		t.Error("a sure owner refused a cached answer")
 	}
-	c.node(1).Disturbed()
+	c.node(1).OnLeaseLost()
 	c.node(0).wantOutcome("bob", "cached before", Delivered)
 	if refused() == 0 {
 		t.Error("an owner that is not sure vouched for a cached answer")
@@ -130,7 +130,7 @@ func TestDisturbedSenderLooksUp(t *testing.T) {
 	if lookups() != before {
 		t.Error("a cached owner is looked up")
 	}
-	n.Disturbed()
+	n.OnLeaseLost()
 	n.wantOutcome("bob", "looked up again", Delivered)
 	if lookups() == before {
 		t.Error("a disturbed node trusts its cache")
@@ -145,7 +145,7 @@ func TestLookupThatIsOvertakenIsNotCached(t *testing.T) {
 	n := c.node(0)
 	n.wantOutcome("bob", "looked up", Delivered)
 	for what, overtake := range map[string]func(){
-		"the node was away":      n.Disturbed,
+		"the node was away":      n.OnLeaseLost,
 		"it has become an owner": func() { n.outdate("bob") },
 	} {
 		n.mu.Lock()

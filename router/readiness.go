@@ -42,7 +42,7 @@ func (r *Router) Hindrances() []Hindrance {
 	if err := r.reg.Trouble(); err != nil {
 		found = append(found, Hindrance{CauseRegistry, err})
 	}
-	if !r.reg.Undisturbed() {
+	if !r.reg.AllSettled() {
 		found = append(found, Hindrance{CauseUnsettled, errUnsettled})
 	}
 	return found

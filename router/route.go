@@ -150,7 +150,7 @@ func (rt *route) rest(r *Router, d time.Duration) {
 func (rt *route) asked(r *Router) {
 	rt.covered = len(rt.waiting)
 	rt.before = r.holdings.seen(rt.address)
-	rt.before.sure = r.reg.Undisturbed()
+	rt.before.sure = r.reg.AllSettled()
 	rt.before.era = r.era
 	r.m.Lookups.Inc()
 }
@@ -185,7 +185,7 @@ func (rt *route) found(r *Router, owners []registry.Owner, all bool) {
 
 // learn notes what a lookup says about an address that this node owns.
 func (rt *route) learn(r *Router, owners []registry.Owner) {
-	if !rt.before.sure || !r.reg.Undisturbed() {
+	if !rt.before.sure || !r.reg.AllSettled() {
 		return
 	}
 	for _, o := range owners {

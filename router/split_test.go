@@ -37,7 +37,7 @@ func (c *cluster) lapses(node string) {
 
 func (n *testNode) heals() {
 	n.t.Helper()
-	until(n.t, n.opts.NodeID+" is healthy", func() bool { return n.unready() == nil && n.reg.Undisturbed() })
+	until(n.t, n.opts.NodeID+" is healthy", func() bool { return n.unready() == nil && n.reg.AllSettled() })
 }
 
 // The network swallows the connection that a node hears by, and nothing else: its

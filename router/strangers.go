@@ -99,7 +99,7 @@ func (r *Router) meetStrangers(ctx context.Context, owners []registry.Owner) (de
 	}
 	// What says that one is dead says that the registry had lost nothing when all were
 	// looked at.
-	sure, err = r.reg.Dead(ctx, last)
+	sure, err = r.reg.ConfirmDead(ctx, last)
 	return dead, sure && err == nil
 }
 

@@ -176,7 +176,7 @@ func liveOwners(ctx context.Context, reg *registry.Registry, address string) ([]
 		if err != nil || len(owners) > 0 {
 			return owners, err
 		}
-		settled, err := reg.Settled(ctx, address)
+		settled, err := reg.ConfirmAbsent(ctx, address)
 		if err != nil || settled {
 			return owners, err
 		}

@@ -10,7 +10,7 @@ func (r *Router) sendAlone(p *pending) bool {
 	if r.opts.Delivery != Targeted || !r.mayBeAlone(p) {
 		return false
 	}
-	h, sessions, ok := r.holdings.alone(p.To)
+	h, sessions, ok := r.local.alone(p.To)
 	switch {
 	case !ok:
 		return false
@@ -18,7 +18,7 @@ func (r *Router) sendAlone(p *pending) bool {
 		return r.sendAloneConfirmed(p, h, sessions)
 	}
 	r.release()
-	f := r.once(&p.Message, func() fate { return r.fan.deliver(h, sessions, &p.Message) })
+	f := r.deliverOnce(&p.Message, func() fate { return r.fan.deliver(h, sessions, &p.Message) })
 	r.mu.Lock()
 	if f == fateJoining {
 		p.route = nil // it may be another by now
@@ -31,7 +31,7 @@ func (r *Router) sendAlone(p *pending) bool {
 // sendAloneConfirmed is sendAlone for a message that its receiver is to confirm: it is
 // kept until then, without its data, if there is room for that. The receiver may be faster
 // than Deliver returns, so it is kept before, and its data lent to a message of its own.
-func (r *Router) sendAloneConfirmed(p *pending, h *holding, sessions []Session) bool {
+func (r *Router) sendAloneConfirmed(p *pending, h *localAddress, sessions []Session) bool {
 	if why := r.pending.roomFor(&p.Message); why != roomy {
 		r.endAtOnce(p, r.overloaded(why), pathLocal)
 		return true
@@ -42,17 +42,17 @@ func (r *Router) sendAloneConfirmed(p *pending, h *holding, sessions []Session) 
 	r.keep(p)
 	r.awaitReceipt(p)
 	r.release()
-	f := r.once(&lent.Message, func() fate { return r.fan.deliver(h, sessions, &lent.Message) })
+	f := r.deliverOnce(&lent.Message, func() fate { return r.fan.deliver(h, sessions, &lent.Message) })
 	r.mu.Lock()
 	switch {
-	case f == fateJoining && p.listed.in:
+	case f == fateJoining && p.deadlineNode.in:
 		p.local = false
 		r.pending.remove(p)
 		p.Data = lent.Data
 		delete(r.receipts, p.ID)
 		r.reuse(lent)
 		return false
-	case !p.listed.in: // it has its outcome
+	case !p.deadlineNode.in: // it has its outcome
 	case f == fateDelivered:
 		p.queued = 1
 		r.delivered(p, f)
@@ -73,7 +73,7 @@ func (r *Router) mayBeAlone(p *pending) bool {
 	if r.leaseLivesAt(p.accepted) {
 		return rt == nil || !rt.remote && rt.idles()
 	}
-	undisturbed := rt == nil || rt.out == 0 && len(rt.back) == 0 && !rt.handing && len(r.notHandedOver(rt.waiting)) == 0
+	undisturbed := rt == nil || rt.inflight == 0 && len(rt.back) == 0 && !rt.handing && len(r.notHandedOver(rt.waiting)) == 0
 	return undisturbed && r.pending.roomFor(&p.Message) != roomy
 }
 

@@ -141,7 +141,7 @@ func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, within
 	case kindMessage:
 		return in.takeMessage(h, from, e)
 	case kindClaimed:
-		if !r.holdings.claimed(strings.Clone(body.str())) {
+		if !r.local.claimed(strings.Clone(body.str())) {
 			return refusedNotHere, 0
 		}
 		return 0, 0
@@ -155,7 +155,7 @@ func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, within
 			r.unlock()
 		}
 	case kindPruned:
-		r.holdings.disturbed() // claims did not wait for this node
+		r.local.newGeneration() // claims did not wait for this node
 		r.reg.VerifyLeases()
 		return 0, receiptAck
 	case kindWithdrawn:
@@ -197,7 +197,7 @@ func (in *inbox) takeReplaced(address, token string) refusal {
 		return 0
 	}
 	in.dropped(dropNotReplacing)
-	if !in.r.holdings.claimed(address) {
+	if !in.r.local.claimed(address) {
 		return refusedNotHere
 	}
 	return 0
@@ -258,7 +258,7 @@ func (r *Router) learn(address string) {
 	defer r.unlock()
 	rt := r.routeTo(address)
 	rt.learning = true
-	r.quiet.remove(rt)
+	r.idleRoutes.remove(rt)
 	rt.ask(r)
 }
 

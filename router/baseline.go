@@ -129,10 +129,10 @@ func (r *Router) awaitReceipts(published ...*pending) {
 		if !p.Receipt {
 			p.conclude(r, Published)
 		}
-		if p.listed.in {
+		if p.deadlineNode.in {
 			now := r.now()
 			r.awaited = append(r.awaited, awaited{p, now})
-			r.arm(now.Add(receiptTime))
+			r.schedule(now.Add(receiptTime))
 		}
 	}
 }
@@ -152,7 +152,7 @@ func (r *Router) overdue(now time.Time) {
 		late = append(late, r.awaited[n].p)
 	}
 	if r.awaited = slices.Delete(r.awaited, 0, n); len(r.awaited) > 0 {
-		r.arm(r.awaited[0].since.Add(receiptTime))
+		r.schedule(r.awaited[0].since.Add(receiptTime))
 	}
 	r.lookUpReceivers(late)
 }
@@ -161,7 +161,7 @@ func (r *Router) overdue(now time.Time) {
 // can have got, and concludes them. What can't be proved now it asks again. It is called
 // with mu held.
 func (r *Router) lookUpReceivers(asked []*pending) {
-	asked = slices.DeleteFunc(asked, func(p *pending) bool { return !p.listed.in || p.delivered() })
+	asked = slices.DeleteFunc(asked, func(p *pending) bool { return !p.deadlineNode.in || p.delivered() })
 	if len(asked) == 0 {
 		return
 	}
@@ -190,7 +190,7 @@ func (r *Router) lookUpReceivers(asked []*pending) {
 				continue
 			}
 			r.mu.Lock()
-			if p.listed.in && !p.delivered() {
+			if p.deadlineNode.in && !p.delivered() {
 				p.conclude(r, Offline)
 			}
 			r.unlock()
@@ -199,7 +199,7 @@ func (r *Router) lookUpReceivers(asked []*pending) {
 		for _, p := range unproved {
 			r.awaited = append(r.awaited, awaited{p, r.now()})
 		}
-		r.arm(r.now().Add(receiptTime))
+		r.schedule(r.now().Add(receiptTime))
 		r.unlock()
 	})
 }

@@ -34,7 +34,7 @@ func BenchmarkEnvelopeRead(b *testing.B) {
 
 func BenchmarkRecent(b *testing.B) {
 	b.ReportAllocs()
-	w := newRecent()
+	w := newIDWindows()
 	for i := uint64(0); b.Loop(); i++ {
 		if id := (MessageID{1, i}); !w.has(id) {
 			w.add(id)
@@ -145,7 +145,7 @@ func BenchmarkInbox(b *testing.B) {
 		batch := appendHeader(nil, &header{from: "n1", link: 1, first: i + 1, base: i + 1})
 		for k := range uint64(benchTurn) {
 			m.ID.Count = i + k
-			batch = appendMessage(batch, &m, 0, 0, 1_700_000_000_000_000, lookedUp)
+			batch = appendMessage(batch, &m, 0, 0, 1_700_000_000_000_000, noneAssumed)
 		}
 		in.handle(in.private, string(batch))
 	}

@@ -93,7 +93,7 @@ func TestUnacknowledgedBytesHaveABudget(t *testing.T) {
 	const size = 50 << 10
 	for i := range 400 {
 		p := &pending{Message: Message{ID: MessageID{1, uint64(i)}, To: "bob", Data: make([]byte, size)}, route: rt}
-		p.listed.in = true
+		p.deadlineNode.in = true
 		l.push(r, item{cargo: p, owner: registry.Owner{NodeID: "n9"}, size: size})
 	}
 	published := 0

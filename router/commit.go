@@ -19,7 +19,7 @@ const (
 )
 
 // restFailed is how long the committer waits after a round trip that failed.
-const restFailed = 25 * time.Millisecond
+const retryFailed = 25 * time.Millisecond
 
 // post is one PUBLISH, and who takes the number of its receivers.
 type post struct {
@@ -46,8 +46,8 @@ type commit struct {
 	posts  []post
 }
 
-// kick wakes the committer. It never waits.
-func (r *Router) kick() {
+// signalLookups wakes the committer. It never waits.
+func (r *Router) signalLookups() {
 	select {
 	case r.work <- struct{}{}:
 	default:
@@ -57,7 +57,7 @@ func (r *Router) kick() {
 // runCommitter sends the lookups that have gathered, and where there is no publisher
 // what is to be published, one round trip at a time: so batches grow with the load,
 // and an idle router sends at once.
-func (r *Router) runCommitter(ctx context.Context) {
+func (r *Router) runLookups(ctx context.Context) {
 	for {
 		select {
 		case <-r.work:
@@ -78,7 +78,7 @@ func (r *Router) runCommitter(ctx context.Context) {
 func (r *Router) nextCommit() *commit {
 	c := &commit{routes: r.lookups.take(maxLookups)}
 	if r.lookups.len() > 0 {
-		r.kick()
+		r.signalLookups()
 	}
 	for _, rt := range c.routes {
 		rt.asked(r)
@@ -103,7 +103,7 @@ func (r *Router) hasPosts() bool {
 // it, else whoever releases mu.
 func (r *Router) post() {
 	if r.pub == nil {
-		r.kick()
+		r.signalLookups()
 	}
 }
 
@@ -246,11 +246,11 @@ func (r *Router) take(routes []*route, lookups []registry.Lookup, dead nodeSet, 
 		}
 		switch {
 		case errors.Is(err, registry.ErrUnsettled):
-			rt.failed(r, restUnsettled)
+			rt.failed(r, retryUnsettled)
 		case err != nil:
 			rt.lost(r)
 		case crowds[i].unsure:
-			rt.failed(r, restUnsettled)
+			rt.failed(r, retryUnsettled)
 		case len(owners) == 0: // what is in flight still can't be passed by what nobody gets
 			empty = append(empty, rt)
 		default:
@@ -264,7 +264,7 @@ func (r *Router) take(routes []*route, lookups []registry.Lookup, dead nodeSet, 
 // entry is lost and not yet claimed again.
 func (r *Router) withSelf(address string, owners []registry.Owner) []registry.Owner {
 	self := func(o registry.Owner) bool { return o.NodeID == r.opts.NodeID }
-	if slices.ContainsFunc(owners, self) || !r.holdings.holds(address) {
+	if slices.ContainsFunc(owners, self) || !r.local.holds(address) {
 		return owners
 	}
 	return append(slices.Clip(owners), registry.Owner{NodeID: r.opts.NodeID})
@@ -306,9 +306,9 @@ func (r *Router) proved(ctx context.Context, routes []*route, asked time.Time) {
 	for _, rt := range routes {
 		switch {
 		case err != nil:
-			rt.failed(r, restFailed)
+			rt.failed(r, retryFailed)
 		case !settled:
-			rt.failed(r, restUnsettled)
+			rt.failed(r, retryUnsettled)
 		default:
 			rt.nobody(r)
 		}

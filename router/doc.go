@@ -66,7 +66,7 @@
 //
 // Everything that waits has a bound, and of what all clients share one client or node
 // has a share (shares.go): messages without outcome and their bytes, the window of a link,
-// what is looked up (lookups.go), what is remembered of repeats (memory.go), what waits for
+// what is looked up (lookups.go), what is remembered of repeats (outcomelog.go), what waits for
 // the sessions of one client (fanout.go). What Redis is to carry to one node at once has a
 // budget (budget.go), and owners that somebody made up cost no link (strangers.go).
 //
@@ -74,14 +74,14 @@
 //
 // What needs Redis waits on its route or its link until the deadline. A receiver on
 // the sender's own node does not wait: its sessions get the message at once, and if
-// it has others elsewhere, those get it when Redis is back in time (cutoff.go).
+// it has others elsewhere, those get it when Redis is back in time (degraded.go).
 //
 // # The receiver's own word, and messages sent again
 //
 // A sender may ask for the receiver's own acknowledgement; then the message is kept,
 // without its data, until that comes or the deadline does (receipt.go). A message
 // under the name of an earlier one of the same client is that one, sent again, and
-// gets its outcome (repeats.go).
+// gets its outcome (dedup.go).
 //
 // # Welcome only what can be reached
 //
@@ -105,7 +105,7 @@
 // and refreshes the node lease; the sweeper (sweep.go) runs only while something
 // waits and watches deadlines; a judge (judge.go) runs for each link whose peer
 // is dead or deaf. Router.mu guards routes, links and what is pending; the
-// holdings have a lock of their own, taken after it, and the repeats a turn for each
+// local addresses have a lock of their own, taken after it, and the repeats a turn for each
 // message, taken before the holdings'. Callbacks of senders run after mu is released, and
 // messages for this node's sessions are delivered without it: those that are for this node
 // alone by their sender (alone.go), those that come by a route by whoever releases mu

@@ -63,7 +63,7 @@ const (
 )
 
 // tagContent marks the extension that says what a repeat of the message would have
-// in common with it (repeats.go).
+// in common with it (dedup.go).
 const tagContent = 1
 
 // maxHops bounds how often a message is sent to owners that may be stale.
@@ -155,7 +155,7 @@ func strLen(n int) int { return uvarintLen(uint64(n)) + n }
 func appendMessage(b []byte, m *Message, flags, hops byte, accepted int64, believed ownerSet) []byte {
 	size := 1 + 2 + 8 + uvarintLen(m.ID.Count) + uvarintLen(uint64(accepted)) + 8 +
 		strLen(len(m.From)) + strLen(len(m.To)) + strLen(len(m.Data))
-	if m.content != 0 {
+	if m.contentHash != 0 {
 		size += 1 + strLen(8)
 	}
 	b = binary.AppendUvarint(b, uint64(size))
@@ -167,9 +167,9 @@ func appendMessage(b []byte, m *Message, flags, hops byte, accepted int64, belie
 	b = appendStr(b, m.From)
 	b = appendStr(b, m.To)
 	b = appendStr(b, m.Data)
-	if m.content != 0 {
+	if m.contentHash != 0 {
 		b = append(b, tagContent, 8)
-		b = binary.LittleEndian.AppendUint64(b, m.content)
+		b = binary.LittleEndian.AppendUint64(b, m.contentHash)
 	}
 	return b
 }
@@ -349,7 +349,7 @@ func (e envelope) message() (a arrival, ok bool) {
 	for r.rest != "" {
 		tag, value := r.byte(), reader{rest: r.str()}
 		if tag == tagContent {
-			a.content = value.uint64()
+			a.contentHash = value.uint64()
 		}
 	}
 	return a, !r.bad

@@ -23,7 +23,7 @@ func goldenBatch() []byte {
 	b = appendBare(b, kindVoid)
 	b = appendMessage(b, &Message{
 		ID: MessageID{Origin: 0xcafe, Count: 513}, From: "alice", To: "bob", Data: []byte(`{"n":1}`),
-		content: 0x0102030405060708,
+		contentHash: 0x0102030405060708,
 	}, flagFirst|flagReceipt|flagConfirm, 2, 1_700_000_000_000_000, 0xbe11e7ed)
 	b = appendClaimed(b, "bob")
 	b = appendReplaced(b, "bob", "token")
@@ -74,7 +74,7 @@ func TestBatchIsReadAsWritten(t *testing.T) {
 	wantKind(t, e, kindMessage)
 	a, ok := e.message()
 	if !ok || a.From != "alice" || a.To != "bob" || string(a.Data) != `{"n":1}` || a.hops != 2 ||
-		a.flags != flagFirst|flagReceipt|flagConfirm || a.content != 0x0102030405060708 ||
+		a.flags != flagFirst|flagReceipt|flagConfirm || a.contentHash != 0x0102030405060708 ||
 		a.accepted != 1_700_000_000_000_000 || a.ID != (MessageID{0xcafe, 513}) {
 		t.Errorf("message %+v, %v", a, ok)
 	}

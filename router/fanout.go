@@ -40,21 +40,21 @@ type fanouts struct {
 	several atomic.Int32 // how many there are in of
 
 	mu      sync.Mutex
-	of      map[*holding]*fanout
+	of      map[*localAddress]*fanout
 	turns   []*fanout // whose messages wait, in the order in which they have their turns
 	bytes   int
 	running bool
 }
 
 func newFanouts(r *Router) *fanouts {
-	return &fanouts{limit: r.opts.MaxPendingBytes, gather: r.opts.Gather, run: r.run, of: make(map[*holding]*fanout)}
+	return &fanouts{limit: r.opts.MaxPendingBytes, gather: r.opts.Gather, run: r.run, of: make(map[*localAddress]*fanout)}
 }
 
 // fanout is what waits for the sessions of one client. Its order lock is taken before the
 // table's, and held while the first sessions are delivered to, so that none of a sender's
 // messages passes another.
 type fanout struct {
-	holding *holding
+	address *localAddress
 
 	order sync.Mutex
 	front []Session // those that are delivered to at once, while anything waits
@@ -75,7 +75,7 @@ type portion struct {
 
 // deliver puts m into the queues of sessions, which are those of h. When it returns, one
 // has it, or none takes it. Those behind the first ones may get it a little later.
-func (t *fanouts) deliver(h *holding, sessions []Session, m *Message) fate {
+func (t *fanouts) deliver(h *localAddress, sessions []Session, m *Message) fate {
 	if len(sessions) <= maxFront && t.several.Load() == 0 {
 		return deliverTo(sessions, m)
 	}
@@ -115,12 +115,12 @@ func leading(front, sessions []Session) (n int) {
 	return n
 }
 
-func (t *fanouts) enter(h *holding) *fanout {
+func (t *fanouts) enter(h *localAddress) *fanout {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f := t.of[h]
 	if f == nil {
-		f = &fanout{holding: h}
+		f = &fanout{address: h}
 		t.of[h] = f
 		t.several.Add(1)
 	}
@@ -138,7 +138,7 @@ func (t *fanouts) leave(f *fanout) {
 // tidy forgets f when nothing waits and nobody delivers.
 func (t *fanouts) tidy(f *fanout) {
 	if f.users == 0 && len(f.portions) == 0 {
-		delete(t.of, f.holding)
+		delete(t.of, f.address)
 		t.several.Add(-1)
 	}
 }

@@ -189,7 +189,7 @@ func TestBaselinesDropDuplicatesByID(t *testing.T) {
 }
 
 func TestRecentForgetsTheOldest(t *testing.T) {
-	w := newRecent()
+	w := newIDWindows()
 	want := func(id MessageID, known bool) {
 		t.Helper()
 		if w.has(id) != known {

@@ -10,48 +10,48 @@ import (
 // What is in flight: from a route's owners being known to their answers.
 
 // dispatch sends messages to the route's owners.
-func (rt *route) dispatch(r *Router, believed ownerSet, messages ...*pending) {
-	rt.out++ // held: a local answer to the first must not let the route go on before the last
+func (rt *route) dispatch(r *Router, assumed ownerSet, messages ...*pending) {
+	rt.inflight++ // held: a local answer to the first must not let the route go on before the last
 	for _, p := range messages {
-		p.send(r, rt.owners, believed)
+		p.send(r, rt.owners, assumed)
 	}
-	rt.out--
-	if rt.out == 0 {
+	rt.inflight--
+	if rt.inflight == 0 {
 		rt.idle(r)
 	}
 }
 
-// send puts p onto the links to those owners that have not got it yet. believed is
-// lookedUp, or what the owners are to vouch for; that costs no hop.
-func (p *pending) send(r *Router, owners []registry.Owner, believed ownerSet) {
-	if p.joining && p.believed == lookedUp { // the owner was found: it only was not ready
+// send puts p onto the links to those owners that have not got it yet. assumed is
+// noneAssumed, or what the owners are to vouch for; that costs no hop.
+func (p *pending) send(r *Router, owners []registry.Owner, assumed ownerSet) {
+	if p.joining && p.assumedOwners == noneAssumed { // the owner was found: it only was not ready
 		p.hops--
 		p.unready = min(p.unready+1, maxDoublings)
 	} else {
 		p.unready = 0
 	}
-	p.again, p.joining, p.believed = false, false, believed
+	p.again, p.joining, p.assumedOwners = false, false, assumed
 	if p.hops == maxHops {
 		p.end(r, Timeout)
 		return
 	}
-	if believed == lookedUp {
+	if assumed == noneAssumed {
 		p.hops++
 	}
-	first := p.route.out == 1 // only held by dispatch
-	p.route.out++
+	first := p.route.inflight == 1 // only held by dispatch
+	p.route.inflight++
 	p.inFlight = true
-	p.out++ // held until all are sent, or a local answer would end it early
+	p.unanswered++ // held until all are sent, or a local answer would end it early
 	for _, o := range owners {
 		if p.was(o.NodeID) {
 			continue
 		}
-		p.out++
+		p.unanswered++
 		switch {
 		case o.NodeID == r.opts.NodeID && p.route.mending:
 			p.settle(r, o, fateJoining)
 		case o.NodeID == r.opts.NodeID:
-			p.route.hand(r, handover{p: p, owner: o, believed: believed})
+			p.route.hand(r, handover{p: p, owner: o, assumedOwners: assumed})
 		default:
 			if why := r.pushMessage(p, o, first); why != roomy {
 				r.overloaded(why)
@@ -59,8 +59,8 @@ func (p *pending) send(r *Router, owners []registry.Owner, believed ownerSet) {
 			}
 		}
 	}
-	p.out--
-	if p.out == 0 {
+	p.unanswered--
+	if p.unanswered == 0 {
 		p.route.returned(r, p)
 	}
 }
@@ -85,7 +85,7 @@ func (rt *route) returned(r *Router, p *pending) {
 		return
 	}
 	switch {
-	case p.again && p.listed.in:
+	case p.again && p.deadlineNode.in:
 		p.inFlight = false
 		i, _ := slices.BinarySearchFunc(rt.back, p, func(a, b *pending) int { return cmp.Compare(a.ID.Count, b.ID.Count) })
 		rt.back = slices.Insert(rt.back, i, p)
@@ -99,8 +99,8 @@ func (rt *route) returned(r *Router, p *pending) {
 
 // landed takes one off what is in flight.
 func (rt *route) landed(r *Router) {
-	rt.out--
-	if rt.out == 0 {
+	rt.inflight--
+	if rt.inflight == 0 {
 		rt.idle(r)
 	}
 }
@@ -108,8 +108,8 @@ func (rt *route) landed(r *Router) {
 // idle lets the route go on when nothing is in flight any more.
 func (rt *route) idle(r *Router) {
 	rt.mending = false
-	if len(rt.back) > 0 && rt.back[0].believed == lookedUp && (rt.back[0].joining || rt.back[0].hops > 1) {
-		rt.rest(r, rt.back[0].pause())
+	if len(rt.back) > 0 && rt.back[0].assumedOwners == noneAssumed && (rt.back[0].joining || rt.back[0].hops > 1) {
+		rt.retryAfter(r, rt.back[0].retryDelay())
 		return
 	}
 	rt.ask(r)
@@ -130,7 +130,7 @@ func (rt *route) lookAhead(r *Router, next []registry.Owner) {
 			l.push(r, item{cargo: nudge})
 		}
 	}
-	rt.rest(r, restUnsettled)
+	rt.retryAfter(r, retryUnsettled)
 }
 
 // nudge asks the owners to acknowledge what nobody has waited for up to now, because

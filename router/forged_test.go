@@ -52,7 +52,7 @@ func TestUnsignedMessagesAreCheckedLikeAClients(t *testing.T) {
 	batch := appendHeader(nil, &header{from: "n9", link: 1, first: 1, base: 1})
 	for i := range messages {
 		messages[i].ID = MessageID{9, uint64(i)}
-		batch = appendMessage(batch, &messages[i], flagFirst, 1, 1, lookedUp)
+		batch = appendMessage(batch, &messages[i], flagFirst, 1, 1, noneAssumed)
 	}
 	in.handle(in.private, string(batch))
 	bob.wantGot(`{"good":"\ud800"}`)

@@ -15,12 +15,12 @@ import (
 // handover is a message on its way to this node's sessions. Its message is a copy,
 // since the pending one may meet its deadline meanwhile.
 type handover struct {
-	p        *pending
-	message  Message
-	owner    registry.Owner // this node
-	believed ownerSet
-	cutOff   bool // Redis is away; see deliverCutOff
-	fate     fate
+	p             *pending
+	message       Message
+	owner         registry.Owner // this node
+	assumedOwners ownerSet
+	degraded      bool // Redis is away; see deliverCutOff
+	fate          fate
 }
 
 // maxHandoverRoom is how many handovers the room that is kept for them has.
@@ -108,22 +108,22 @@ func (x *handover) deliver(r *Router, rt *route) {
 	switch {
 	case rt.stopped:
 		x.fate = fateJoining
-	case x.cutOff:
-		x.fate = r.once(&x.message, func() fate { return r.holdings.deliver(r.fan, &x.message, lookedUp) })
+	case x.degraded:
+		x.fate = r.deliverOnce(&x.message, func() fate { return r.local.deliver(r.fan, &x.message, noneAssumed) })
 	default:
-		x.fate = r.deliverHere(&x.message, x.believed, x.p.accepted, r.now())
+		x.fate = r.deliverHere(&x.message, x.assumedOwners, x.p.accepted, r.now())
 	}
 	rt.stopped = x.fate != fateDelivered && x.fate != fateOverloaded
 }
 
 func (x *handover) done(r *Router, rt *route) {
 	p := x.p
-	if !x.cutOff {
+	if !x.degraded {
 		p.settle(r, x.owner, x.fate)
 		return
 	}
-	p.lent = false
-	rt.lent--
+	p.handingOver = false
+	rt.handingOver--
 	switch x.fate {
 	case fateDelivered:
 		r.delivery[pathLocal].Observe(r.now().Sub(p.accepted).Seconds())

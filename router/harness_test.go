@@ -304,10 +304,10 @@ func (n *testNode) expire() {
 	n.mu.Lock()
 	defer n.unlock()
 	now := n.now()
-	for p := n.Router.pending.oldest; p != nil; p = p.listed.newer {
+	for p := n.Router.pending.oldest; p != nil; p = p.deadlineNode.newer {
 		p.deadline = now
 	}
-	n.arm(now)
+	n.schedule(now)
 }
 
 // wantTimeout sends a message that no lookup finds an owner for while something is
@@ -319,7 +319,7 @@ func (n *testNode) wantTimeout(to, data string) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		rt := n.routes[to]
-		return len(out) > 0 || rt != nil && (rt.resting || rt.cutOff)
+		return len(out) > 0 || rt != nil && (rt.retrying || rt.degraded)
 	})
 	n.expire()
 	n.want(out, Timeout)

@@ -145,7 +145,7 @@ func (r *Router) heardProbe(n uint64) {
 func (r *Router) info() registry.NodeInfo {
 	return registry.NodeInfo{
 		ID: r.opts.NodeID, URL: r.opts.URL, Version: r.opts.Version,
-		Started: r.started, Sessions: r.holdings.sessions(), Draining: r.draining.Load(),
+		Started: r.started, Sessions: r.local.sessions(), Draining: r.draining.Load(),
 		Settings: registry.Settings{
 			Delivery: string(r.opts.Delivery), Duplicates: r.opts.Duplicates, Heartbeat: r.reg.Timing().Heartbeat,
 			Envelopes: registry.Versions{Min: batchVersion, Max: batchVersion},

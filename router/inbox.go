@@ -53,7 +53,7 @@ type inbox struct {
 	trusts  bool   // what is taken was signed
 
 	// The receiving goroutine's.
-	recent     *recent
+	recent     *idWindows
 	arrival    arrival   // the message in hand
 	now        time.Time // when its batch came
 	limit      int       // of what is remembered of refusals on its link
@@ -70,7 +70,7 @@ type inbox struct {
 func newInbox(r *Router) *inbox {
 	return &inbox{
 		r: r, private: r.keys.Channel(r.opts.NodeID), trusts: r.keyed(),
-		recent: newRecent(), signer: newSigner(r.opts.ClusterKeys), channels: make(map[string]chan struct{}),
+		recent: newIDWindows(), signer: newSigner(r.opts.ClusterKeys), channels: make(map[string]chan struct{}),
 	}
 }
 

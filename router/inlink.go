@@ -40,7 +40,7 @@ func (l *link) owe(r *Router, n, size int, d time.Duration) {
 		r.dirty(l)
 		return
 	}
-	r.arm(l.in.due)
+	r.schedule(l.in.due)
 }
 
 // takes decides which of a batch's n envelopes are new: all but the first skip.

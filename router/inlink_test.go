@@ -23,7 +23,7 @@ func (p *postman) hand(link, base, first uint64, to string, counts ...uint64) {
 		if i == 0 && base == first {
 			flags = flagFirst
 		}
-		b = appendMessage(b, &m, flags, 1, 1, lookedUp)
+		b = appendMessage(b, &m, flags, 1, 1, noneAssumed)
 	}
 	p.in.handle(p.in.private, string(b))
 }

@@ -72,7 +72,7 @@ func (r *Router) decide(ctx context.Context, l *link) {
 	}
 	l.unheard = false
 	r.dirty(l)
-	r.arm(r.now().Add(firstResend))
+	r.schedule(r.now().Add(firstResend))
 	r.unlock()
 }
 
@@ -95,7 +95,7 @@ func (r *Router) waitsForNobody(l *link) bool {
 		return true
 	}
 	for _, it := range l.window {
-		if p, ok := it.cargo.(*pending); it.cargo != nudge && (!ok || p.listed.in) {
+		if p, ok := it.cargo.(*pending); it.cargo != nudge && (!ok || p.deadlineNode.in) {
 			return false
 		}
 	}

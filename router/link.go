@@ -130,7 +130,7 @@ func (l *link) push(r *Router, it item) bool {
 	if it.awaited = it.cargo.awaited(); it.awaited {
 		if l.urgent++; l.urgent == 1 && !l.progress.IsZero() {
 			l.progress = r.now() // it was not this one that took so long
-			r.arm(l.progress.Add(l.resend))
+			r.schedule(l.progress.Add(l.resend))
 		}
 	}
 	full := len(l.window) == cap(l.window)
@@ -200,7 +200,7 @@ func (l *link) batch(r *Router, payload *[]byte) batch {
 	l.sent = max(l.sent, l.high)
 	if out.count > 0 && l.progress.IsZero() {
 		l.progress = r.now()
-		r.arm(l.progress.Add(l.patience(r)))
+		r.schedule(l.progress.Add(l.patience(r)))
 	}
 	*payload = b
 	return out
@@ -214,7 +214,7 @@ func (l *link) published(r *Router, b *batch, receivers int64, err error) {
 	switch {
 	case err != nil: // it may have arrived or not: the resend will tell
 		if b.count > 0 {
-			r.arm(r.now().Add(l.patience(r)))
+			r.schedule(r.now().Add(l.patience(r)))
 		}
 	case receivers == 0:
 		l.high = min(l.high, b.high)

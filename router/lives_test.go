@@ -108,7 +108,7 @@ func TestLinkThatBeginsAnewIsLogged(t *testing.T) {
 
 // A made-up ID does not end the window of its origin's IDs.
 func TestForgedIDLeavesTheWindowOfUse(t *testing.T) {
-	w := newRecent()
+	w := newIDWindows()
 	for count := range uint64(10) {
 		w.add(MessageID{1, count})
 	}

@@ -31,8 +31,8 @@ type Message struct {
 	// the same client is that one, sent again: see Send.
 	Ref []byte
 
-	content uint64 // see repeats; 0: without Ref
-	since   int64  // when it was accepted, in Unix µs, if a session elsewhere has it; else 0
+	contentHash uint64 // see dedup.go; 0: without Ref
+	since       int64  // when it was accepted, in Unix µs, if a session elsewhere has it; else 0
 }
 
 // MessageID names a message in the whole cluster: the sending node's random

@@ -197,7 +197,7 @@ func (m *model) cut() *cut {
 	c := &cut{at: m.now(), underWay: make(map[string]bool)}
 	for _, n := range m.c.nodes {
 		n.mu.Lock()
-		for p := n.pending.oldest; p != nil; p = p.listed.newer {
+		for p := n.pending.oldest; p != nil; p = p.deadlineNode.newer {
 			c.underWay[string(p.Data)] = true
 		}
 		n.mu.Unlock()
@@ -255,7 +255,7 @@ func (m *model) cacheAgain(address string) {
 	for _, n := range m.c.nodes {
 		n.mu.Lock()
 		if rt := n.routes[address]; rt != nil {
-			rt.fresh = time.Time{}
+			rt.noCacheBefore = time.Time{}
 		}
 		n.mu.Unlock()
 	}

@@ -14,19 +14,19 @@ func TestDeliveredIsNotSentToNewerSessions(t *testing.T) {
 	n, old, next := c.node(0), c.node(1), c.node(2)
 	bob := old.connect("bob")
 	moved := newTestSession(next, "bob")
-	h := &holding{joining: &joining{}} // a claim is under way
-	next.holdings.mu.Lock()
-	next.holdings.of["bob"] = h
-	next.holdings.mu.Unlock()
+	h := &localAddress{join: &pendingJoin{}} // a claim is under way
+	next.local.mu.Lock()
+	next.local.byName["bob"] = h
+	next.local.mu.Unlock()
 	entry := n.keys.Address("bob")
 	if err := c.client.HSet(t.Context(), entry, "n2", "c1a1").Err(); err != nil {
 		t.Fatal(err)
 	}
 	n.wantOutcome("bob", "while moving", Delivered)
 	until(t, "the new owner has refused it", func() bool { return testutil.ToFloat64(n.stale[staleJoining]) > 0 })
-	next.holdings.mu.Lock()
-	h.joining, h.sessions, h.since = nil, []Session{moved}, time.Now().UnixMicro()
-	next.holdings.mu.Unlock()
+	next.local.mu.Lock()
+	h.join, h.sessions, h.since = nil, []Session{moved}, time.Now().UnixMicro()
+	next.local.mu.Unlock()
 	wantNothingPending(t, c)
 	n.wantOutcome("bob", "to both", Delivered)
 	bob.wantGot("while moving", "to both")
@@ -43,7 +43,7 @@ func TestDeliveredIsSentToOwnersThatWereNotSure(t *testing.T) {
 	phone.wantGot("first")
 	desk.wantGot("first")
 	for range 20 {
-		c.node(2).holdings.disturbed()
+		c.node(2).local.newGeneration()
 		c.node(0).wantOutcome("bob", "again", Delivered)
 	}
 	wantNothingPending(t, c)
@@ -72,8 +72,8 @@ func TestRepeatOfOneDeliveredElsewhere(t *testing.T) {
 	n := c.node(0)
 	bob := n.connect("bob")
 	first := Message{ID: MessageID{Origin: 7, Count: 1}, From: "alice", To: "bob", Data: []byte("once"), Ref: []byte("1")}
-	first.content, first.since = first.sum(), time.Now().UnixMicro()
-	if f := n.deliverHere(&first, lookedUp, n.now(), n.now()); f != fateDelivered {
+	first.contentHash, first.since = first.hashContent(), time.Now().UnixMicro()
+	if f := n.deliverHere(&first, noneAssumed, n.now(), n.now()); f != fateDelivered {
 		t.Fatalf("the first meets fate %v", f)
 	}
 	n.want(n.repeat("alice", "1", "once"), Delivered)
@@ -86,9 +86,9 @@ func TestRepeatOfOneDeliveredElsewhere(t *testing.T) {
 func TestOwnerThatIsNotReadyIsAskedSeldom(t *testing.T) {
 	c := newCluster(t, 2, func(o *Options) { o.MessageTimeout = 2 * time.Second })
 	n, owner := c.node(0), c.node(1)
-	owner.holdings.mu.Lock()
-	owner.holdings.of["bob"] = &holding{joining: &joining{}}
-	owner.holdings.mu.Unlock()
+	owner.local.mu.Lock()
+	owner.local.byName["bob"] = &localAddress{join: &pendingJoin{}}
+	owner.local.mu.Unlock()
 	if err := n.client.HSet(t.Context(), n.keys.Address("bob"), "n1", "c1a1").Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -104,11 +104,11 @@ func TestPauseBeforeTheNextLookup(t *testing.T) {
 		p    pending
 		want time.Duration
 	}{
-		{pending{hops: 2}, 2 * restMoving},
-		{pending{hops: 1, joining: true, unready: 3}, 8 * restMoving},
-		{pending{hops: 2, unready: 5}, 2 * restMoving}, // it was not ready, and now it has moved
+		{pending{hops: 2}, 2 * retryMoving},
+		{pending{hops: 1, joining: true, unready: 3}, 8 * retryMoving},
+		{pending{hops: 2, unready: 5}, 2 * retryMoving}, // it was not ready, and now it has moved
 	} {
-		if got := test.p.pause(); got != test.want {
+		if got := test.p.retryDelay(); got != test.want {
 			t.Errorf("hops %d, joining %v, unready %d: %v, want %v", test.p.hops, test.p.joining, test.p.unready, got, test.want)
 		}
 	}

@@ -89,10 +89,10 @@ func (r *Router) notify(address string, others []registry.Owner, replaced bool, 
 			n.token = o.Token
 		}
 		if !r.pushNotice(o.NodeID, item{cargo: n, owner: o}) && told == nil {
-			r.after(restUnsettled, func() { r.notify(address, []registry.Owner{o}, replaced, nil) })
+			r.afterFunc(retryUnsettled, func() { r.notify(address, []registry.Owner{o}, replaced, nil) })
 		}
 	}
-	r.arm(r.now().Add(firstResend))
+	r.schedule(r.now().Add(firstResend))
 }
 
 // pushNotice puts a notice onto the link to a node, or reports that there is no room.
@@ -102,13 +102,13 @@ func (r *Router) pushNotice(node string, it item) bool {
 
 // OnEvicted is called by the registry: another session has the lease.
 func (r *Router) OnEvicted(l *registry.Lease) {
-	t := r.holdings
+	t := r.local
 	t.mu.Lock()
-	if h := t.of[l.Address()]; h != nil && h.joining != nil && &h.lease == l {
-		h.joining.evicted = ErrLost
+	if h := t.byName[l.Address()]; h != nil && h.join != nil && &h.lease == l {
+		h.join.evicted = ErrLost
 	}
 	t.mu.Unlock()
-	r.taken(l.Address(), func(h *holding) bool { return &h.lease == l }, ErrLost)
+	r.taken(l.Address(), func(h *localAddress) bool { return &h.lease == l }, ErrLost)
 }
 
 // OnRestored is called by the registry: the entry was lost and written again.
@@ -117,7 +117,7 @@ func (r *Router) OnRestored(l *registry.Lease, others []registry.Owner) {
 	if len(others) == 0 {
 		return
 	}
-	r.holdings.claimed(l.Address())
+	r.local.claimed(l.Address())
 	r.mu.Lock()
 	r.notify(l.Address(), others, false, nil)
 	r.unlock()
@@ -132,10 +132,10 @@ func (r *Router) OnLeaseLost() { r.distrustOwners() }
 // distrustOwners ends the use of cached owners. What this node knows of owners is old, and
 // so is what they know of each other: they would refuse a message that was not looked up.
 func (r *Router) distrustOwners() {
-	r.holdings.disturbed()
+	r.local.newGeneration()
 	r.mu.Lock()
 	defer r.release()
-	r.era++
+	r.generation++
 }
 
 // bare is cargo that says all by its kind. Its acknowledgement is awaited.

@@ -18,8 +18,8 @@ import (
 // ownerSet stands for a set of nodes: the sum of their names' hashes.
 type ownerSet uint64
 
-// lookedUp is no set: the owners come from a lookup made for this message.
-const lookedUp ownerSet = 0
+// noneAssumed is no set: the owners come from a lookup made for this message.
+const noneAssumed ownerSet = 0
 
 // with returns the set with more owners, which are not in it.
 func (s ownerSet) with(owners []registry.Owner) ownerSet {
@@ -28,7 +28,7 @@ func (s ownerSet) with(owners []registry.Owner) ownerSet {
 		h.Write([]byte(o.NodeID))
 		s += ownerSet(h.Sum64())
 	}
-	if s == lookedUp {
+	if s == noneAssumed {
 		s = 1
 	}
 	return s
@@ -36,30 +36,30 @@ func (s ownerSet) with(owners []registry.Owner) ownerSet {
 
 // outdate has the next message to address not go to the cached owners: this node has
 // become one, and they may be none any more, nor answer.
-func (r *Router) outdate(address string) {
+func (r *Router) outdateOwners(address string) {
 	r.mu.Lock()
 	defer r.release()
 	rt := r.routes[address]
 	if rt == nil {
 		return
 	}
-	rt.cached, rt.remote = lookedUp, false
-	rt.before.era-- // nor does what a lookup under way finds count for later messages
-	if r.quiet.remove(rt) {
+	rt.cachedOwners, rt.remote = noneAssumed, false
+	rt.asOfLookup.routesGeneration-- // nor does what a lookup under way finds count for later messages
+	if r.idleRoutes.remove(rt) {
 		rt.settle(r)
 	}
 }
 
-// quiet is the list of the cached routes that nothing waits for, by when they were
+// routeLRU is the list of the cached routes that nothing waits for, by when they were
 // used. What is more than the limit is forgotten.
-type quiet struct {
-	ordered[*route]
+type routeLRU struct {
+	list[*route]
 	limit int
 }
 
 // add returns the route that is to be forgotten, if any.
-func (q *quiet) add(rt *route) (forgotten *route) {
-	q.ordered.add(rt)
+func (q *routeLRU) add(rt *route) (forgotten *route) {
+	q.list.add(rt)
 	if q.count <= q.limit {
 		return nil
 	}

@@ -17,25 +17,25 @@ type pending struct {
 	deadline time.Time     // when it is answered at the latest, a little before its time is over
 	route    *route
 
-	believed ownerSet // whom it was last sent to without a lookup; see ownerSet
-	hops     byte
-	unready  byte     // how often its owner was found and not ready, up to maxDoublings
-	out      int      // owners that have not answered
-	reached  []string // nodes that need not get it again
-	queued   int      // nodes that have put it into the queue of a session
-	dropped  []string // nodes that have dropped it from there
-	again    bool     // an owner was not the owner: look up afresh
-	joining  bool     // ... because it was just claiming, or its sessions closing
-	full     bool     // an owner was overloaded
-	unknown  bool     // an owner died with it
-	local    bool     // no other node was asked
-	answered bool     // the outcome was told
-	inFlight bool     // counts in its route's out
-	lent     bool     // it is being handed over to this node's sessions, since Redis is away
+	assumedOwners ownerSet // whom it was last sent to without a lookup; see ownerSet
+	hops          byte
+	unready       byte     // how often its owner was found and not ready, up to maxDoublings
+	unanswered    int      // owners that have not answered
+	reached       []string // nodes that need not get it again
+	queued        int      // nodes that have put it into the queue of a session
+	dropped       []string // nodes that have dropped it from there
+	again         bool     // an owner was not the owner: look up afresh
+	joining       bool     // ... because it was just claiming, or its sessions closing
+	full          bool     // an owner was overloaded
+	unknown       bool     // an owner died with it
+	local         bool     // no other node was asked
+	answered      bool     // the outcome was told
+	inFlight      bool     // counts in its route's out
+	handingOver   bool     // it is being handed over to this node's sessions, since Redis is away
 
-	listed   place[*pending] // in the list of deadlines: neither concluded nor expired
-	sender   *share          // what it counts in while it is listed
-	receiver *share
+	deadlineNode listNode[*pending] // in the list of deadlines: neither concluded nor expired
+	sender       *share             // what it counts in while it is listed
+	receiver     *share
 
 	room []byte // that Data is in, for the next message, too
 }
@@ -47,11 +47,11 @@ const (
 	maxRoom   = 1 << 10
 )
 
-func (p *pending) place() *place[*pending] { return &p.listed }
+func (p *pending) node() *listNode[*pending] { return &p.deadlineNode }
 
 // pause is the wait before p is looked up again.
-func (p *pending) pause() time.Duration {
-	d := restMoving * time.Duration(p.hops)
+func (p *pending) retryDelay() time.Duration {
+	d := retryMoving * time.Duration(p.hops)
 	if p.joining {
 		d <<= p.unready
 	}
@@ -103,7 +103,7 @@ func (p *pending) delivered() bool { return p.queued > 0 }
 func (p *pending) lost() bool { return len(p.dropped) > 0 && len(p.dropped) >= p.queued }
 
 func (p *pending) encode(b []byte, first bool) []byte {
-	if !p.listed.in {
+	if !p.deadlineNode.in {
 		return appendBare(b, kindVoid)
 	}
 	var flags byte
@@ -122,14 +122,14 @@ func (p *pending) encode(b []byte, first bool) []byte {
 	if p.delivered() {
 		flags |= flagDelivered
 	}
-	return appendMessage(b, &p.Message, flags, p.hops, p.accepted.UnixMicro(), p.believed)
+	return appendMessage(b, &p.Message, flags, p.hops, p.accepted.UnixMicro(), p.assumedOwners)
 }
 
 // awaited: the receiving node sees it by flagReceipt.
 func (p *pending) awaited() bool { return p.Receipt }
 
 func (p *pending) kind() kind {
-	if !p.listed.in {
+	if !p.deadlineNode.in {
 		return kindVoid
 	}
 	return kindMessage
@@ -145,7 +145,7 @@ func (p *pending) arrived(r *Router, node string) {
 
 // settle takes an owner's answer: 0 for delivered.
 func (p *pending) settle(r *Router, owner registry.Owner, f fate) {
-	p.out--
+	p.unanswered--
 	switch f {
 	case fateDelivered:
 		p.arrived(r, owner.NodeID)
@@ -165,12 +165,12 @@ func (p *pending) settle(r *Router, owner registry.Owner, f fate) {
 	case fateStale:
 		p.again = true
 		if p.inFlight {
-			p.route.fresh = r.now().Add(restStale)
+			p.route.noCacheBefore = r.now().Add(uncachedAfterStale)
 		}
 		r.stale[staleCached].Inc()
 	case fateNotHere:
 		p.again = true
-		if p.believed != lookedUp { // the entry has most likely gone with the session
+		if p.assumedOwners != noneAssumed { // the entry has most likely gone with the session
 			r.stale[staleCached].Inc()
 			break
 		}
@@ -182,9 +182,9 @@ func (p *pending) settle(r *Router, owner registry.Owner, f fate) {
 		r.pruneDead(p.To, owner)
 	}
 	if p.again && p.inFlight { // else it was given up, and the route has gone on
-		p.route.mending, p.route.cached = true, lookedUp
+		p.route.mending, p.route.cachedOwners = true, noneAssumed
 	}
-	if p.out == 0 {
+	if p.unanswered == 0 {
 		p.route.returned(r, p)
 	}
 }
@@ -194,7 +194,7 @@ func (p *pending) settle(r *Router, owner registry.Owner, f fate) {
 // concluded with o.
 func (p *pending) end(r *Router, o Outcome) {
 	p.inFlight = false
-	if p.delivered() && !p.answered && p.listed.in && !p.lost() {
+	if p.delivered() && !p.answered && p.deadlineNode.in && !p.lost() {
 		p.route = nil
 		r.pending.unload(p)
 		p.room = nil
@@ -238,10 +238,10 @@ func (r *Router) answer(p *pending, o Outcome) {
 	if p.done != nil {
 		r.calls = append(r.calls, call{p.done, p.ID, o})
 	}
-	if p.content == 0 {
+	if p.contentHash == 0 {
 		return
 	}
-	r.repeats.end(p, o)
+	r.dedup.end(p, o)
 	r.answerRepeats(p, o, way)
 }
 
@@ -256,20 +256,20 @@ func (r *Router) answerRepeats(p *pending, o Outcome, way path) {
 
 // deadlines is the list of pending messages, the oldest first. All messages of a
 // router live equally long, so the order of acceptance is that of deadlines.
-type deadlines struct {
-	ordered[*pending]
+type pendingMessages struct {
+	list[*pending]
 	bytes int
 
 	limit, limitBytes  int
 	senders, receivers shares
 }
 
-func newDeadlines(limitBytes int) deadlines {
-	return deadlines{limit: maxPending, limitBytes: limitBytes, senders: newShares(), receivers: newShares()}
+func newPendingMessages(limitBytes int) pendingMessages {
+	return pendingMessages{limit: maxPending, limitBytes: limitBytes, senders: newShares(), receivers: newShares()}
 }
 
-func (d *deadlines) add(p *pending) {
-	d.ordered.add(p)
+func (d *pendingMessages) add(p *pending) {
+	d.list.add(p)
 	size := len(p.Data)
 	d.bytes += size
 	p.sender, p.receiver = d.senders.get(p.From), d.receivers.get(p.To)
@@ -277,8 +277,8 @@ func (d *deadlines) add(p *pending) {
 	d.receivers.add(p.receiver, size)
 }
 
-func (d *deadlines) remove(p *pending) {
-	if !d.ordered.remove(p) {
+func (d *pendingMessages) remove(p *pending) {
+	if !d.list.remove(p) {
 		return
 	}
 	d.unload(p) // a link may hold on to p, as a void number
@@ -288,7 +288,7 @@ func (d *deadlines) remove(p *pending) {
 }
 
 // unload lets go of the data of p, which is listed.
-func (d *deadlines) unload(p *pending) {
+func (d *pendingMessages) unload(p *pending) {
 	size := len(p.Data)
 	d.bytes -= size
 	p.sender.bytes -= size

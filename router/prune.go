@@ -92,7 +92,7 @@ func (r *Router) pruneAll(ctx context.Context, entries []staleEntry) {
 // tellPruned has a node verify its leases. It is called with mu held.
 func (r *Router) tellPruned(node string) {
 	if !r.pushNotice(node, item{cargo: pruned}) {
-		r.after(restUnsettled, func() { r.tellPruned(node) })
+		r.afterFunc(retryUnsettled, func() { r.tellPruned(node) })
 	}
 }
 

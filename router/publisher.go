@@ -141,10 +141,10 @@ func (p *publisher) written(unreplied int) {
 	switch {
 	case p.detached && now.Sub(p.wrote) > loneWrite:
 		p.looks = true
-		p.r.arm(now.Add(replyTime))
+		p.r.schedule(now.Add(replyTime))
 	case !p.looks:
 		p.looks = true
-		p.r.arm(now.Add(watchReplies))
+		p.r.schedule(now.Add(watchReplies))
 	}
 	p.wrote = now
 }

@@ -146,7 +146,7 @@ func TestLookupThatIsOvertakenIsNotCached(t *testing.T) {
 	n.wantOutcome("bob", "looked up", Delivered)
 	for what, overtake := range map[string]func(){
 		"the node was away":      n.OnLeaseLost,
-		"it has become an owner": func() { n.outdate("bob") },
+		"it has become an owner": func() { n.outdateOwners("bob") },
 	} {
 		n.mu.Lock()
 		rt := n.routeTo("bob")

@@ -64,7 +64,7 @@ func (r *Router) answerTo(node string, a *answer) {
 	}
 	if l := r.linkTo(node); len(l.window) < maxWindow/2 {
 		l.push(r, item{cargo: a})
-		r.arm(r.now().Add(firstResend))
+		r.schedule(r.now().Add(firstResend))
 	}
 }
 

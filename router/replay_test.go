@@ -250,7 +250,7 @@ func TestBaselineMessagePlayedAgainIsNotDelivered(t *testing.T) {
 			}
 			old := appendHeader(nil, &header{from: "n0", sealed: true})
 			accepted := time.Now().Add(-patience - clockSkew - time.Second)
-			old = appendMessage(old, &Message{ID: MessageID{7, 7}, From: "tester", To: "bob", Data: []byte("old")}, flagFirst, 1, accepted.UnixMicro(), lookedUp)
+			old = appendMessage(old, &Message{ID: MessageID{7, 7}, From: "tester", To: "bob", Data: []byte("old")}, flagFirst, 1, accepted.UnixMicro(), noneAssumed)
 			newSigner([]ClusterKey{key}).sign(channel, old)
 			c.client.Publish(t.Context(), channel, old)
 			c.node(0).wantOutcome("bob", "2", Delivered)
@@ -264,7 +264,7 @@ func TestBaselineMessagePlayedAgainIsNotDelivered(t *testing.T) {
 
 // What the window of IDs has passed it can't tell from what it has seen.
 func TestWindowKnowsWhatItHasPassed(t *testing.T) {
-	w := newRecent()
+	w := newIDWindows()
 	w.add(MessageID{1, 2})
 	w.add(MessageID{1, recentIDs + 2})
 	for count, want := range map[uint64]bool{1: true, 2: true, 3: false, recentIDs + 2: false, recentIDs + 3: false, math.MaxUint64: false} {

@@ -107,7 +107,7 @@ func (p *publisher) watch(now time.Time) {
 		return
 	}
 	p.looks = true
-	p.r.arm(now.Add(watchReplies))
+	p.r.schedule(now.Add(watchReplies))
 }
 
 var errSilent = errors.New("Redis does not reply")

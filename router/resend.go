@@ -13,14 +13,14 @@ func (l *link) watch(r *Router, now time.Time) {
 	switch {
 	case l.in.due.IsZero():
 	case now.Before(l.in.due):
-		r.arm(l.in.due)
+		r.schedule(l.in.due)
 	default:
 		r.dirty(l)
 	}
 	switch {
 	case l.progress.IsZero() || len(l.window) == 0:
 	case now.Sub(l.progress) < l.patience(r):
-		r.arm(l.progress.Add(l.patience(r)))
+		r.schedule(l.progress.Add(l.patience(r)))
 	default:
 		if l.resend > firstResend { // Redis finds a listener, but nobody answers
 			r.judge(l)

@@ -221,7 +221,7 @@ func TestClaimOfAClientThatHasGoneIsWithdrawn(t *testing.T) {
 	until(t, "the claim is written", func() bool { return len(c.owners("bob")) == 1 })
 	n.Withdraw("bob", second)
 	n.Withdraw("bob", first)
-	for _, want := range []error{registry.ErrUnsettled, errGone} {
+	for _, want := range []error{registry.ErrUnsettled, errWithdrawn} {
 		if err := <-results; !errors.Is(err, want) {
 			t.Errorf("the join ends with %v, want %v", err, want)
 		}
@@ -315,7 +315,7 @@ func TestClientsOfADeafNodeAreLookedFor(t *testing.T) {
 	out := n.sendTo("bob", "3")
 	n.mu.Lock() // the deadline of the first one comes: what is behind it need not wait any more
 	n.Router.pending.oldest.deadline = n.now()
-	n.arm(n.now())
+	n.schedule(n.now())
 	n.unlock()
 	n.want(late, Timeout)
 	n.want(out, Delivered)

@@ -96,13 +96,13 @@ type Router struct {
 	received     [kinds]prometheus.Counter
 	published    [kinds]prometheus.Counter
 
-	holdings *holdings
-	fan      *fanouts
-	in       *inbox
-	inlet    *inlet // nil without ReadExternal
-	way      way
-	pub      *publisher // nil in a Cluster
-	cast     *broadcast // way, under Broadcast
+	local *localAddresses
+	fan   *fanouts
+	in    *inbox
+	inlet *inlet // nil without ReadExternal
+	way   way
+	pub   *publisher // nil in a Cluster
+	cast  *broadcast // way, under Broadcast
 
 	count      atomic.Uint64 // of messages
 	hearing    atomic.Bool
@@ -119,23 +119,23 @@ type Router struct {
 	sweep   chan struct{} // wakes the sweeper
 	prunes  chan staleEntry
 
-	mu     sync.Mutex
-	routes map[string]*route
-	quiet  quiet
-	links  map[string]*link
-	lives  uint64 // the number of the last life of a link
-	floor  uint64 // newer than the lives of links that are forgotten: new ones begin there
+	mu         sync.Mutex
+	routes     map[string]*route
+	idleRoutes routeLRU
+	links      map[string]*link
+	lives      uint64 // the number of the last life of a link
+	floor      uint64 // newer than the lives of links that are forgotten: new ones begin there
 	// renewedSaid is when a new life of a link was logged last.
 	renewedSaid  time.Time
 	signer       *signer
 	judging      int    // links that are judged
 	stalled      int    // links whose peers do not answer
-	era          uint64 // grows when what is cached of owners no longer counts
+	generation   uint64 // grows when what is cached of owners no longer counts
 	dead         map[string]struct{}
-	pending      deadlines
+	pending      pendingMessages
 	receipts     map[MessageID]*pending // messages whose receipts are envelopes
 	origins      map[uint64]string      // which nodes' messages carry which origin
-	repeats      *repeats
+	dedup        *dedup
 	awaited      []awaited   // a baseline's messages that were published and wait for receipts
 	unused       []*pending  // for the next messages
 	lookups      lookupQueue // for the next commits
@@ -187,14 +187,14 @@ func New(opts Options) (*Router, error) {
 		opts: opts, keys: opts.Registry.Keys(), reg: opts.Registry, m: opts.Metrics, log: opts.Logger,
 		peers:  newPeersClient(),
 		origin: rand.Uint64(), started: time.Now(),
-		signer:   newSigner(opts.ClusterKeys),
-		lazyAck:  cmp.Or(opts.lazyAck, min(maxLazyAck, opts.MessageTimeout/5)),
-		holdings: newHoldings(opts.NodeID), pending: newDeadlines(opts.MaxPendingBytes), quiet: quiet{limit: opts.OwnerCache},
+		signer:  newSigner(opts.ClusterKeys),
+		lazyAck: cmp.Or(opts.lazyAck, min(maxLazyAck, opts.MessageTimeout/5)),
+		local:   newLocalAddresses(opts.NodeID), pending: newPendingMessages(opts.MaxPendingBytes), idleRoutes: routeLRU{limit: opts.OwnerCache},
 		probed: make(chan uint64, 1), beatNow: make(chan struct{}, 1),
 		work: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
 		prunes: make(chan staleEntry, maxPrunes),
 		routes: make(map[string]*route), links: make(map[string]*link),
-		dead: make(map[string]struct{}), receipts: make(map[MessageID]*pending), origins: make(map[uint64]string), repeats: newRepeats(),
+		dead: make(map[string]struct{}), receipts: make(map[MessageID]*pending), origins: make(map[uint64]string), dedup: newDedup(),
 	}
 	_, r.sharded = opts.Redis.(*redis.ClusterClient)
 	if _, ok := opts.Redis.(*redis.Client); ok {
@@ -235,7 +235,7 @@ func (r *Router) chooseWay() error {
 func (r *Router) Start(ctx context.Context) error {
 	r.reg.Start(r)
 	r.run(r.in.run)
-	r.run(r.runCommitter)
+	r.run(r.runLookups)
 	if r.pub != nil {
 		r.run(r.pub.run)
 	}

@@ -18,10 +18,10 @@ package router
 // confirmed.
 func (r *Router) Send(m Message, done func(MessageID, Outcome)) {
 	r.m.MessageBytes.Observe(float64(len(m.Data)))
-	m.content = m.sum() // not under the lock: it takes as long as the data is large
+	m.contentHash = m.hashContent() // not under the lock: it takes as long as the data is large
 	r.mu.Lock()
 	p := r.newPending(m, done)
-	if r.repeated(p) {
+	if r.answerRepeat(p) {
 		r.release()
 		return
 	}
@@ -61,8 +61,8 @@ func (r *Router) Flush() {
 // endAtOnce answers a message that was not accepted, and its repeats that came while it was
 // delivered, and releases mu.
 func (r *Router) endAtOnce(p *pending, o Outcome, way path) {
-	if p.content != 0 {
-		r.repeats.end(p, o)
+	if p.contentHash != 0 {
+		r.dedup.end(p, o)
 		r.answerRepeats(p, o, way)
 	}
 	id, done, took := p.ID, p.done, p.took
@@ -89,7 +89,7 @@ func (r *Router) accept(p *pending) {
 func (r *Router) keep(p *pending) {
 	p.deadline = p.accepted.Add(r.opts.MessageTimeout - min(earliness, r.opts.MessageTimeout/4))
 	r.pending.add(p)
-	r.arm(p.deadline)
+	r.schedule(p.deadline)
 }
 
 func (r *Router) newID() MessageID { return MessageID{Origin: r.origin, Count: r.count.Add(1)} }

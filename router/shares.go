@@ -104,7 +104,7 @@ var overloadNames = [overloads]string{"", "pending", "sender", "receiver", "node
 
 // roomFor tells what a message lacks room in, before it is accepted. Beyond the bounds,
 // and beyond its sender's or its receiver's share, it is Overloaded.
-func (d *deadlines) roomFor(m *Message) overload {
+func (d *pendingMessages) roomFor(m *Message) overload {
 	size := len(m.Data)
 	free, freeBytes := d.limit-d.count, d.limitBytes-d.bytes
 	switch {
@@ -129,7 +129,7 @@ func (l *link) roomFor(r *Router, p *pending) overload {
 		return overloadNode
 	case p.sender != nil && p.sender.messages > free:
 		return overloadSender
-	case p.route.out > free:
+	case p.route.inflight > free:
 		return overloadReceiver
 	case l.bytes > 0 && l.bytes > r.pending.limitBytes-r.pending.bytes:
 		return overloadNode
@@ -141,7 +141,7 @@ func (l *link) roomFor(r *Router, p *pending) overload {
 // for Redis.
 func (r *Router) stalls(address string) bool {
 	rt := r.routes[address]
-	return rt != nil && (rt.cutOff || slices.ContainsFunc(rt.owners, r.stallsAt))
+	return rt != nil && (rt.degraded || slices.ContainsFunc(rt.owners, r.stallsAt))
 }
 
 // stallsAt tells whether an owner's node does not answer.

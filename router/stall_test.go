@@ -111,7 +111,7 @@ func TestNothingOvertakesWhatABuriedLinkHeld(t *testing.T) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		rt := n.routes["bob"]
-		return len(rt.waiting) > 0 && !rt.asking || rt.out > 1
+		return len(rt.waiting) > 0 && !rt.asking || rt.inflight > 1
 	})
 	release()
 	n.want(first, Delivered)

@@ -91,7 +91,7 @@ func TestManyOwnersWithoutLeasesWaitUntilTheirDeathIsSure(t *testing.T) {
 	rt := n.routeTo("bob")
 	rt.asking = true
 	unsure := map[int]crowd{0: {dead: nodeSet{}, unsure: true}}
-	if empty := n.take([]*route{rt}, lookups, nil, unsure); len(empty) > 0 || len(rt.owners) > 0 || !rt.resting {
+	if empty := n.take([]*route{rt}, lookups, nil, unsure); len(empty) > 0 || len(rt.owners) > 0 || !rt.retrying {
 		t.Errorf("the lookup of owners whose death is not sure counts: %d empty, %d owners", len(empty), len(rt.owners))
 	}
 }

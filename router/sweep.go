@@ -9,8 +9,8 @@ import (
 // it is not after it. A shorter deadline has less of it.
 const earliness = 20 * time.Millisecond
 
-// arm has the sweeper look at that time at the latest. It is called with mu held.
-func (r *Router) arm(at time.Time) {
+// schedule has the sweeper look at that time at the latest. It is called with mu held.
+func (r *Router) schedule(at time.Time) {
 	if !r.sweepAt.IsZero() && !at.Before(r.sweepAt) {
 		return
 	}
@@ -62,7 +62,7 @@ func (r *Router) sweepOnce() {
 		l.watch(r, now)
 	}
 	if p := r.pending.oldest; p != nil {
-		r.arm(p.deadline)
+		r.schedule(p.deadline)
 	}
 }
 
@@ -81,11 +81,11 @@ type later struct {
 	do func()
 }
 
-// after runs f, with mu held, after d at the earliest.
-func (r *Router) after(d time.Duration, f func()) {
+// afterFunc runs f, with mu held, after d at the earliest.
+func (r *Router) afterFunc(d time.Duration, f func()) {
 	at := r.now().Add(d)
 	r.later = append(r.later, later{at, f})
-	r.arm(at)
+	r.schedule(at)
 }
 
 func (r *Router) runDue(now time.Time) {
@@ -94,7 +94,7 @@ func (r *Router) runDue(now time.Time) {
 	for _, l := range due {
 		if now.Before(l.at) {
 			r.later = append(r.later, l)
-			r.arm(l.at)
+			r.schedule(l.at)
 			continue
 		}
 		l.do()

@@ -16,8 +16,8 @@ func TestRepeatsOfAnotherClientAreRemembered(t *testing.T) {
 	n.want(n.repeat("ann", "1", "once"), Delivered)
 	flood := Message{From: "eve", To: "bob", Data: []byte("x")}
 	for i := range 3 * maxRemembered { // delivered to nobody here: only the memory is asked
-		flood.content = uint64(i + 1)
-		n.repeats.once(&flood, func() fate { return fateDelivered })
+		flood.contentHash = uint64(i + 1)
+		n.dedup.deliverOnce(&flood, func() fate { return fateDelivered })
 	}
 	n.want(n.repeat("ann", "1", "once"), Delivered)
 	c.node(1).wantOutcome("bob", "next", Delivered)
@@ -28,8 +28,8 @@ func TestRepeatsOfAnotherClientAreRemembered(t *testing.T) {
 func TestMemoryOfRepeatsIsShared(t *testing.T) {
 	const limit, quiet, each = 1 << 10, 8, 16
 	now := time.Unix(1000, 0)
-	m := newMemory(limit)
-	of := func(client, i int) likeness { return likeness(client*1_000_000 + i + 1) }
+	m := newOutcomeLog(limit)
+	of := func(client, i int) fingerprint { return fingerprint(client*1_000_000 + i + 1) }
 	for i := range each {
 		for client := range quiet {
 			m.add(uint64(client), of(client, i), Delivered, now)
@@ -59,10 +59,10 @@ func TestMemoryOfRepeatsKeepsItsBooks(t *testing.T) {
 	const limit = 64
 	random := rand.New(rand.NewPCG(1, 2))
 	now := time.Unix(1000, 0)
-	m := newMemory(limit)
+	m := newOutcomeLog(limit)
 	for step := range 20_000 {
 		key := uint64(random.IntN(12))
-		m.add(key, likeness(random.IntN(500)+1)<<8|likeness(key), Outcome(random.IntN(int(outcomes))), now)
+		m.add(key, fingerprint(random.IntN(500)+1)<<8|fingerprint(key), Outcome(random.IntN(int(outcomes))), now)
 		if step%10 == 0 {
 			now = now.Add(time.Duration(random.IntN(4)) * time.Second)
 			m.age(now)
@@ -77,13 +77,13 @@ func TestMemoryOfRepeatsKeepsItsBooks(t *testing.T) {
 	}
 }
 
-func wantBooksKept(t *testing.T, m *memory) {
+func wantBooksKept(t *testing.T, m *outcomeLog) {
 	t.Helper()
 	counts := make(map[*author]int)
 	listed := 0
 	for i, before := m.oldest, int32(0); i != 0; before, i = i, m.slots[i-1].newer {
 		x := m.slots[i-1]
-		if m.of[x.likeness] != i || x.older != before {
+		if m.of[x.fingerprint] != i || x.older != before {
 			t.Fatalf("slot %s is not where its message or its neighbour says", strconv.Itoa(int(i)))
 		}
 		if counts[x.author] == 0 && x.author.first != i {
@@ -96,7 +96,7 @@ func wantBooksKept(t *testing.T, m *memory) {
 		t.Fatalf("%d messages of %d clients are listed, %d of %d found", listed, len(counts), len(m.of), len(m.byKey))
 	}
 	for a, n := range counts {
-		if a.count != n || m.byKey[a.key] != a || !a.listed.in {
+		if a.count != n || m.byKey[a.key] != a || !a.countNode.in {
 			t.Fatalf("a client with %d messages counts %d", n, a.count)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 // message again under the name that it gave it. The sender's node and the receiver's
 // remember what was delivered: the repeat gets the first one's receipt, as long as it
 // meets one of them. What failed is forgotten, so that a repeat is another try. For how
-// long a message is remembered: memory.go.
+// long a message is remembered: outcomelog.go.
 
 const (
 	// maxAlso is how many repeats of one message wait for its outcome. Those beyond are
@@ -21,30 +21,30 @@ const (
 	maxAlso = 1 << 8
 )
 
-// likeness is what a repeat has in common with its first: a hash of it with a secret,
+// fingerprint is what a repeat has in common with its first: a hash of it with a secret,
 // so that no client can make up a message that counts as another's.
-type likeness uint64
+type fingerprint uint64
 
-// repeats remembers messages that may be repeated. Its mu is taken last, its turns
-// before the holdings' lock.
-type repeats struct {
+// dedup remembers messages that may be repeated. Its mu is taken last, its turns
+// before the local addresses' lock.
+type dedup struct {
 	seed  maphash.Seed
-	turns [64]sync.Mutex // of local deliveries, by likeness
+	turns [64]sync.Mutex // of local deliveries, by fingerprint
 
 	mu        sync.Mutex
-	underWay  map[likeness]*pending
-	delivered *memory
+	underWay  map[fingerprint]*pending
+	delivered *outcomeLog
 }
 
-func newRepeats() *repeats {
-	return &repeats{
-		seed: maphash.MakeSeed(), underWay: make(map[likeness]*pending), delivered: newMemory(maxRemembered),
+func newDedup() *dedup {
+	return &dedup{
+		seed: maphash.MakeSeed(), underWay: make(map[fingerprint]*pending), delivered: newOutcomeLog(maxRemembered),
 	}
 }
 
 // sum stands for what else makes a message the same, for all nodes alike; 0 means
 // that it has no Ref.
-func (m *Message) sum() uint64 {
+func (m *Message) hashContent() uint64 {
 	if len(m.Ref) == 0 {
 		return 0
 	}
@@ -59,19 +59,19 @@ func (m *Message) sum() uint64 {
 	return max(d.Sum64(), 1)
 }
 
-// likeness returns m's, and what stands for its sender.
-func (t *repeats) likeness(m *Message) (l likeness, sender uint64) {
+// fingerprint returns m's, and what stands for its sender.
+func (t *dedup) fingerprint(m *Message) (l fingerprint, sender uint64) {
 	sender = maphash.String(t.seed, m.From)
-	return likeness(sender ^ maphash.Comparable(t.seed, m.content)), sender
+	return fingerprint(sender ^ maphash.Comparable(t.seed, m.contentHash)), sender
 }
 
 // begin remembers that p is on its way, unless it repeats one that is, which it
 // returns, or one that was delivered, whose outcome it returns.
-func (t *repeats) begin(p *pending) (first *pending, o Outcome, repeated bool) {
+func (t *dedup) begin(p *pending) (first *pending, o Outcome, repeated bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.delivered.age(p.accepted)
-	l, _ := t.likeness(&p.Message)
+	l, _ := t.fingerprint(&p.Message)
 	if p := t.underWay[l]; p != nil {
 		return p, 0, true
 	}
@@ -82,22 +82,22 @@ func (t *repeats) begin(p *pending) (first *pending, o Outcome, repeated bool) {
 }
 
 // end remembers p's outcome, if it was delivered.
-func (t *repeats) end(p *pending, o Outcome) {
+func (t *dedup) end(p *pending, o Outcome) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	l, sender := t.likeness(&p.Message)
+	l, sender := t.fingerprint(&p.Message)
 	delete(t.underWay, l)
 	if o == Delivered || o == Confirmed {
 		t.delivered.add(sender, l, o, time.Now())
 	}
 }
 
-// once delivers m here, unless a message that it repeats was, or one that repeats it.
+// deliverOnce delivers m here, unless a message that it repeats was, or one that repeats it.
 // Copies of one message that come on different ways take turns. What a queue may drop
 // again is not remembered.
-func (t *repeats) once(m *Message, deliver func() fate) (f fate, repeated bool) {
-	l, sender := t.likeness(m)
-	turn := &t.turns[l%likeness(len(t.turns))]
+func (t *dedup) deliverOnce(m *Message, deliver func() fate) (f fate, repeated bool) {
+	l, sender := t.fingerprint(m)
+	turn := &t.turns[l%fingerprint(len(t.turns))]
 	turn.Lock()
 	defer turn.Unlock()
 	t.mu.Lock()
@@ -115,13 +115,13 @@ func (t *repeats) once(m *Message, deliver func() fate) (f fate, repeated bool) 
 	return f, false
 }
 
-// repeated answers p as the one that it repeats, if there is one. It is called with
+// answerRepeat answers p as the one that it repeats, if there is one. It is called with
 // mu held.
-func (r *Router) repeated(p *pending) bool {
-	if p.content == 0 {
+func (r *Router) answerRepeat(p *pending) bool {
+	if p.contentHash == 0 {
 		return false
 	}
-	first, o, ok := r.repeats.begin(p)
+	first, o, ok := r.dedup.begin(p)
 	if !ok {
 		return false
 	}

@@ -12,49 +12,49 @@ const (
 	recentOrigins = 1 << 10
 )
 
-// recent is a bounded window over the message IDs that arrived last, for each
+// idWindows is a bounded window over the message IDs that arrived last, for each
 // origin a ring of bits. Links drop their own duplicates by number; this catches
 // the same message on two ways: looked up again, or published twice by a retried
 // PUBLISH of a baseline. Only the inbox's goroutine uses it.
-type recent struct {
-	young, old map[uint64]*recentWindow // by origin
-	last       *recentWindow            // the one used last
-	origin     uint64                   // whose last is
+type idWindows struct {
+	young, old map[uint64]*idWindow // by origin
+	last       *idWindow            // the one used last
+	origin     uint64               // whose last is
 }
 
 // recentWindow remembers which of the counts from newest-recentIDs+1 to newest
 // have arrived.
-type recentWindow struct {
+type idWindow struct {
 	newest uint64
 	bits   [recentIDs / 64]uint64
 }
 
-func newRecent() *recent {
-	return &recent{young: make(map[uint64]*recentWindow), old: make(map[uint64]*recentWindow)}
+func newIDWindows() *idWindows {
+	return &idWindows{young: make(map[uint64]*idWindow), old: make(map[uint64]*idWindow)}
 }
 
-func (w *recent) has(id MessageID) bool {
+func (w *idWindows) has(id MessageID) bool {
 	o := w.window(id.Origin)
 	return o != nil && o.has(id.Count)
 }
 
 // passed reports whether id is older than what is remembered of its origin.
-func (w *recent) passed(id MessageID) bool {
+func (w *idWindows) passed(id MessageID) bool {
 	o := w.window(id.Origin)
 	return o != nil && id.Count <= o.newest && o.newest-id.Count >= recentIDs
 }
 
 // add remembers id.
-func (w *recent) add(id MessageID) {
+func (w *idWindows) add(id MessageID) {
 	o := w.window(id.Origin)
 	if o == nil {
-		o = &recentWindow{newest: id.Count}
+		o = &idWindow{newest: id.Count}
 	}
 	w.keep(id.Origin, o)
 	o.add(id.Count)
 }
 
-func (w *recent) window(origin uint64) *recentWindow {
+func (w *idWindows) window(origin uint64) *idWindow {
 	if w.last != nil && w.origin == origin {
 		return w.last
 	}
@@ -70,7 +70,7 @@ func (w *recent) window(origin uint64) *recentWindow {
 
 // keep makes o the one used last, and young. When the younger generation is full,
 // the older is forgotten.
-func (w *recent) keep(origin uint64, o *recentWindow) {
+func (w *idWindows) keep(origin uint64, o *idWindow) {
 	if w.last == o {
 		return
 	}
@@ -85,17 +85,17 @@ func (w *recent) keep(origin uint64, o *recentWindow) {
 	w.young[origin] = o
 }
 
-func (o *recentWindow) has(count uint64) bool {
+func (o *idWindow) has(count uint64) bool {
 	return count <= o.newest && o.newest-count < recentIDs && o.bits[count%recentIDs/64]&(1<<(count%64)) != 0
 }
 
 // add marks count. One that is older than the window is not remembered.
-func (o *recentWindow) add(count uint64) {
+func (o *idWindow) add(count uint64) {
 	switch {
 	case count > o.newest:
 		o.advance(count)
 	case o.newest-count > recentLate:
-		*o = recentWindow{newest: count}
+		*o = idWindow{newest: count}
 	case o.newest-count >= recentIDs:
 		return
 	}
@@ -104,7 +104,7 @@ func (o *recentWindow) add(count uint64) {
 
 // advance makes count the newest, and clears the bits of those that the ring held
 // in the places between.
-func (o *recentWindow) advance(count uint64) {
+func (o *idWindow) advance(count uint64) {
 	if count-o.newest >= recentIDs {
 		o.bits = [recentIDs / 64]uint64{}
 	} else {

@@ -21,29 +21,29 @@ const (
 // keptSlots is how much room is kept while nothing is remembered.
 const keptSlots = 1 << 12
 
-// memory is the messages that were delivered last, each under its fingerprint, and
+// outcomeLog is the messages that were delivered last, each under its fingerprint, and
 // what became of them. They are shared by the clients that sent them.
 //
 // A message stays for repeatLife unless there are maxRemembered and its client has more than
 // half of what the one with the most has. So a client that has at most half of an equal share,
 // maxRemembered divided by the number of clients that sent messages with a Ref within
 // repeatLife, loses none in that time, whatever the others send.
-type memory struct {
+type outcomeLog struct {
 	limit int
-	of    map[likeness]int32
+	of    map[fingerprint]int32
 	byKey map[uint64]*author
 	last  *author
 	slots []remembered
 	free  int32 // the first slot that has nothing; they form a list by newer
 	// All that is remembered, by when it was.
 	oldest, newest int32
-	authors        [countLengths + 1]ordered[*author] // by the length of count
+	authors        [countLengths + 1]list[*author] // by the length of count
 	unused         *author
 }
 
 // remembered is a message that was delivered. The numbers of slots have 1 added: 0 is none.
 type remembered struct {
-	likeness     likeness
+	fingerprint  fingerprint
 	author       *author
 	at           int64 // in seconds
 	older, newer int32 // of all
@@ -56,16 +56,16 @@ type author struct {
 	key           uint64
 	count         int
 	first, latest int32
-	listed        place[*author]
+	countNode     listNode[*author]
 }
 
-func (a *author) place() *place[*author] { return &a.listed }
+func (a *author) node() *listNode[*author] { return &a.countNode }
 
-func newMemory(limit int) *memory {
-	return &memory{limit: limit, of: make(map[likeness]int32), byKey: make(map[uint64]*author)}
+func newOutcomeLog(limit int) *outcomeLog {
+	return &outcomeLog{limit: limit, of: make(map[fingerprint]int32), byKey: make(map[uint64]*author)}
 }
 
-func (t *memory) outcome(l likeness) (o Outcome, ok bool) {
+func (t *outcomeLog) outcome(l fingerprint) (o Outcome, ok bool) {
 	i := t.of[l]
 	if i == 0 {
 		return 0, false
@@ -75,7 +75,7 @@ func (t *memory) outcome(l likeness) (o Outcome, ok bool) {
 
 // add remembers a message of the client that key stands for, or what became of one that is
 // remembered already.
-func (t *memory) add(key uint64, l likeness, o Outcome, now time.Time) {
+func (t *outcomeLog) add(key uint64, l fingerprint, o Outcome, now time.Time) {
 	if i := t.of[l]; i != 0 {
 		t.slots[i-1].outcome = o
 		return
@@ -85,7 +85,7 @@ func (t *memory) add(key uint64, l likeness, o Outcome, now time.Time) {
 	}
 	a := t.author(key)
 	i := t.slot()
-	t.slots[i-1] = remembered{likeness: l, author: a, at: now.Unix(), older: t.newest, outcome: o}
+	t.slots[i-1] = remembered{fingerprint: l, author: a, at: now.Unix(), older: t.newest, outcome: o}
 	t.of[l] = i
 	if t.newest != 0 {
 		t.slots[t.newest-1].newer = i
@@ -103,20 +103,20 @@ func (t *memory) add(key uint64, l likeness, o Outcome, now time.Time) {
 }
 
 // age forgets what is too old, a few at a time.
-func (t *memory) age(now time.Time) {
+func (t *outcomeLog) age(now time.Time) {
 	old := now.Add(-repeatLife).Unix()
 	for n := 0; n < forgetAtOnce && t.oldest != 0 && t.slots[t.oldest-1].at < old; n++ {
 		t.forget(t.oldest)
 	}
 	if len(t.of) == 0 && len(t.slots) > keptSlots { // after a busy time
-		*t = *newMemory(t.limit)
+		*t = *newOutcomeLog(t.limit)
 	}
 }
 
 // forget frees the slot i, which is its author's oldest.
-func (t *memory) forget(i int32) {
+func (t *outcomeLog) forget(i int32) {
 	x := t.slots[i-1]
-	delete(t.of, x.likeness)
+	delete(t.of, x.fingerprint)
 	if x.older != 0 {
 		t.slots[x.older-1].newer = x.newer
 	} else {
@@ -135,7 +135,7 @@ func (t *memory) forget(i int32) {
 	t.free = i
 }
 
-func (t *memory) slot() (i int32) {
+func (t *outcomeLog) slot() (i int32) {
 	if i = t.free; i != 0 {
 		t.free = t.slots[i-1].newer
 		return i
@@ -144,7 +144,7 @@ func (t *memory) slot() (i int32) {
 	return int32(len(t.slots))
 }
 
-func (t *memory) author(key uint64) *author {
+func (t *outcomeLog) author(key uint64) *author {
 	if t.last != nil && t.last.key == key {
 		return t.last
 	}
@@ -162,7 +162,7 @@ func (t *memory) author(key uint64) *author {
 }
 
 // count changes how many messages of a are remembered.
-func (t *memory) count(a *author, by int) {
+func (t *outcomeLog) count(a *author, by int) {
 	before := bits.Len(uint(a.count))
 	a.count += by
 	after := bits.Len(uint(a.count))
@@ -184,7 +184,7 @@ func (t *memory) count(a *author, by int) {
 }
 
 // largest returns a client of those with the most messages.
-func (t *memory) largest() *author {
+func (t *outcomeLog) largest() *author {
 	for i := len(t.authors) - 1; ; i-- {
 		if a := t.authors[i].oldest; a != nil {
 			return a

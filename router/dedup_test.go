@@ -91,10 +91,10 @@ func TestRepeatDuringALocalDeliveryHasAnOutcome(t *testing.T) {
 }
 
 func TestRepeatsAreForgottenInTheEnd(t *testing.T) {
-	r := newRepeats()
+	r := newDedup()
 	repeated := func(from string, content uint64) bool {
-		m := Message{From: from, content: content}
-		_, ok := r.once(&m, func() fate { return fateDelivered })
+		m := Message{From: from, contentHash: content}
+		_, ok := r.deliverOnce(&m, func() fate { return fateDelivered })
 		return ok
 	}
 	for i := range maxRemembered + 1 {
@@ -126,12 +126,12 @@ func TestRepeatOvertakenByItsFirst(t *testing.T) {
 	free := sync.OnceFunc(func() { close(held) })
 	defer free()
 	n.client.AddHook(heldLookups(held))
-	n.holdings.disturbed() // what the node knows of bob's owners no longer counts
+	n.local.newGeneration() // what the node knows of bob's owners no longer counts
 	m := Message{From: "alice", To: "bob", Data: []byte("once"), Ref: []byte("1")}
-	m.content = m.sum()
+	m.contentHash = m.hashContent()
 	out := make(chan Outcome, 2)
 	n.Send(m, func(_ MessageID, o Outcome) { out <- o })
-	if f := n.deliverHere(&m, lookedUp, n.now(), n.now()); f != fateDelivered {
+	if f := n.deliverHere(&m, noneAssumed, n.now(), n.now()); f != fateDelivered {
 		t.Fatalf("the first meets fate %v", f)
 	}
 	wantNone(t, out)
@@ -158,12 +158,12 @@ func (held heldLookups) ProcessPipelineHook(next redis.ProcessPipelineHook) redi
 }
 
 func BenchmarkRepeats(b *testing.B) {
-	r := newRepeats()
+	r := newDedup()
 	m := Message{From: "alice", To: "bob", Data: make([]byte, 128), Ref: []byte("12345678")}
 	p := &pending{Message: m, accepted: time.Now()}
 	for i := range b.N {
 		p.Ref = strconv.AppendInt(p.Ref[:0], int64(i), 10)
-		p.content, p.ID.Count = p.sum(), uint64(i)
+		p.contentHash, p.ID.Count = p.hashContent(), uint64(i)
 		r.begin(p)
 		r.end(p, Delivered)
 	}

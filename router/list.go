@@ -1,0 +1,60 @@
+package router
+
+// listNode is what an element of a list has in it.
+type listNode[E any] struct {
+	newer, older E
+	in           bool
+}
+
+// listed is an element of a list.
+type listed[E any] interface{ node() *listNode[E] }
+
+var (
+	_ listed[*pending] = (*pending)(nil)
+	_ listed[*route]   = (*route)(nil)
+)
+
+// list is a doubly linked list of elements, each with its node in it, by when they were
+// added.
+type list[E interface {
+	comparable
+	listed[E]
+}] struct {
+	newest, oldest E
+	count          int
+}
+
+func (l *list[E]) add(e E) {
+	var none E
+	p := e.node()
+	p.in, p.older = true, l.newest
+	if l.newest != none {
+		l.newest.node().newer = e
+	} else {
+		l.oldest = e
+	}
+	l.newest = e
+	l.count++
+}
+
+// remove takes e out, and tells whether it was in.
+func (l *list[E]) remove(e E) bool {
+	var none E
+	p := e.node()
+	if !p.in {
+		return false
+	}
+	if p.older != none {
+		p.older.node().newer = p.newer
+	} else {
+		l.oldest = p.newer
+	}
+	if p.newer != none {
+		p.newer.node().older = p.older
+	} else {
+		l.newest = p.older
+	}
+	*p = listNode[E]{}
+	l.count--
+	return true
+}

@@ -1,0 +1,238 @@
+package router
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/beeline-ws/beeline/registry"
+)
+
+// localAddress is an address that this node owns, or is about to own: its lease and
+// its sessions here. There are as many as clients: its size counts.
+type localAddress struct {
+	lease         registry.Lease
+	sessions      []Session
+	join          *pendingJoin // while the claim is under way
+	since         int64        // when the first session was welcomed, in Unix µs
+	owners        ownerSet     // all nodes that own it, this one included
+	validAt       uint64       // the generation in which owners is right; 0: it is not known
+	announcements uint64       // claims by other nodes heard of
+}
+
+// localAddresses is the table of the addresses that this node holds.
+type localAddresses struct {
+	self ownerSet // this node alone
+
+	mu         sync.RWMutex
+	byName     map[string]*localAddress
+	generation uint64 // grows when what is known about other owners no longer counts
+}
+
+func newLocalAddresses(nodeID string) *localAddresses {
+	return &localAddresses{self: noneAssumed.with([]registry.Owner{{NodeID: nodeID}}), byName: make(map[string]*localAddress), generation: 1}
+}
+
+// Leave removes a session that joined; the last one releases the address. A
+// session that was evicted has left already.
+func (r *Router) Leave(address string, s Session) {
+	t := r.local
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := t.byName[address]
+	if h == nil || h.join != nil {
+		return
+	}
+	i := slices.Index(h.sessions, s)
+	if i < 0 {
+		return
+	}
+	h.sessions = slices.Concat(h.sessions[:i], h.sessions[i+1:]) // deliver may hold the old slice
+	if len(h.sessions) == 0 {
+		delete(t.byName, address)
+		r.way.close(address)
+		r.reg.Release(&h.lease)
+	}
+}
+
+// deliver puts m into the queues of its receiver's sessions here. assumed is
+// whom a sender that did not look up takes for all owners; if this node does not
+// know for sure that they are, the sender shall look up. Who was welcomed after m was
+// delivered elsewhere is not owed it, and may be a client that has it and has moved.
+func (t *localAddresses) deliver(fan *fanouts, m *Message, assumed ownerSet) fate {
+	t.mu.RLock()
+	h := t.byName[m.To]
+	switch {
+	case h == nil:
+		t.mu.RUnlock()
+		return fateNotHere
+	case m.since != 0 && (h.join != nil || h.since > m.since):
+		t.mu.RUnlock()
+		return fateDelivered
+	case assumed != noneAssumed && h.join == nil && (h.validAt != t.generation || h.owners != assumed):
+		t.mu.RUnlock()
+		return fateStale
+	}
+	sessions := h.sessions
+	t.mu.RUnlock()
+	return fan.deliver(h, sessions, m)
+}
+
+// deliverTo asks every session. Where all are closing, or none has joined yet,
+// the address is about to change: the sender shall look again.
+func deliverTo(sessions []Session, m *Message) fate {
+	f := fateJoining
+	for _, s := range sessions {
+		switch s.Deliver(m) {
+		case Delivered:
+			f = fateDelivered
+		case Overloaded:
+			if f != fateDelivered {
+				f = fateOverloaded
+			}
+		}
+	}
+	return f
+}
+
+// alone returns the sessions of an address that this node holds, if no other owns it.
+func (t *localAddresses) alone(address string) (h *localAddress, sessions []Session, ok bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	h = t.byName[address]
+	if h == nil || h.join != nil || h.validAt != t.generation || h.owners != t.self {
+		return nil, nil, false
+	}
+	return h, h.sessions, true
+}
+
+// holds tells whether address has sessions here.
+func (t *localAddresses) holds(address string) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	h := t.byName[address]
+	return h != nil && len(h.sessions) > 0
+}
+
+// learn notes that a lookup found owners, among them this node with that token,
+// unless another claim was heard of since, or the generation has ended.
+func (t *localAddresses) noteOwners(address, token string, owners ownerSet, asked ownersKnown) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := t.byName[address]
+	if h != nil && h.join == nil && h.announcements == asked.announcements && t.generation == asked.generation && h.lease.Token() == token {
+		h.owners, h.validAt = owners, t.generation
+	}
+}
+
+// seen is what was known about other owners of an address when it was looked up.
+type ownersKnown struct {
+	announcements, generation uint64
+	settled                   bool   // the registry was settled
+	routesGeneration          uint64 // the router's
+}
+
+func (t *localAddresses) known(address string) ownersKnown {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if h := t.byName[address]; h != nil {
+		return ownersKnown{announcements: h.announcements, generation: t.generation}
+	}
+	return ownersKnown{generation: t.generation}
+}
+
+// claimed notes that another node owns address too, or would like to; it is false if
+// this one does not.
+func (t *localAddresses) claimed(address string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := t.byName[address]
+	if h == nil {
+		return false
+	}
+	h.announcements++
+	h.validAt = 0
+	return true
+}
+
+// taken ends a local address whose lease another session has, if it is that one.
+func (r *Router) taken(address string, same func(*localAddress) bool, reason error) bool {
+	t := r.local
+	t.mu.Lock()
+	h := t.byName[address]
+	if h == nil || h.join != nil || !same(h) {
+		t.mu.Unlock()
+		return false
+	}
+	delete(t.byName, address)
+	r.way.close(address)
+	r.reg.Release(&h.lease)
+	sessions := h.sessions
+	h.sessions = nil
+	t.mu.Unlock()
+	for _, s := range sessions {
+		s.Evict(reason)
+	}
+	return true
+}
+
+// replaced takes the notice that another node has replaced the claim of that
+// token. A claim still under way finds it in stolen when it ends. The entry of one
+// that is not held here any more goes.
+func (r *Router) replaced(address, token string) {
+	t := r.local
+	t.mu.Lock()
+	h := t.byName[address]
+	joining := h != nil && h.join != nil
+	if joining {
+		h.join.replacedTokens = append(h.join.replacedTokens, token)
+	}
+	t.mu.Unlock()
+	if joining || r.taken(address, func(h *localAddress) bool { return h.lease.Token() == token }, ErrReplaced) {
+		return
+	}
+	r.prune(address, registry.Owner{NodeID: r.opts.NodeID, Token: token})
+}
+
+func (t *localAddresses) newGeneration() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.generation++
+}
+
+// sessions counts the sessions of all addresses.
+func (t *localAddresses) sessions() (n int) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, h := range t.byName {
+		n += len(h.sessions)
+	}
+	return n
+}
+
+// deliverHere delivers m to this node's sessions and measures how long it took.
+// See localAddresses.deliver for assumed; what is known about other owners counts only
+// while the node's lease lives.
+func (r *Router) deliverHere(m *Message, assumed ownerSet, accepted, now time.Time) fate {
+	if assumed != noneAssumed && !r.leaseLivesAt(now) {
+		return fateStale
+	}
+	f := r.deliverOnce(m, func() fate { return r.local.deliver(r.fan, m, assumed) })
+	if f == fateDelivered {
+		r.delivery[pathRemote].Observe(now.Sub(accepted).Seconds())
+	}
+	return f
+}
+
+// deliverOnce delivers m here if nothing that it repeats was delivered. A message of this
+// node's that another owner has delivered is no repeat of itself.
+func (r *Router) deliverOnce(m *Message, deliver func() fate) fate {
+	if m.contentHash == 0 || m.since != 0 && m.ID.Origin == r.origin {
+		return deliver()
+	}
+	f, repeated := r.dedup.deliverOnce(m, deliver)
+	if repeated {
+		r.drops[dropRepeated].Inc()
+	}
+	return f
+}

@@ -8,28 +8,28 @@ import (
 	"unicode/utf8"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // handle takes one payload that came by a channel: a batch.
 func (in *inbox) handle(channel, payload string) {
 	in.now = in.r.now()
-	opened, err := in.signer.open(channel, payload)
+	opened, err := in.signer.Open(channel, payload)
 	if err != nil {
 		in.refused(channel, payload, err)
 		return
 	}
-	h, envelopes, err := readHeader(opened)
-	n, ok := wellFormed(envelopes)
-	if err != nil || !ok {
+	h, envelopes, n, err := link.ReadHeader(opened)
+	if err != nil {
 		in.dropped(dropMalformed)
 		return
 	}
 	switch {
-	case h.link == 0:
-		for rest := (reader{rest: envelopes}); rest.rest != ""; {
-			in.unnumbered(&h, rest.next())
+	case h.Life == 0:
+		for range n {
+			in.unnumbered(&h, envelopes.Next())
 		}
-	case channel != in.private || h.from == in.r.opts.NodeID: // links are between two nodes
+	case channel != in.private || h.From == in.r.opts.NodeID: // links are between two nodes
 		in.dropped(dropMalformed)
 	default:
 		in.numbered(&h, envelopes, n)
@@ -40,11 +40,11 @@ func (in *inbox) handle(channel, payload string) {
 // log, because nodes that can't verify each other don't hear each other.
 func (in *inbox) refused(channel, payload string, err error) {
 	switch {
-	case errors.Is(err, errUnsigned):
+	case errors.Is(err, link.ErrUnsigned):
 		in.dropped(dropUnsigned)
-	case errors.Is(err, errForged):
+	case errors.Is(err, link.ErrForged):
 		in.dropped(dropForged)
-	case errors.Is(err, errMalformed):
+	case errors.Is(err, link.ErrMalformed):
 		in.dropped(dropMalformed)
 		return
 	case strings.HasPrefix(payload, "{"):
@@ -67,9 +67,9 @@ func (in *inbox) refused(channel, payload string, err error) {
 
 // unnumbered takes what no link numbers: a probe, and a baseline's message, unless it
 // may be one that is played again.
-func (in *inbox) unnumbered(h *header, e envelope) {
-	switch e.kind {
-	case kindMessage, kindProbe:
+func (in *inbox) unnumbered(h *link.Header, e link.Envelope) {
+	switch e.Kind {
+	case link.KindMessage, link.KindProbe:
 		in.take(h, nil, e)
 	default:
 		in.dropped(dropUnknownKind)
@@ -77,16 +77,16 @@ func (in *inbox) unnumbered(h *header, e envelope) {
 }
 
 // numbered takes a batch of a link: what it acknowledges, then what is new in it.
-func (in *inbox) numbered(h *header, envelopes string, n int) {
+func (in *inbox) numbered(h *link.Header, envelopes link.Envelopes, n int) {
 	r := in.r
 	r.mu.Lock()
-	if r.links[h.from] == nil && len(r.links) >= maxLinks {
+	if r.links[h.From] == nil && len(r.links) >= maxLinks {
 		r.unlock()
 		in.dropped(dropTooManyLinks)
 		return
 	}
-	l := r.linkTo(h.from)
-	l.acknowledged(r, h.ack)
+	l := r.linkTo(h.From)
+	l.acknowledged(r, h.Ack)
 	in.limit = r.refusalLimit()
 	skip, ok := l.in.takes(h, n, in.limit)
 	if n > 0 && l.in.link != 0 && (!ok || skip > 0) { // what it missed or has seen it says again
@@ -97,19 +97,19 @@ func (in *inbox) numbered(h *header, envelopes string, n int) {
 		in.dropped(dropGap)
 		return
 	}
-	var refused []exception
+	var refused []link.Nack
 	within := r.lazyAck
-	rest := reader{rest: envelopes}
+	size := len(envelopes)
 	r.opts.Gather(true)
 	for i := range n {
-		e := rest.next()
+		e := envelopes.Next()
 		if i < skip {
 			in.dropped(dropDuplicate)
 			continue
 		}
 		code, patience := in.take(h, &l.in, e)
 		if code != 0 {
-			refused = append(refused, exception{h.first + uint64(i), code})
+			refused = append(refused, link.Nack{Seq: h.First + uint64(i), Code: code})
 			patience = 0
 		}
 		within = min(within, patience)
@@ -119,71 +119,95 @@ func (in *inbox) numbered(h *header, envelopes string, n int) {
 		return
 	}
 	r.mu.Lock()
-	l.in.expected = h.first + uint64(n)
+	l.in.expected = h.First + uint64(n)
 	l.in.exceptions = append(l.in.exceptions, refused...)
-	l.owe(r, n-skip, len(envelopes), within)
+	l.owe(r, n-skip, size, within)
 	r.unlock()
+}
+
+// arrival is a message as read, with what only nodes see of it.
+type arrival struct {
+	Message
+	flags    byte
+	hops     byte
+	accepted int64 // Unix µs
+	believed ownerSet
+}
+
+// readMessage reads a message. Its strings and data are parts of the batch.
+func readMessage(e link.Envelope) (a arrival, ok bool) {
+	m, ok := e.Message()
+	a = arrival{
+		Message: Message{
+			ID: MessageID(m.ID), From: m.From, To: m.To, Data: m.Data, contentHash: m.ContentHash,
+			Confirm: m.Flags&link.FlagConfirm != 0, Droppable: m.Flags&link.FlagDroppable != 0,
+		},
+		flags: m.Flags, hops: m.Hops, accepted: m.Accepted, believed: ownerSet(m.Owners),
+	}
+	if m.Flags&link.FlagDelivered != 0 {
+		a.since = a.accepted
+	}
+	return a, ok
 }
 
 // take acts on one envelope. It returns why a message was refused, if it was, and
 // how long the acknowledgement may take.
-func (in *inbox) take(h *header, from *inlink, e envelope) (code refusal, within time.Duration) {
+func (in *inbox) take(h *link.Header, from *inlink, e link.Envelope) (code link.NackCode, within time.Duration) {
 	r := in.r
-	if e.kind >= kinds {
+	if e.Kind >= link.Kinds {
 		in.dropped(dropUnknownKind)
 		return 0, r.lazyAck
 	}
-	r.received[e.kind].Inc()
-	body := reader{rest: e.body}
-	switch e.kind {
-	case kindVoid: // it may be a nudge
+	r.received[e.Kind].Inc()
+	switch e.Kind {
+	case link.KindVoid: // it may be a nudge
 		return 0, receiptAck
-	case kindMessage:
+	case link.KindMessage:
 		return in.takeMessage(h, from, e)
-	case kindClaimed:
-		if !r.local.claimed(strings.Clone(body.str())) {
-			return refusedNotHere, 0
+	case link.KindClaimed:
+		if !r.local.claimed(strings.Clone(e.Claimed())) {
+			return link.NackNotHere, 0
 		}
 		return 0, 0
-	case kindReplaced:
-		return in.takeReplaced(strings.Clone(body.str()), strings.Clone(body.str())), 0
-	case kindReceipt:
-		id := MessageID{Origin: body.uint64(), Count: body.uvarint()}
-		if o, client := body.byte(), body.str(); !body.bad && o < outcomes {
+	case link.KindReplaced:
+		address, token := e.Replaced()
+		return in.takeReplaced(strings.Clone(address), strings.Clone(token)), 0
+	case link.KindReceipt:
+		if id, o, client, ok := e.Receipt(); ok && o < outcomes {
 			r.mu.Lock()
-			r.receipt(h.from, id, Outcome(o), client)
+			r.receipt(h.From, MessageID(id), Outcome(o), client)
 			r.unlock()
 		}
-	case kindPruned:
+	case link.KindPruned:
 		r.local.newGeneration() // claims did not wait for this node
 		r.reg.VerifyLeases()
 		return 0, receiptAck
-	case kindWithdrawn:
-		if in.recent.has(MessageID{Origin: body.uint64(), Count: body.uvarint()}) {
+	case link.KindWithdrawn:
+		if in.recent.has(MessageID(e.Withdrawn())) {
 			return 0, receiptAck
 		}
-		return refusedOverloaded, receiptAck
-	case kindProbe:
-		if h.from == r.opts.NodeID {
-			r.heardProbe(body.uvarint())
+		return link.NackOverloaded, receiptAck
+	case link.KindProbe:
+		if h.From == r.opts.NodeID {
+			r.heardProbe(e.Probe())
 		}
 	}
 	return 0, r.lazyAck
 }
 
 // takeMessage reads a message and delivers it.
-func (in *inbox) takeMessage(h *header, from *inlink, e envelope) (code refusal, within time.Duration) {
+func (in *inbox) takeMessage(h *link.Header, from *inlink, e link.Envelope) (code link.NackCode, within time.Duration) {
 	r := in.r
 	var ok bool
-	if in.arrival, ok = e.message(); !ok || !in.trusts && !in.arrival.wellMade(r) {
+	if in.arrival, ok = readMessage(e); !ok || !in.trusts && !in.arrival.wellMade(r) {
 		in.dropped(dropMalformed)
-		return refusedOverloaded, receiptAck
+		return link.NackOverloaded, receiptAck
 	}
 	if in.arrival.Confirm {
-		r.cameFrom(h.from, in.arrival.ID.Origin)
+		r.cameFrom(h.From, in.arrival.ID.Origin)
 	}
 	within = r.lazyAck
-	if in.arrival.flags&flagReceipt != 0 {
+	if in.arrival.flags&link.FlagReceipt != 0 {
 		within = receiptAck
 	}
 	return in.message(h, from, &in.arrival), within
@@ -191,14 +215,14 @@ func (in *inbox) takeMessage(h *header, from *inlink, e envelope) (code refusal,
 
 // takeReplaced ends the sessions of an address that another node has replaced. Where the
 // setting does not allow that, the other node is one owner more at the most.
-func (in *inbox) takeReplaced(address, token string) refusal {
+func (in *inbox) takeReplaced(address, token string) link.NackCode {
 	if in.r.opts.Duplicates == registry.Replace {
 		in.r.replaced(address, token)
 		return 0
 	}
 	in.dropped(dropNotReplacing)
 	if !in.r.local.claimed(address) {
-		return refusedNotHere
+		return link.NackNotHere
 	}
 	return 0
 }
@@ -213,12 +237,12 @@ func (a *arrival) wellMade(r *Router) bool {
 func validJSON(data []byte) bool { return utf8.Valid(data) && json.Valid(data) }
 
 // message delivers a message to this node's sessions. It never routes it again.
-func (in *inbox) message(h *header, from *inlink, a *arrival) refusal {
+func (in *inbox) message(h *link.Header, from *inlink, a *arrival) link.NackCode {
 	r := in.r
 	switch {
 	case a.hops > maxHops:
 		in.dropped(dropHops)
-		return refusedOverloaded
+		return link.NackOverloaded
 	case in.recent.has(a.ID):
 		in.dropped(dropDuplicate)
 		return 0
@@ -227,7 +251,7 @@ func (in *inbox) message(h *header, from *inlink, a *arrival) refusal {
 		return 0
 	case from != nil && !from.admits(a):
 		from.refuse(strings.Clone(a.To), in.now, r.opts.MessageTimeout, in.limit) // this one may be sent again, too
-		return refusedJoining                                                     // not "not here": the entry may be good
+		return link.NackJoining                                                   // not "not here": the entry may be good
 	}
 	f := r.deliverHere(&a.Message, a.believed, time.UnixMicro(a.accepted), in.now)
 	switch f {
@@ -239,7 +263,7 @@ func (in *inbox) message(h *header, from *inlink, a *arrival) refusal {
 		r.learn(strings.Clone(a.To))
 	}
 	if from == nil {
-		r.reply(h.from, a, f)
+		r.reply(h.From, a, f)
 		return 0
 	}
 	if f == fateNotHere || f == fateJoining || f == fateStale {
@@ -262,11 +286,11 @@ func (r *Router) learn(address string) {
 	rt.ask(r)
 }
 
-var refusalOf = map[fate]refusal{
-	fateNotHere:    refusedNotHere,
-	fateStale:      refusedStale,
-	fateJoining:    refusedJoining,
-	fateOverloaded: refusedOverloaded,
+var refusalOf = map[fate]link.NackCode{
+	fateNotHere:    link.NackNotHere,
+	fateStale:      link.NackStale,
+	fateJoining:    link.NackJoining,
+	fateOverloaded: link.NackOverloaded,
 }
 
 func (in *inbox) dropped(why dropReason) { in.r.drops[why].Inc() }

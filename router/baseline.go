@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // The baselines exist to be compared with: they are what one would build without
@@ -37,10 +38,10 @@ func (w *broadcast) send(p *pending) {
 	}
 	if w.count == 0 {
 		h := w.r.header()
-		w.batch = appendHeader(nil, &h)
+		w.batch = link.AppendHeader(nil, &h)
 	}
 	w.batch = p.encode(w.batch, true)
-	w.r.published[kindMessage].Inc()
+	w.r.published[link.KindMessage].Inc()
 	w.count++
 	w.r.awaitReceipt(p)
 	w.asked = append(w.asked, p)
@@ -90,8 +91,8 @@ func (w subscribe) send(p *pending) {
 		return
 	}
 	h := r.header()
-	payload := p.encode(appendHeader(nil, &h), true)
-	r.published[kindMessage].Inc()
+	payload := p.encode(link.AppendHeader(nil, &h), true)
+	r.published[link.KindMessage].Inc()
 	r.awaitReceipt(p)
 	r.posts = append(r.posts, post{channel: r.keys.Client(p.To), payload: payload, envelopes: 1, then: func(n int64, err error) {
 		switch {

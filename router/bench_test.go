@@ -5,32 +5,10 @@ import (
 	"testing"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 var benchMessage = Message{ID: MessageID{1, 2}, From: "alice", To: "bob", Data: []byte(`"` + strings.Repeat("x", 100) + `"`)}
-
-func BenchmarkEnvelopeWrite(b *testing.B) {
-	b.ReportAllocs()
-	var buf []byte
-	for b.Loop() {
-		buf = appendMessage(buf[:0], &benchMessage, flagReceipt, 1, 1_700_000_000_000_000, 1)
-	}
-}
-
-func BenchmarkEnvelopeRead(b *testing.B) {
-	b.ReportAllocs()
-	payload := string(appendMessage(appendHeader(nil, &header{from: "n1", link: 1, first: 1, base: 1}), &benchMessage, 0, 1, 1, 0))
-	for b.Loop() {
-		_, rest, err := readBatch(payload)
-		if err != nil {
-			b.Fatal(err)
-		}
-		r := reader{rest: rest}
-		if _, ok := r.next().message(); !ok {
-			b.Fatal("not read")
-		}
-	}
-}
 
 func BenchmarkRecent(b *testing.B) {
 	b.ReportAllocs()
@@ -76,7 +54,7 @@ func benchSend(b *testing.B, opts *Options, owner int) {
 }
 
 // benchRoute is a router that has bob's owner cached, and no publisher.
-func benchRoute(b testing.TB) (*Router, *link) {
+func benchRoute(b testing.TB) (*Router, *peer) {
 	c := newCluster(b, 1, nil)
 	r := c.node(0).Router
 	r.mu.Lock()
@@ -122,10 +100,10 @@ func BenchmarkGroupCommit(b *testing.B) {
 	}
 }
 
-func acknowledgeAll(r *Router, l *link) {
+func acknowledgeAll(r *Router, l *peer) {
 	r.mu.Lock()
 	l.next, l.high, l.sent = l.end(), l.end(), l.end()
-	l.acknowledged(r, ack{link: l.id, upTo: l.end() - 1})
+	l.acknowledged(r, link.Ack{Life: l.id, UpTo: l.end() - 1})
 	r.release()
 }
 
@@ -142,7 +120,7 @@ func BenchmarkInbox(b *testing.B) {
 		if i%benchTurn != 0 {
 			continue
 		}
-		batch := appendHeader(nil, &header{from: "n1", link: 1, first: i + 1, base: i + 1})
+		batch := link.AppendHeader(nil, &link.Header{From: "n1", Life: 1, First: i + 1, Base: i + 1})
 		for k := range uint64(benchTurn) {
 			m.ID.Count = i + k
 			batch = appendMessage(batch, &m, 0, 0, 1_700_000_000_000_000, noneAssumed)

@@ -1,5 +1,7 @@
 package router
 
+import "github.com/beeline-ws/beeline/router/link"
+
 // Redis ends a subscription that lags behind by more than client-output-buffer-limit
 // allows, 32 MB by default, and what was on its way is lost. Sent again as it was, it would
 // end the subscription again, and hold up all that is for the same node. So what a link has
@@ -21,13 +23,13 @@ const (
 
 // mayPublish tells whether the link has something to publish, and the budget for it. One
 // item may always be on its way.
-func (l *link) mayPublish() bool {
+func (l *peer) mayPublish() bool {
 	return l.next < l.end() && (l.flying == 0 || l.flying < l.budget)
 }
 
 // fits tells whether the next item may be in the batch that begins with first and has so
 // many bytes.
-func (l *link) fits(size int, first uint64) bool {
+func (l *peer) fits(size int, first uint64) bool {
 	switch {
 	case !l.mayPublish():
 		return false
@@ -39,7 +41,7 @@ func (l *link) fits(size int, first uint64) bool {
 }
 
 // counted notes that Redis had a subscriber for a large message.
-func (l *link) counted(b *batch) {
+func (l *peer) counted(b *batch) {
 	if b.count != 1 || b.first < l.base || b.first >= l.end() {
 		return
 	}
@@ -48,7 +50,7 @@ func (l *link) counted(b *batch) {
 }
 
 // lost makes the budget smaller, and withdraws what is not to be published again.
-func (l *link) lost() {
+func (l *peer) lost() {
 	l.budget = max(l.budget/4, minBudget)
 	for i := range l.window[:l.next-l.base] {
 		it := &l.window[i]
@@ -57,19 +59,19 @@ func (l *link) lost() {
 }
 
 // rewind has what is not acknowledged published again.
-func (l *link) rewind() { l.next, l.flying = l.base, 0 }
+func (l *peer) rewind() { l.next, l.flying = l.base, 0 }
 
 // encode appends what travels of the item.
 func (it *item) encode(b []byte) []byte {
-	if p, ok := it.cargo.(*pending); ok && it.kind() == kindWithdrawn {
-		return appendWithdrawn(b, p.ID)
+	if p, ok := it.cargo.(*pending); ok && it.kind() == link.KindWithdrawn {
+		return link.AppendWithdrawn(b, link.MessageID(p.ID))
 	}
 	return it.cargo.encode(b, it.first)
 }
 
-func (it *item) kind() kind {
-	if k := it.cargo.kind(); k != kindMessage || !it.withdrawn {
+func (it *item) kind() link.Kind {
+	if k := it.cargo.kind(); k != link.KindMessage || !it.withdrawn {
 		return k
 	}
-	return kindWithdrawn
+	return link.KindWithdrawn
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // limitLag has Redis end subscriptions that lag by more bytes than that.
@@ -72,10 +73,10 @@ func TestWithdrawnMessageThatArrivedIsDelivered(t *testing.T) {
 	in.recent.add(id)
 	for _, one := range []struct {
 		id   MessageID
-		want refusal
-	}{{id, 0}, {MessageID{id.Origin, id.Count + 1}, refusedOverloaded}} {
-		r := reader{rest: string(appendWithdrawn(nil, one.id))}
-		if code, _ := in.take(&header{from: "n0"}, new(inlink), r.next()); code != one.want {
+		want link.NackCode
+	}{{id, 0}, {MessageID{id.Origin, id.Count + 1}, link.NackOverloaded}} {
+		e := link.Envelopes(link.AppendWithdrawn(nil, link.MessageID(one.id)))
+		if code, _ := in.take(&link.Header{From: "n0"}, new(inlink), e.Next()); code != one.want {
 			t.Errorf("message %s is answered with %d, want %d", one.id, code, one.want)
 		}
 	}

@@ -1,6 +1,9 @@
 package router
 
-import "github.com/beeline-ws/beeline/registry"
+import (
+	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/link"
+)
 
 // fate is what became of an envelope on a link.
 type fate uint8
@@ -16,17 +19,17 @@ const (
 	fateUnknown         // the node died with it: it may have arrived
 )
 
-// fate is what a refusal means for the sender. One of a newer node's, which is
+// fateOf returns what a nack means for the sender. One of a newer node's, which is
 // not known here, tells nothing.
-func (c refusal) fate() fate {
+func fateOf(c link.NackCode) fate {
 	switch c {
-	case refusedNotHere:
+	case link.NackNotHere:
 		return fateNotHere
-	case refusedStale:
+	case link.NackStale:
 		return fateStale
-	case refusedJoining:
+	case link.NackJoining:
 		return fateJoining
-	case refusedOverloaded:
+	case link.NackOverloaded:
 		return fateOverloaded
 	}
 	return fateUnknown
@@ -34,7 +37,7 @@ func (c refusal) fate() fate {
 
 // cargo is what travels on a link: a message or a notice.
 type cargo interface {
-	kind() kind
+	kind() link.Kind
 	encode(b []byte, first bool) []byte
 	awaited() bool // its acknowledgement is not to be a lazy one
 	settle(r *Router, owner registry.Owner, f fate)
@@ -49,4 +52,12 @@ type item struct {
 	awaited   bool
 	counted   bool // it is large, and Redis had a subscriber for it
 	withdrawn bool // it was lost then; see budget.go
+}
+
+// appendMessage appends m as an envelope.
+func appendMessage(b []byte, m *Message, flags, hops byte, accepted int64, believed ownerSet) []byte {
+	return link.AppendMessage(b, &link.Message{
+		ID: link.MessageID(m.ID), From: m.From, To: m.To, Data: m.Data, Flags: flags, Hops: hops,
+		Accepted: accepted, Owners: uint64(believed), ContentHash: m.contentHash,
+	})
 }

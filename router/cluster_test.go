@@ -11,6 +11,7 @@ import (
 
 	"github.com/beeline-ws/beeline/registry"
 	"github.com/beeline-ws/beeline/registry/redistest"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // cluster is some nodes around one Redis.
@@ -85,7 +86,7 @@ func (c *cluster) resent() (sum float64) {
 // published counts the message envelopes that all nodes published.
 func (c *cluster) published() (sum float64) {
 	for _, n := range c.nodes {
-		sum += testutil.ToFloat64(n.published[kindMessage])
+		sum += testutil.ToFloat64(n.published[link.KindMessage])
 	}
 	return sum
 }

@@ -111,7 +111,7 @@ func (r *Router) post() {
 // lent.
 func (r *Router) gather(publish func(*post)) {
 	for i := range r.posts {
-		r.signer.sign(r.posts[i].channel, r.posts[i].payload)
+		r.signer.Sign(r.posts[i].channel, r.posts[i].payload)
 		r.countPost(r.posts[i].envelopes, len(r.posts[i].payload))
 		publish(&r.posts[i])
 	}
@@ -130,7 +130,7 @@ func (r *Router) gather(publish func(*post)) {
 		payload := r.scratch[:0]
 		b := l.batch(r, &payload)
 		r.scratch = payload
-		r.signer.sign(l.channel, payload)
+		r.signer.Sign(l.channel, payload)
 		r.countPost(b.count, len(payload))
 		publish(&post{channel: l.channel, private: true, payload: payload, envelopes: b.count, batch: b})
 		if r.pub != nil && l.mayPublish() { // elsewhere the reply brings the rest
@@ -144,7 +144,7 @@ func (r *Router) gather(publish func(*post)) {
 	}
 	if r.cast != nil {
 		if p, ok := r.cast.gather(); ok {
-			r.signer.sign(p.channel, p.payload)
+			r.signer.Sign(p.channel, p.payload)
 			r.countPost(p.envelopes, len(p.payload))
 			publish(&p)
 		}

@@ -1,6 +1,10 @@
 package router
 
-import "time"
+import (
+	"time"
+
+	"github.com/beeline-ws/beeline/router/link"
+)
 
 // path is how a message was routed: a metric label.
 type path uint8
@@ -61,7 +65,8 @@ func (r *Router) countFromZero() {
 			r.overload[i] = r.m.Overloaded.WithLabelValues(reason)
 		}
 	}
-	for i, kind := range kindNames {
+	for i := range link.Kinds {
+		kind := link.Kind(i).String()
 		r.received[i] = r.m.EnvelopesReceived.WithLabelValues(kind)
 		r.published[i] = r.m.EnvelopesPublished.WithLabelValues(kind)
 	}

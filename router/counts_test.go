@@ -8,6 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
+
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // histogram reads how often a histogram observed, and the sum.
@@ -78,7 +80,9 @@ func TestEveryPublishIsCountedAsWhatItCarries(t *testing.T) {
 		return testutil.ToFloat64(c.node(1).m.Router.Acknowledgements) > 0
 	})
 	for _, n := range c.nodes {
-		probes := func(counters [kinds]prometheus.Counter) float64 { return testutil.ToFloat64(counters[kindProbe]) }
+		probes := func(counters [link.Kinds]prometheus.Counter) float64 {
+			return testutil.ToFloat64(counters[link.KindProbe])
+		}
 		until(t, "a probe came back", func() bool { return probes(n.received) > 0 })
 		n.stop() // nothing is published any more
 		if sent, got := probes(n.published), probes(n.received); sent < got {

@@ -9,6 +9,9 @@ import (
 
 // What is in flight: from a route's owners being known to their answers.
 
+// maxHops bounds how often a message is sent to owners that may be stale.
+const maxHops = 4
+
 // dispatch sends messages to the route's owners.
 func (rt *route) dispatch(r *Router, assumed ownerSet, messages ...*pending) {
 	rt.inflight++ // held: a local answer to the first must not let the route go on before the last

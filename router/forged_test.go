@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // Where clients may have several sessions nobody is replaced, whoever says so and has read
@@ -17,7 +18,7 @@ func TestForgedReplacementEndsNoSession(t *testing.T) {
 			n := c.node(0)
 			bob := n.connect("bob")
 			token := c.owners("bob")[0].Token
-			forged := appendReplaced(appendHeader(nil, &header{from: "n9", link: 1, first: 1, base: 1}), "bob", token)
+			forged := link.AppendReplaced(link.AppendHeader(nil, &link.Header{From: "n9", Life: 1, First: 1, Base: 1}), "bob", token)
 			in := newInbox(n.Router)
 			in.handle(in.private, string(forged))
 			n.wantOutcome("bob", "still here", Delivered)
@@ -49,10 +50,10 @@ func TestUnsignedMessagesAreCheckedLikeAClients(t *testing.T) {
 		{To: "b\xffb", From: "eve", Data: []byte("1")},
 		{To: "bob", From: "eve", Data: []byte(`{"good":"\ud800"}`)},
 	}
-	batch := appendHeader(nil, &header{from: "n9", link: 1, first: 1, base: 1})
+	batch := link.AppendHeader(nil, &link.Header{From: "n9", Life: 1, First: 1, Base: 1})
 	for i := range messages {
 		messages[i].ID = MessageID{9, uint64(i)}
-		batch = appendMessage(batch, &messages[i], flagFirst, 1, 1, noneAssumed)
+		batch = appendMessage(batch, &messages[i], link.FlagFirst, 1, 1, noneAssumed)
 	}
 	in.handle(in.private, string(batch))
 	bob.wantGot(`{"good":"\ud800"}`)

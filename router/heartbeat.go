@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // A heartbeat is two proofs in a row: a probe that this node publishes to its own
@@ -103,8 +104,8 @@ func (r *Router) probe(ctx context.Context) error {
 	case <-r.probed: // an earlier one that came late
 	default:
 	}
-	p := r.signed(r.keys.Channel(r.opts.NodeID), func(b []byte) []byte { return appendProbe(b, n) })
-	r.published[kindProbe].Inc()
+	p := r.signed(r.keys.Channel(r.opts.NodeID), func(b []byte) []byte { return link.AppendProbe(b, n) })
+	r.published[link.KindProbe].Inc()
 	r.countPost(1, len(p.payload))
 	receivers, err := r.publish(ctx, r.opts.Redis, &p).Result()
 	if err != nil {
@@ -148,7 +149,7 @@ func (r *Router) info() registry.NodeInfo {
 		Started: r.started, Sessions: r.local.sessions(), Draining: r.draining.Load(),
 		Settings: registry.Settings{
 			Delivery: string(r.opts.Delivery), Duplicates: r.opts.Duplicates, Heartbeat: r.reg.Timing().Heartbeat,
-			Envelopes: registry.Versions{Min: batchVersion, Max: batchVersion},
+			Envelopes: registry.Versions{Min: link.Version, Max: link.Version},
 			Keys:      Fingerprint(r.opts.ClusterKeys),
 		},
 	}

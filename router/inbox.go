@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // Waits before the private channel is subscribed again.
@@ -58,7 +59,7 @@ type inbox struct {
 	now        time.Time // when its batch came
 	limit      int       // of what is remembered of refusals on its link
 	subscribed bool      // the private channel was, once
-	signer     *signer
+	signer     *link.Signer
 	// refusedSaid is when a payload that was not opened was logged last.
 	refusedSaid time.Time
 
@@ -70,7 +71,7 @@ type inbox struct {
 func newInbox(r *Router) *inbox {
 	return &inbox{
 		r: r, private: r.keys.Channel(r.opts.NodeID), trusts: r.keyed(),
-		recent: newIDWindows(), signer: newSigner(r.opts.ClusterKeys), channels: make(map[string]chan struct{}),
+		recent: newIDWindows(), signer: link.NewSigner(r.opts.ClusterKeys), channels: make(map[string]chan struct{}),
 	}
 }
 

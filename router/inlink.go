@@ -2,6 +2,8 @@ package router
 
 import (
 	"time"
+
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // inlink is the receiving side of a link. Router.mu guards it, but for what was
@@ -9,7 +11,7 @@ import (
 type inlink struct {
 	link       uint64 // the peer's number for this life of its side
 	expected   uint64 // the next number to take
-	exceptions []exception
+	exceptions []link.Nack
 	due        time.Time // when an acknowledgement is sent at the latest; zero: none is owed
 	heard      time.Time // the last batch
 	unsaid     int       // envelopes not acknowledged yet
@@ -22,7 +24,7 @@ type inlink struct {
 
 // owe notes that the peer is to have an acknowledgement within d, of n envelopes
 // more that have so many bytes.
-func (l *link) owe(r *Router, n, size int, d time.Duration) {
+func (l *peer) owe(r *Router, n, size int, d time.Duration) {
 	now := r.now()
 	l.in.unsaid += n
 	l.in.unsaidSize += size
@@ -49,26 +51,26 @@ func (l *link) owe(r *Router, n, size int, d time.Duration) {
 // answered for, and its numbers are not those of now.
 // Nor is more taken while limit envelopes were refused that the sender does not know of
 // yet.
-func (in *inlink) takes(h *header, n, limit int) (skip int, ok bool) {
-	if h.base > h.first || h.first-h.base+uint64(n) > maxWindow+1 {
+func (in *inlink) takes(h *link.Header, n, limit int) (skip int, ok bool) {
+	if h.Base > h.First || h.First-h.Base+uint64(n) > link.MaxWindow+1 {
 		return 0, false // no link of ours has such a window
 	}
-	if newerLife(in.link, h.link) {
+	if newerLife(in.link, h.Life) {
 		return 0, false
 	}
-	if in.link != h.link {
-		*in = inlink{link: h.link, expected: h.base, due: in.due, heard: in.heard}
+	if in.link != h.Life {
+		*in = inlink{link: h.Life, expected: h.Base, due: in.due, heard: in.heard}
 	}
-	for len(in.exceptions) > 0 && in.exceptions[0].seq < h.base {
+	for len(in.exceptions) > 0 && in.exceptions[0].Seq < h.Base {
 		in.exceptions = in.exceptions[1:]
 	}
-	if h.base > in.expected { // somebody else has acknowledged what did not come: it will not be sent again
-		in.expected = h.base
+	if h.Base > in.expected { // somebody else has acknowledged what did not come: it will not be sent again
+		in.expected = h.Base
 	}
-	if h.first > in.expected || len(in.exceptions) >= limit {
+	if h.First > in.expected || len(in.exceptions) >= limit {
 		return 0, false
 	}
-	return int(min(in.expected-h.first, uint64(n))), true
+	return int(min(in.expected-h.First, uint64(n))), true
 }
 
 // admits tells whether a message may be delivered: not if an earlier one for the
@@ -77,7 +79,7 @@ func (in *inlink) admits(a *arrival) bool {
 	if len(in.young)+len(in.old) == 0 {
 		return true
 	}
-	if a.flags&flagFirst != 0 {
+	if a.flags&link.FlagFirst != 0 {
 		delete(in.young, a.To)
 		delete(in.old, a.To)
 		return true
@@ -101,7 +103,7 @@ func (in *inlink) refuse(address string, now time.Time, life time.Duration, limi
 // make up thousands of nodes: then all links together remember no more than a few can.
 func (r *Router) refusalLimit() int {
 	if r.keyed() {
-		return maxRefused
+		return link.MaxRefused
 	}
-	return min(maxRefused, max(allRefused/max(len(r.links), 1), leastRefused))
+	return min(link.MaxRefused, max(allRefused/max(len(r.links), 1), leastRefused))
 }

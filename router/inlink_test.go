@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // postman hands a node batches as they come from another one.
@@ -15,13 +16,13 @@ type postman struct {
 }
 
 // hand hands over messages of a life of the link, the first of which has that number.
-func (p *postman) hand(link, base, first uint64, to string, counts ...uint64) {
-	b := appendHeader(nil, &header{from: p.from, link: link, base: base, first: first})
+func (p *postman) hand(life, base, first uint64, to string, counts ...uint64) {
+	b := link.AppendHeader(nil, &link.Header{From: p.from, Life: life, Base: base, First: first})
 	for i, count := range counts {
 		m := Message{ID: MessageID{Origin: 7, Count: count}, From: "alice", To: to, Data: []byte(strconv.FormatUint(count, 10))}
 		var flags byte
 		if i == 0 && base == first {
-			flags = flagFirst
+			flags = link.FlagFirst
 		}
 		b = appendMessage(b, &m, flags, 1, 1, noneAssumed)
 	}
@@ -68,8 +69,8 @@ func TestRefusalsOfStrangersAreBounded(t *testing.T) {
 	n.release()
 	p := &postman{in, "n9"}
 	for i := range uint64(3 * leastRefused) { // twice: claims of addresses and messages for them
-		batch := appendHeader(nil, &header{from: "n8", link: 1, base: 1, first: 1 + i})
-		in.handle(in.private, string(appendClaimed(batch, "nobody"+strconv.FormatUint(i, 10))))
+		batch := link.AppendHeader(nil, &link.Header{From: "n8", Life: 1, Base: 1, First: 1 + i})
+		in.handle(in.private, string(link.AppendClaimed(batch, "nobody"+strconv.FormatUint(i, 10))))
 		p.hand(1, 1+i, 1+i, "nobody"+strconv.FormatUint(i, 10), i)
 	}
 	n.mu.Lock()
@@ -86,8 +87,8 @@ func TestRefusalsOfStrangersAreBounded(t *testing.T) {
 // parcel is cargo that tells what became of it.
 type parcel struct{ fates []fate }
 
-func (*parcel) kind() kind                                   { return kindVoid }
-func (*parcel) encode(to []byte, _ bool) []byte              { return appendBare(to, kindVoid) }
+func (*parcel) kind() link.Kind                              { return link.KindVoid }
+func (*parcel) encode(to []byte, _ bool) []byte              { return link.AppendBare(to, link.KindVoid) }
 func (*parcel) awaited() bool                                { return true }
 func (p *parcel) settle(_ *Router, _ registry.Owner, f fate) { p.fates = append(p.fates, f) }
 
@@ -102,7 +103,7 @@ func TestAcknowledgementCountsMoreThanPublish(t *testing.T) {
 	l.push(n.Router, item{cargo: p})
 	b := l.batch(n.Router, &payload)
 	l.published(n.Router, &b, 0, nil)
-	l.acknowledged(n.Router, ack{link: l.id, upTo: 1})
+	l.acknowledged(n.Router, link.Ack{Life: l.id, UpTo: 1})
 	l.push(n.Router, item{cargo: p})
 	b = l.batch(n.Router, &payload)
 	l.published(n.Router, &b, 0, nil) // now that says nothing
@@ -135,7 +136,7 @@ func TestLinkKnowsSinceWhenPublishCountsNobody(t *testing.T) {
 	if l.uncounted != since {
 		t.Error("the first PUBLISH is forgotten")
 	}
-	l.acknowledged(n.Router, ack{link: l.id, upTo: 1})
+	l.acknowledged(n.Router, link.Ack{Life: l.id, UpTo: 1})
 	if !l.uncounted.IsZero() || l.relayed {
 		t.Error("what was acknowledged still counts")
 	}

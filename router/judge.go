@@ -27,7 +27,7 @@ const (
 
 // judge holds a link whose peer did not hear and finds out whether it is dead
 // or deaf. It is called with mu held.
-func (r *Router) judge(l *link) {
+func (r *Router) judge(l *peer) {
 	if l.judged {
 		return
 	}
@@ -36,7 +36,7 @@ func (r *Router) judge(l *link) {
 }
 
 // setJudged notes whether a judge holds the link.
-func (l *link) setJudged(r *Router, judged bool) {
+func (l *peer) setJudged(r *Router, judged bool) {
 	switch {
 	case judged && !l.judged:
 		r.judging++
@@ -47,7 +47,7 @@ func (l *link) setJudged(r *Router, judged bool) {
 }
 
 // decide returns when the peer is dead and buried, or when it may be tried again.
-func (r *Router) decide(ctx context.Context, l *link) {
+func (r *Router) decide(ctx context.Context, l *peer) {
 	for wait := firstTry; ; wait = min(2*wait, lastTry) {
 		if found := r.examine(ctx, l.node); found != deaf && r.bury(ctx, l, found) {
 			return
@@ -88,7 +88,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 
 // waitsForNobody tells whether nothing waits on the link, or all that does met its
 // deadline.
-func (r *Router) waitsForNobody(l *link) bool {
+func (r *Router) waitsForNobody(l *peer) bool {
 	r.mu.Lock()
 	defer r.unlock()
 	if len(l.window) == 0 {
@@ -210,7 +210,7 @@ func newPeersClient() *http.Client {
 // that is gone is removed first: while there is one, nothing of the node's is pruned. One
 // that has lapsed has no lease, or has come back and has another, which must stay: the
 // node relies on it, and welcomes clients. It fails if Redis doesn't answer.
-func (r *Router) bury(ctx context.Context, l *link, why condition) bool {
+func (r *Router) bury(ctx context.Context, l *peer, why condition) bool {
 	counted, err := r.publishCounts(ctx, l) // after the death: no failover before it is missed
 	if err != nil {
 		return false
@@ -231,7 +231,7 @@ func (r *Router) bury(ctx context.Context, l *link, why condition) bool {
 }
 
 // publishCounts tells whether a dead peer had not heard what PUBLISH counted for nobody.
-func (r *Router) publishCounts(ctx context.Context, l *link) (bool, error) {
+func (r *Router) publishCounts(ctx context.Context, l *peer) (bool, error) {
 	r.mu.Lock()
 	since := l.uncounted
 	r.unlock()

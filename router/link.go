@@ -3,12 +3,11 @@ package router
 import (
 	"strings"
 	"time"
+
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 const (
-	// maxWindow is how many envelopes a link holds without acknowledgement. A
-	// message beyond it is Overloaded.
-	maxWindow = 1 << 16
 	// maxBatchBytes is where a batch ends; the rest goes with the next.
 	maxBatchBytes = 1 << 20
 	// maxLazyAck is how long an acknowledgement that nobody waits for may wait for
@@ -26,19 +25,16 @@ const (
 	// of it; the wait doubles up to lastResend.
 	firstResend = 250 * time.Millisecond
 	lastResend  = 2 * time.Second
-	// maxRefused bounds the addresses that a link remembers to have refused: as many as
-	// its window may have messages for.
-	maxRefused = maxWindow
 	// allRefused bounds that for all links together where nothing is signed, as long as
 	// each has leastRefused.
-	allRefused   = 4 * maxRefused
+	allRefused   = 4 * link.MaxRefused
 	leastRefused = 64
 	// maxLinks bounds the links, whether strangers' batches make them or owners that the
 	// registry names. For an owner's sake one that is not in use may be forgotten.
 	maxLinks = 1 << 12
 	// noticeRoom is what messages leave of the window for what nodes tell each other, so
 	// that clients can connect whatever is sent.
-	noticeRoom = maxWindow / 8
+	noticeRoom = link.MaxWindow / 8
 	// idleLink is how long a link is kept without traffic, crowdedLink when there are more
 	// than half of maxLinks.
 	idleLink    = 5 * time.Minute
@@ -46,7 +42,7 @@ const (
 )
 
 // link is the router's state for a node it talks with. Router.mu guards it.
-type link struct {
+type peer struct {
 	node    string
 	channel string
 	used    time.Time
@@ -88,7 +84,7 @@ func (r *Router) roomForLink(node string) bool {
 	if r.links[node] != nil || len(r.links) < maxLinks {
 		return true
 	}
-	var last *link
+	var last *peer
 	for _, l := range r.links {
 		if l.idles() && (last == nil || l.used.Before(last.used)) {
 			last = l
@@ -102,16 +98,16 @@ func (r *Router) roomForLink(node string) bool {
 }
 
 // idles tells whether nothing waits on the link.
-func (l *link) idles() bool {
+func (l *peer) idles() bool {
 	return len(l.window) == 0 && l.in.due.IsZero() && !l.judged && !l.queued
 }
 
 // linkTo returns the link to a node.
-func (r *Router) linkTo(node string) *link {
+func (r *Router) linkTo(node string) *peer {
 	l := r.links[node]
 	if l == nil {
 		node = strings.Clone(node) // it may be a part of what was received
-		l = &link{node: node, channel: r.keys.Channel(node)}
+		l = &peer{node: node, channel: r.keys.Channel(node)}
 		l.in = inlink{link: r.floor, expected: 1}
 		l.restart(r)
 		r.links[node] = l
@@ -122,8 +118,8 @@ func (r *Router) linkTo(node string) *link {
 
 // push puts an item into the link's window, from where the next batch takes it.
 // A full window is the caller's to answer: nothing is queued beyond it.
-func (l *link) push(r *Router, it item) bool {
-	if len(l.window) >= maxWindow {
+func (l *peer) push(r *Router, it item) bool {
+	if len(l.window) >= link.MaxWindow {
 		return false
 	}
 	l.bytes += it.size
@@ -142,10 +138,10 @@ func (l *link) push(r *Router, it item) bool {
 	return true
 }
 
-func (l *link) end() uint64 { return l.base + uint64(len(l.window)) }
+func (l *peer) end() uint64 { return l.base + uint64(len(l.window)) }
 
 // dirty has whoever publishes look at l, unless a judge holds it.
-func (r *Router) dirty(l *link) {
+func (r *Router) dirty(l *peer) {
 	if l.queued || l.judged {
 		return
 	}
@@ -156,7 +152,7 @@ func (r *Router) dirty(l *link) {
 
 // restart forgets what was sent. The peer sees a new life of the link and takes its
 // numbers from the start; what was received stays.
-func (l *link) restart(r *Router) {
+func (l *peer) restart(r *Router) {
 	l.id, l.base, l.next, l.high, l.sent = r.nextLife(), 1, 1, 1, 1
 	l.window, l.room, l.bytes, l.urgent = nil, nil, 0, 0
 	l.flying, l.budget = 0, maxBudget
@@ -167,7 +163,7 @@ func (l *link) restart(r *Router) {
 
 // batch is one PUBLISH of a link.
 type batch struct {
-	link  *link
+	link  *peer
 	id    uint64 // the link's
 	first uint64
 	high  uint64 // the link's, before this batch
@@ -176,15 +172,15 @@ type batch struct {
 
 // batch encodes what waits on the link, up to maxBatchBytes or what is left of the budget
 // for one message more, with the acknowledgement that is owed. A large message is alone.
-func (l *link) batch(r *Router, payload *[]byte) batch {
+func (l *peer) batch(r *Router, payload *[]byte) batch {
 	h := r.header()
-	h.link, h.first, h.base = l.id, l.next, l.base
+	h.Life, h.First, h.Base = l.id, l.next, l.base
 	if l.in.link != 0 {
-		h.ack = ack{link: l.in.link, upTo: l.in.expected - 1, exceptions: l.in.exceptions}
+		h.Ack = link.Ack{Life: l.in.link, UpTo: l.in.expected - 1, Nacks: l.in.exceptions}
 	}
 	l.in.due, l.in.unsaid, l.in.unsaidSize = time.Time{}, 0, 0
 	out := batch{link: l, id: l.id, first: l.next, high: l.high}
-	b := appendHeader(*payload, &h)
+	b := link.AppendHeader(*payload, &h)
 	for l.fits(len(b), out.first) {
 		it := &l.window[l.next-l.base]
 		b = it.encode(b)
@@ -207,7 +203,7 @@ func (l *link) batch(r *Router, payload *[]byte) batch {
 }
 
 // published takes the outcome of a batch's PUBLISH.
-func (l *link) published(r *Router, b *batch, receivers int64, err error) {
+func (l *peer) published(r *Router, b *batch, receivers int64, err error) {
 	if b.id != l.id {
 		return // of a former life
 	}
@@ -238,27 +234,27 @@ func (l *link) published(r *Router, b *batch, receivers int64, err error) {
 }
 
 // acknowledged settles what the peer has taken.
-func (l *link) acknowledged(r *Router, a ack) {
+func (l *peer) acknowledged(r *Router, a link.Ack) {
 	switch {
-	case newerLife(a.link, l.id):
-		l.renew(r, a.link)
+	case newerLife(a.Life, l.id):
+		l.renew(r, a.Life)
 		return
-	case a.link != l.id || a.upTo < l.base:
+	case a.Life != l.id || a.UpTo < l.base:
 		return
-	case a.upTo >= l.sent: // somebody else has used up numbers, or made up the acknowledgement
+	case a.UpTo >= l.sent: // somebody else has used up numbers, or made up the acknowledgement
 		l.renew(r, l.id)
 		return
 	}
-	upTo := min(a.upTo, l.sent-1)
+	upTo := min(a.UpTo, l.sent-1)
 	if upTo >= l.high {
 		l.high, l.relayed = upTo+1, true
 	}
-	exceptions := a.exceptions
+	exceptions := a.Nacks
 	for len(l.window) > 0 && l.base <= upTo {
 		f := fateDelivered
-		for len(exceptions) > 0 && exceptions[0].seq <= l.base {
-			if exceptions[0].seq == l.base {
-				f = exceptions[0].code.fate()
+		for len(exceptions) > 0 && exceptions[0].Seq <= l.base {
+			if exceptions[0].Seq == l.base {
+				f = fateOf(exceptions[0].Code)
 			}
 			exceptions = exceptions[1:]
 		}
@@ -279,7 +275,7 @@ func (l *link) acknowledged(r *Router, a ack) {
 	}
 }
 
-func (l *link) pop(r *Router, f fate) {
+func (l *peer) pop(r *Router, f fate) {
 	it := l.window[0]
 	l.window[0] = item{}
 	l.window = l.window[1:]
@@ -301,7 +297,7 @@ func (l *link) pop(r *Router, f fate) {
 // buried answers everything on the link to a dead node. What was received stays: if
 // the node was only away, what it has sent meanwhile must not pass what was refused.
 // counted tells whether it had not heard what PUBLISH counted for nobody.
-func (l *link) buried(r *Router, counted bool) {
+func (l *peer) buried(r *Router, counted bool) {
 	known := l.sent
 	if counted && !l.relayed {
 		known = l.high

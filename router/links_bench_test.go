@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // unnumbered is targeted delivery without links, for comparison: what gathers for
@@ -27,7 +28,7 @@ func (w *unnumbered) send(p *pending) {
 		h := r.header()
 		r.posts = append(r.posts, post{
 			channel: r.keys.Channel(w.owner), private: true,
-			payload: appendHeader(w.room[:0], &h), then: func(int64, error) {},
+			payload: link.AppendHeader(w.room[:0], &h), then: func(int64, error) {},
 		})
 	}
 	last := &r.posts[len(r.posts)-1]

@@ -36,7 +36,7 @@ func (r *Router) nextLife() uint64 {
 // forgetLink removes a link. Who has recorded a batch of it could play it again as that
 // of a new link: what a link begins with must be newer than what any began with that is
 // forgotten. Without a key anybody could make up the number, so there it is not kept.
-func (r *Router) forgetLink(node string, l *link) {
+func (r *Router) forgetLink(node string, l *peer) {
 	if next := max(l.in.link+1, 1); r.keyed() && l.in.link != 0 && newerLife(next, r.floor) {
 		r.floor = next
 	}
@@ -52,7 +52,7 @@ const renewEvery = 100 * time.Millisecond
 //
 // It is not done twice within renewEvery: what is sent again may be much, and the peer
 // says again what it believes.
-func (l *link) renew(r *Router, believed uint64) {
+func (l *peer) renew(r *Router, believed uint64) {
 	now := r.now()
 	if now.Sub(l.renewed) < renewEvery {
 		return

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // Without a key anybody who may publish can make up a link's number. The link is cut by
@@ -22,7 +23,7 @@ func TestForgedLifeCutsALinkForAMomentOnly(t *testing.T) {
 	n.wantOutcome("bob", "0", Delivered)
 	want := []string{"0"}
 	for i, life := range []uint64{math.MaxUint64, math.MaxUint64, 1, n.links["n1"].id + 1<<60, math.MaxInt64} {
-		forged := appendHeader(nil, &header{from: "n0", link: life, first: 1, base: 1})
+		forged := link.AppendHeader(nil, &link.Header{From: "n0", Life: life, First: 1, Base: 1})
 		c.client.Publish(t.Context(), n.keys.Channel("n1"), forged)
 		want = append(want, strconv.Itoa(i+1))
 		n.wantOutcome("bob", want[i+1], Delivered)
@@ -42,10 +43,10 @@ func TestForgedNumbersCutALinkForAMomentOnly(t *testing.T) {
 	n.wantOutcome("bob", "0", Delivered)
 	n.mu.Lock()
 	l := n.links["n1"]
-	forged := appendHeader(nil, &header{from: "n0", link: l.id, first: l.next, base: l.base})
+	forged := link.AppendHeader(nil, &link.Header{From: "n0", Life: l.id, First: l.next, Base: l.base})
 	n.release()
-	for range maxWindow {
-		forged = appendBare(forged, kindVoid)
+	for range link.MaxWindow {
+		forged = link.AppendBare(forged, link.KindVoid)
 	}
 	c.client.Publish(t.Context(), n.keys.Channel("n1"), forged)
 	until(t, "the link begins anew", func() bool { return testutil.ToFloat64(n.m.Router.LinkRenewals) > 0 })
@@ -91,7 +92,7 @@ func TestLinkThatBeginsAnewIsLogged(t *testing.T) {
 				n.mu.Lock()
 				later := n.links["n1"].id + 1<<60
 				n.release()
-				forged := appendHeader(nil, &header{from: "n0", link: later, first: 1, base: 1})
+				forged := link.AppendHeader(nil, &link.Header{From: "n0", Life: later, First: 1, Base: 1})
 				c.client.Publish(t.Context(), n.keys.Channel("n1"), forged)
 			} else {
 				n.awaitAcknowledged()
@@ -138,9 +139,9 @@ func TestRenewedLinkLetsNothingPassWhatWasRefused(t *testing.T) {
 	r.mu.Lock()
 	defer r.release()
 	l.next, l.high, l.sent = l.end(), l.end(), l.end()
-	l.acknowledged(r, ack{link: l.id, upTo: 1, exceptions: []exception{{1, refusedJoining}}})
+	l.acknowledged(r, link.Ack{Life: l.id, UpTo: 1, Nacks: []link.Nack{{Seq: 1, Code: link.NackJoining}}})
 	before := l.id
-	l.acknowledged(r, ack{link: l.id + 1<<20, upTo: 0})
+	l.acknowledged(r, link.Ack{Life: l.id + 1<<20, UpTo: 0})
 	if !newerLife(l.id, before+1<<20) {
 		t.Errorf("the new life %x is not newer than what the peer believes in", l.id)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 var (
@@ -557,7 +558,7 @@ const (
 func (m *model) forgeLives() {
 	for _, from := range m.c.nodes {
 		for _, to := range m.c.nodes {
-			forged := appendHeader(nil, &header{from: from.opts.NodeID, link: 1<<63 - m.rng.Uint64N(1<<40), first: 1, base: 1})
+			forged := link.AppendHeader(nil, &link.Header{From: from.opts.NodeID, Life: 1<<63 - m.rng.Uint64N(1<<40), First: 1, Base: 1})
 			m.c.client.Publish(context.Background(), to.keys.Channel(to.opts.NodeID), forged)
 		}
 	}

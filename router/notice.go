@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // notice tells an owner that this node has claimed its address, too or instead.
@@ -21,19 +22,19 @@ type told struct {
 
 func (n *notice) encode(b []byte, _ bool) []byte {
 	if n.token != "" {
-		return appendReplaced(b, n.address, n.token)
+		return link.AppendReplaced(b, n.address, n.token)
 	}
-	return appendClaimed(b, n.address)
+	return link.AppendClaimed(b, n.address)
 }
 
 // awaited: a claim waits for it.
 func (*notice) awaited() bool { return true }
 
-func (n *notice) kind() kind {
+func (n *notice) kind() link.Kind {
 	if n.token != "" {
-		return kindReplaced
+		return link.KindReplaced
 	}
-	return kindClaimed
+	return link.KindClaimed
 }
 
 // settle counts every answer: an owner that is dead, or does not hold the address,
@@ -139,14 +140,14 @@ func (r *Router) distrustOwners() {
 }
 
 // bare is cargo that says all by its kind. Its acknowledgement is awaited.
-type bare kind
+type bare link.Kind
 
 const (
-	nudge  = bare(kindVoid)   // asks for the acknowledgement of what was sent before
-	pruned = bare(kindPruned) // entries of the receiving node were removed, although it lives
+	nudge  = bare(link.KindVoid)   // asks for the acknowledgement of what was sent before
+	pruned = bare(link.KindPruned) // entries of the receiving node were removed, although it lives
 )
 
-func (b bare) kind() kind                         { return kind(b) }
-func (b bare) encode(to []byte, _ bool) []byte    { return appendBare(to, kind(b)) }
+func (b bare) kind() link.Kind                    { return link.Kind(b) }
+func (b bare) encode(to []byte, _ bool) []byte    { return link.AppendBare(to, link.Kind(b)) }
 func (bare) awaited() bool                        { return true }
 func (bare) settle(*Router, registry.Owner, fate) {}

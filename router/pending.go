@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // pending is a message that was accepted and has no outcome yet, or that still
@@ -104,35 +105,35 @@ func (p *pending) lost() bool { return len(p.dropped) > 0 && len(p.dropped) >= p
 
 func (p *pending) encode(b []byte, first bool) []byte {
 	if !p.deadlineNode.in {
-		return appendBare(b, kindVoid)
+		return link.AppendBare(b, link.KindVoid)
 	}
 	var flags byte
 	if first {
-		flags |= flagFirst
+		flags |= link.FlagFirst
 	}
 	if p.Receipt {
-		flags |= flagReceipt
+		flags |= link.FlagReceipt
 	}
 	if p.Confirm {
-		flags |= flagConfirm
+		flags |= link.FlagConfirm
 	}
 	if p.Droppable {
-		flags |= flagDroppable
+		flags |= link.FlagDroppable
 	}
 	if p.delivered() {
-		flags |= flagDelivered
+		flags |= link.FlagDelivered
 	}
 	return appendMessage(b, &p.Message, flags, p.hops, p.accepted.UnixMicro(), p.assumedOwners)
 }
 
-// awaited: the receiving node sees it by flagReceipt.
+// awaited: the receiving node sees it by link.FlagReceipt.
 func (p *pending) awaited() bool { return p.Receipt }
 
-func (p *pending) kind() kind {
+func (p *pending) kind() link.Kind {
 	if !p.deadlineNode.in {
-		return kindVoid
+		return link.KindVoid
 	}
-	return kindMessage
+	return link.KindMessage
 }
 
 // arrived takes that a node has put p into the queue of a session.

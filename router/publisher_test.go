@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // Several PUBLISHes of a link are under way at a time, and all of them reach
@@ -74,9 +75,9 @@ func (n *testNode) busyWriting() bool {
 // A batch that no link of ours can have sent is not answered, now or later.
 func TestImpossibleBatchIsNotAnswered(t *testing.T) {
 	n := newCluster(t, 1, nil).node(0)
-	batch := appendHeader(nil, &header{from: "stranger", link: 7, first: 3, base: 5})
+	batch := link.AppendHeader(nil, &link.Header{From: "stranger", Life: 7, First: 3, Base: 5})
 	in := newInbox(n.Router)
-	in.handle(in.private, string(appendBare(batch, kindVoid)))
+	in.handle(in.private, string(link.AppendBare(batch, link.KindVoid)))
 	n.mu.Lock()
 	defer n.unlock()
 	if l := n.links["stranger"]; l == nil || l.queued || !l.in.due.IsZero() {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // Most receipts are links' acknowledgements. Those that are not travel as an
@@ -20,9 +21,11 @@ type answer struct {
 	client  string // the message's receiver
 }
 
-func (a *answer) encode(b []byte, _ bool) []byte { return appendReceipt(b, a.id, a.outcome, a.client) }
-func (*answer) kind() kind                       { return kindReceipt }
-func (*answer) awaited() bool                    { return false }
+func (a *answer) encode(b []byte, _ bool) []byte {
+	return link.AppendReceipt(b, link.MessageID(a.id), byte(a.outcome), a.client)
+}
+func (*answer) kind() link.Kind { return link.KindReceipt }
+func (*answer) awaited() bool   { return false }
 
 func (a *answer) settle(*Router, registry.Owner, fate) {}
 
@@ -62,7 +65,7 @@ func (r *Router) answerTo(node string, a *answer) {
 	if !r.roomForLink(node) {
 		return
 	}
-	if l := r.linkTo(node); len(l.window) < maxWindow/2 {
+	if l := r.linkTo(node); len(l.window) < link.MaxWindow/2 {
 		l.push(r, item{cargo: a})
 		r.schedule(r.now().Add(firstResend))
 	}
@@ -114,7 +117,7 @@ func (r *Router) receipt(node string, id MessageID, o Outcome, client string) {
 
 // reply answers a baseline's message to its sender's node, over the link there.
 func (r *Router) reply(node string, a *arrival, f fate) {
-	if a.flags&flagReceipt == 0 || f != fateDelivered && f != fateOverloaded {
+	if a.flags&link.FlagReceipt == 0 || f != fateDelivered && f != fateOverloaded {
 		return
 	}
 	o := Delivered

@@ -1,6 +1,10 @@
 package router
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/beeline-ws/beeline/router/link"
+)
 
 // confirmed sends with Confirm and returns where the outcome will be.
 func (n *testNode) confirmed(to, data string) <-chan Outcome {
@@ -132,7 +136,7 @@ func TestMadeUpConfirmationsDontFillTheLink(t *testing.T) {
 	alice, bob := c.node(0).connect("alice"), c.node(1).connect("bob")
 	out := c.node(0).confirmed("bob", "sign here")
 	id := bob.lastID()
-	for i := range 2 * maxWindow {
+	for i := range 2 * link.MaxWindow {
 		c.node(1).Confirm("bob", MessageID{Origin: id.Origin, Count: id.Count + 1 + uint64(i)})
 	}
 	c.node(1).wantOutcome("alice", "there is room", Delivered)

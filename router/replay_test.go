@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // eavesdropper has recorded what nodes published, and plays it again.
@@ -66,8 +67,8 @@ func (s *testSession) count() int {
 // taken counts the envelopes that nodes have acted on, without probes.
 func (c *cluster) taken() (counts []float64) {
 	for _, n := range c.nodes {
-		for k := range kinds {
-			if kind(k) != kindProbe {
+		for k := range link.Kinds {
+			if link.Kind(k) != link.KindProbe {
 				counts = append(counts, testutil.ToFloat64(n.received[k]))
 			}
 		}
@@ -113,20 +114,20 @@ func withKey(rule registry.Duplicates) func(*Options) {
 // with that, whatever kind of envelope it is, in what order it is played, and whether the nodes
 // still know each other. They talk as before.
 func TestBatchPlayedAgainDoesNothing(t *testing.T) {
-	provoke := map[kind]func(c *cluster, bob *testSession){
-		kindMessage: func(c *cluster, _ *testSession) { c.node(0).wantOutcome("bob", "once", Delivered) },
-		kindVoid: func(c *cluster, _ *testSession) {
+	provoke := map[link.Kind]func(c *cluster, bob *testSession){
+		link.KindMessage: func(c *cluster, _ *testSession) { c.node(0).wantOutcome("bob", "once", Delivered) },
+		link.KindVoid: func(c *cluster, _ *testSession) {
 			n := c.node(0)
 			n.mu.Lock()
 			n.linkTo("n1").push(n.Router, item{cargo: nudge})
 			n.unlock()
 		},
-		kindClaimed: func(c *cluster, _ *testSession) { c.node(0).connect("bob") },
-		kindReplaced: func(c *cluster, _ *testSession) {
+		link.KindClaimed: func(c *cluster, _ *testSession) { c.node(0).connect("bob") },
+		link.KindReplaced: func(c *cluster, _ *testSession) {
 			c.node(1).connect("carol")
 			c.node(0).connect("carol")
 		},
-		kindReceipt: func(c *cluster, bob *testSession) {
+		link.KindReceipt: func(c *cluster, bob *testSession) {
 			out := make(chan Outcome, 1)
 			c.node(0).Send(Message{From: "tester", To: "bob", Data: []byte("confirm"), Confirm: true}, func(_ MessageID, o Outcome) { out <- o })
 			bob.await("got it", func() bool { return len(bob.got) == 1 })
@@ -134,7 +135,7 @@ func TestBatchPlayedAgainDoesNothing(t *testing.T) {
 			c.node(1).Flush()
 			c.node(0).want(out, Confirmed)
 		},
-		kindPruned: func(c *cluster, _ *testSession) {
+		link.KindPruned: func(c *cluster, _ *testSession) {
 			n := c.node(0)
 			n.mu.Lock()
 			n.tellPruned("n1")
@@ -142,9 +143,9 @@ func TestBatchPlayedAgainDoesNothing(t *testing.T) {
 		},
 	}
 	for k, provoke := range provoke {
-		t.Run(kindNames[k], func(t *testing.T) {
+		t.Run(link.Kind(k).String(), func(t *testing.T) {
 			rule := registry.Allow
-			if k == kindReplaced {
+			if k == link.KindReplaced {
 				rule = registry.Replace
 			}
 			c := newCluster(t, 2, withKey(rule))
@@ -210,7 +211,7 @@ func TestProbePlayedAgainProvesNothing(t *testing.T) {
 	n := newProbeNode(t)
 	in := newInbox(n.Router)
 	play := func(count uint64) {
-		p := n.signed(in.private, func(b []byte) []byte { return appendProbe(b, count) })
+		p := n.signed(in.private, func(b []byte) []byte { return link.AppendProbe(b, count) })
 		in.handle(in.private, string(p.payload))
 	}
 	n.awaitedProbe.Store(7)
@@ -248,10 +249,10 @@ func TestBaselineMessagePlayedAgainIsNotDelivered(t *testing.T) {
 			if d == Broadcast {
 				channel = c.node(1).keys.Broadcast()
 			}
-			old := appendHeader(nil, &header{from: "n0", sealed: true})
+			old := link.AppendHeader(nil, &link.Header{From: "n0", Sealed: true})
 			accepted := time.Now().Add(-patience - clockSkew - time.Second)
-			old = appendMessage(old, &Message{ID: MessageID{7, 7}, From: "tester", To: "bob", Data: []byte("old")}, flagFirst, 1, accepted.UnixMicro(), noneAssumed)
-			newSigner([]ClusterKey{key}).sign(channel, old)
+			old = appendMessage(old, &Message{ID: MessageID{7, 7}, From: "tester", To: "bob", Data: []byte("old")}, link.FlagFirst, 1, accepted.UnixMicro(), noneAssumed)
+			link.NewSigner([]ClusterKey{key}).Sign(channel, old)
 			c.client.Publish(t.Context(), channel, old)
 			c.node(0).wantOutcome("bob", "2", Delivered)
 			bob.wantGot("1", "2")

@@ -6,7 +6,7 @@ import "time"
 
 // watch is the sweeper's look at a link: resend what was not acknowledged in
 // time, and acknowledge what found nothing to ride on.
-func (l *link) watch(r *Router, now time.Time) {
+func (l *peer) watch(r *Router, now time.Time) {
 	if l.judged {
 		return
 	}
@@ -33,7 +33,7 @@ func (l *link) watch(r *Router, now time.Time) {
 
 // setResend sets how long the link waits, and counts the links that wait longer than at
 // first: their peers do not answer.
-func (l *link) setResend(r *Router, d time.Duration) {
+func (l *peer) setResend(r *Router, d time.Duration) {
 	switch before := l.stalls(); {
 	case !before && d > firstResend:
 		r.stalled++
@@ -44,10 +44,10 @@ func (l *link) setResend(r *Router, d time.Duration) {
 }
 
 // stalls tells whether something was sent again and not acknowledged.
-func (l *link) stalls() bool { return l.resend > firstResend }
+func (l *peer) stalls() bool { return l.resend > firstResend }
 
 // patience is how long the link waits for an acknowledgement.
-func (l *link) patience(r *Router) time.Duration {
+func (l *peer) patience(r *Router) time.Duration {
 	if l.urgent > 0 {
 		return l.resend
 	}
@@ -55,7 +55,7 @@ func (l *link) patience(r *Router) time.Duration {
 }
 
 // goBack has everything sent again that is not acknowledged.
-func (l *link) goBack(r *Router) {
+func (l *peer) goBack(r *Router) {
 	l.rewind()
 	l.progress = time.Time{}
 	if l.next < l.end() {

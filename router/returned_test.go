@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // deafen keeps a node from subscribing until the result is called, as a partition
@@ -143,20 +144,20 @@ func TestExpiredMessagesKeepNoMemory(t *testing.T) {
 
 func TestRefusalsAreBounded(t *testing.T) {
 	var in inlink
-	for i := range 10 * maxRefused {
-		in.refuse(MessageID{1, uint64(i)}.String(), time.Now(), time.Minute, maxRefused)
+	for i := range 10 * link.MaxRefused {
+		in.refuse(MessageID{1, uint64(i)}.String(), time.Now(), time.Minute, link.MaxRefused)
 	}
-	if n := len(in.young) + len(in.old); n > 2*maxRefused {
-		t.Errorf("%d refusals are remembered, want at most %d", n, 2*maxRefused)
+	if n := len(in.young) + len(in.old); n > 2*link.MaxRefused {
+		t.Errorf("%d refusals are remembered, want at most %d", n, 2*link.MaxRefused)
 	}
-	if last := (MessageID{1, 10*maxRefused - 1}).String(); in.admits(&arrival{Message: Message{To: last}}) {
+	if last := (MessageID{1, 10*link.MaxRefused - 1}).String(); in.admits(&arrival{Message: Message{To: last}}) {
 		t.Error("the last refusal is forgotten")
 	}
 }
 
 // A refusal of a newer node's that is not known here says nothing.
 func TestUnknownRefusalIsNotDelivered(t *testing.T) {
-	if f := refusal(99).fate(); f != fateUnknown {
+	if f := fateOf(link.NackCode(99)); f != fateUnknown {
 		t.Errorf("fate %d, want %d", f, fateUnknown)
 	}
 }
@@ -166,7 +167,7 @@ func TestStrangersMakeNoMoreLinksThanAreAllowed(t *testing.T) {
 	n := newCluster(t, 1, nil).node(0)
 	in := newInbox(n.Router)
 	for i := range maxLinks + 5 {
-		in.handle(in.private, string(appendHeader(nil, &header{from: MessageID{1, uint64(i)}.String(), link: 1, first: 1, base: 1})))
+		in.handle(in.private, string(link.AppendHeader(nil, &link.Header{From: MessageID{1, uint64(i)}.String(), Life: 1, First: 1, Base: 1})))
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -186,7 +187,7 @@ func TestRefusalIsRememberedFromTheLastMessage(t *testing.T) {
 		count++
 		in.now = began.Add(after)
 		a := arrival{Message: Message{ID: MessageID{1, count}, To: address}, accepted: in.now.UnixMicro()}
-		if code := in.message(&header{from: "n1"}, from, &a); code == 0 {
+		if code := in.message(&link.Header{From: "n1"}, from, &a); code == 0 {
 			t.Fatalf("a message to %s was taken after %v", address, after)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/beeline-ws/beeline/metrics"
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // Delivery is the way a message takes to its owners.
@@ -93,8 +94,8 @@ type Router struct {
 	stale        [staleReasons]prometheus.Counter
 	drops        [dropReasons]prometheus.Counter
 	overload     [overloads]prometheus.Counter // none for roomy
-	received     [kinds]prometheus.Counter
-	published    [kinds]prometheus.Counter
+	received     [link.Kinds]prometheus.Counter
+	published    [link.Kinds]prometheus.Counter
 
 	local *localAddresses
 	fan   *fanouts
@@ -122,12 +123,12 @@ type Router struct {
 	mu         sync.Mutex
 	routes     map[string]*route
 	idleRoutes routeLRU
-	links      map[string]*link
+	links      map[string]*peer
 	lives      uint64 // the number of the last life of a link
 	floor      uint64 // newer than the lives of links that are forgotten: new ones begin there
 	// renewedSaid is when a new life of a link was logged last.
 	renewedSaid  time.Time
-	signer       *signer
+	signer       *link.Signer
 	judging      int    // links that are judged
 	stalled      int    // links whose peers do not answer
 	generation   uint64 // grows when what is cached of owners no longer counts
@@ -139,7 +140,7 @@ type Router struct {
 	awaited      []awaited   // a baseline's messages that were published and wait for receipts
 	unused       []*pending  // for the next messages
 	lookups      lookupQueue // for the next commits
-	outgoing     []*link     // with something to publish
+	outgoing     []*peer     // with something to publish
 	posts        []post      // of the baselines
 	posted       int         // bytes of data in what the baselines have queued
 	later        []later
@@ -187,13 +188,13 @@ func New(opts Options) (*Router, error) {
 		opts: opts, keys: opts.Registry.Keys(), reg: opts.Registry, m: opts.Metrics, log: opts.Logger,
 		peers:  newPeersClient(),
 		origin: rand.Uint64(), started: time.Now(),
-		signer:  newSigner(opts.ClusterKeys),
+		signer:  link.NewSigner(opts.ClusterKeys),
 		lazyAck: cmp.Or(opts.lazyAck, min(maxLazyAck, opts.MessageTimeout/5)),
 		local:   newLocalAddresses(opts.NodeID), pending: newPendingMessages(opts.MaxPendingBytes), idleRoutes: routeLRU{limit: opts.OwnerCache},
 		probed: make(chan uint64, 1), beatNow: make(chan struct{}, 1),
 		work: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
 		prunes: make(chan staleEntry, maxPrunes),
-		routes: make(map[string]*route), links: make(map[string]*link),
+		routes: make(map[string]*route), links: make(map[string]*peer),
 		dead: make(map[string]struct{}), receipts: make(map[MessageID]*pending), origins: make(map[uint64]string), dedup: newDedup(),
 	}
 	_, r.sharded = opts.Redis.(*redis.ClusterClient)

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // The room for messages without an outcome is shared by all clients of a node. It is
@@ -122,8 +123,8 @@ func (d *pendingMessages) roomFor(m *Message) overload {
 // A message beyond it is Overloaded. What waits for a node that stands still may take
 // half of the bytes, and of a link's window a sender or a receiver may take half; an eighth
 // is left to notices.
-func (l *link) roomFor(r *Router, p *pending) overload {
-	free := maxWindow - noticeRoom - len(l.window)
+func (l *peer) roomFor(r *Router, p *pending) overload {
+	free := link.MaxWindow - noticeRoom - len(l.window)
 	switch {
 	case free <= 0:
 		return overloadNode

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // lacked returns how often a message found no room for that reason.
@@ -178,8 +179,8 @@ func TestNoticesHaveRoomOnAFullLink(t *testing.T) {
 	for ; l.roomFor(n.Router, p) == roomy; sent++ {
 		l.push(n.Router, item{cargo: nudge})
 	}
-	if sent != maxWindow-noticeRoom {
-		t.Errorf("messages may take %d places of the window, want %d", sent, maxWindow-noticeRoom)
+	if sent != link.MaxWindow-noticeRoom {
+		t.Errorf("messages may take %d places of the window, want %d", sent, link.MaxWindow-noticeRoom)
 	}
 	if !l.push(n.Router, item{cargo: nudge}) {
 		t.Error("a notice finds no room")
@@ -196,7 +197,7 @@ func TestOwnersHaveALinkAmongStrangers(t *testing.T) {
 	bob := c.node(1).connect("bob")
 	in := newInbox(n.Router)
 	for i := range maxLinks + 5 {
-		in.handle(in.private, string(appendHeader(nil, &header{from: MessageID{1, uint64(i)}.String(), link: 1, first: 1, base: 1})))
+		in.handle(in.private, string(link.AppendHeader(nil, &link.Header{From: MessageID{1, uint64(i)}.String(), Life: 1, First: 1, Base: 1})))
 	}
 	n.wantOutcome("bob", "x", Delivered)
 	bob.wantGot("x")

@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/beeline-ws/beeline/registry/redistest"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // While it is judged whether one owner is dead, what is for it waits in its link's
@@ -24,7 +25,7 @@ func TestStalledLinkHarmsNoOther(t *testing.T) {
 	stalled := n.linkTo("n1")
 	stalled.setJudged(n.Router, true)
 	const room = 160
-	for range maxWindow - noticeRoom - 2*room { // what takes the room, but not the time, of messages; of the rest bob may have half
+	for range link.MaxWindow - noticeRoom - 2*room { // what takes the room, but not the time, of messages; of the rest bob may have half
 		stalled.push(n.Router, item{cargo: nudge})
 	}
 	n.mu.Unlock()

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 var deliveries = []Delivery{Targeted, Broadcast, Subscribe}
@@ -387,8 +388,8 @@ func TestRubbishOnAPrivateChannelDoesNothing(t *testing.T) {
 	n := c.node(0)
 	say := func(payload string) { c.client.Publish(context.Background(), n.keys.Channel(n.opts.NodeID), payload) }
 	for _, rubbish := range []string{"", "x", "{", "\x01\x00", "\x02abc", "\x02\x00\xff\xff",
-		string(appendHeader(nil, &header{from: "x", link: 5, first: 9, base: 3})) + "\x01\x63",
-		string(appendClaimed(appendHeader(nil, &header{from: "x"}), "bob"))} {
+		string(link.AppendHeader(nil, &link.Header{From: "x", Life: 5, First: 9, Base: 3})) + "\x01\x63",
+		string(link.AppendClaimed(link.AppendHeader(nil, &link.Header{From: "x"}), "bob"))} {
 		say(rubbish)
 	}
 	say(`{"to":"bob","from":"shop","data":{"order":7}}`)

@@ -252,7 +252,7 @@ func TestEviction(t *testing.T) {
 	}{router.ErrReplaced: {"replaced", codeReplaced}, router.ErrLost: {"lease_lost", codeLeaseLost}} {
 		c := connect(t, n.Addr(), "victim")
 		n.x.mu.Lock() // as the router may hold its own lock
-		n.x.sessions["victim"][0].Evict(reason)
+		n.x.sessions["victim"][0].Evict("victim", reason)
 		n.x.mu.Unlock()
 		c.want(ws.OpText, `{"type":"bye","reason":"`+want.bye+`"`)
 		c.wantClose(want.code)

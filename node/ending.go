@@ -13,8 +13,9 @@ import (
 // and to answer with its own close frame, before the connection is cut.
 const closeGrace = 2 * time.Second
 
-// Evict closes the session because the router says so.
-func (s *session) Evict(reason error) {
+// Evict closes the session because the router says so: it is a client's, whose address is
+// its only one.
+func (s *session) Evict(_ string, reason error) {
 	if errors.Is(reason, router.ErrReplaced) {
 		s.close(closedReplaced)
 		return

@@ -219,7 +219,7 @@ func (n *Node) newRouter(url string) (exchange, error) {
 	o := n.opts
 	reg, err := registry.New(registry.Options{
 		Redis: o.Redis, NodeID: n.id, Prefix: o.Prefix, Heartbeat: o.Heartbeat,
-		Duplicates: o.Duplicates, Metrics: n.metrics.Registry, Logger: n.log,
+		Metrics: n.metrics.Registry, Logger: n.log,
 		SubscriberBuffer: int64(max(leastSubscriberBuffer, o.MaxMessage+leastSubscriberBuffer/2)),
 	})
 	if err != nil {

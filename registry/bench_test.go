@@ -30,7 +30,7 @@ func BenchmarkClaim(b *testing.B) {
 	for i := range b.N {
 		l := <-room
 		all.Add(1)
-		a.ClaimAsync(time.Time{}, l, names[i%len(names)], func(_ []Owner, err error) {
+		a.ClaimAsync(time.Time{}, l, names[i%len(names)], Allow, func(_ []Owner, err error) {
 			if err != nil {
 				b.Error(err)
 			}

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -27,7 +28,7 @@ func TestAllowLetsEveryNodeOwn(t *testing.T) {
 // claims may fail before that.
 func TestReplaceNamesTheEarlierOwnerAndLeavesIt(t *testing.T) {
 	onEach(t, func(t *testing.T, s store) {
-		a, b := startNode(t, s, "a", Options{Duplicates: Replace}), startNode(t, s, "b", Options{Duplicates: Replace})
+		a, b := startNode(t, s, "a", Options{}).under(Replace), startNode(t, s, "b", Options{}).under(Replace)
 		atA := a.claim("alice")
 		var atB Lease
 		others := b.claimInto(&atB, "alice")
@@ -45,7 +46,7 @@ func TestReplaceNamesTheEarlierOwnerAndLeavesIt(t *testing.T) {
 
 func TestRejectRefusesTheNewcomer(t *testing.T) {
 	onEach(t, func(t *testing.T, s store) {
-		a, b := startNode(t, s, "a", Options{Duplicates: Reject}), startNode(t, s, "b", Options{Duplicates: Reject})
+		a, b := startNode(t, s, "a", Options{}).under(Reject), startNode(t, s, "b", Options{}).under(Reject)
 		atA := a.claim("alice")
 		_, err := b.claimBy(time.Time{}, new(Lease), "alice")
 		wantError(t, err, ErrHeld)
@@ -58,9 +59,42 @@ func TestRejectRefusesTheNewcomer(t *testing.T) {
 	})
 }
 
+// The rule is the address's: one node claims some for itself alone, and shares others.
+func TestEachAddressHasItsOwnRule(t *testing.T) {
+	onEach(t, func(t *testing.T, s store) {
+		a, b := startNode(t, s, "a", Options{}), startNode(t, s, "b", Options{})
+		client, room := a.under(Reject).claim("client"), a.under(Allow).claim("#room")
+		_, err := b.under(Reject).claimFor(testTime, new(Lease), "client")
+		wantError(t, err, ErrHeld)
+		other := b.under(Allow).claim("#room")
+		for _, address := range []string{"client", "#room"} {
+			must(t, a.rdb.Del(t.Context(), a.keys.Address(address)).Err())
+		}
+		b.under(Reject).claim("client")
+		b.refreshAllNow()
+		a.refreshAllNow()
+		a.wantTaken(client)
+		a.wantOwners("#room", a.owner(room), b.owner(other))
+		if held, shared := a.refresher.holds(client), a.refresher.holds(room); held || !shared {
+			t.Errorf("client held: %v, want false; #room held: %v, want true", held, shared)
+		}
+	})
+}
+
+func TestUnknownRuleIsRefused(t *testing.T) {
+	t.Parallel()
+	a := startNode(t, single(redistest.Start(t)), "a", Options{}).under("both")
+	l := new(Lease)
+	if _, err := a.claimFor(testTime, l, "client"); err == nil || !strings.Contains(err.Error(), "allow, replace or reject") {
+		t.Errorf("error: %v, want one that says what is allowed", err)
+	}
+	a.wantOwners("client")
+	a.under(Allow).claimInto(l, "client")
+}
+
 func TestRejectClaimsOverTheDead(t *testing.T) {
 	onEach(t, func(t *testing.T, s store) {
-		a, b := startNode(t, s, "a", Options{Duplicates: Reject}), startNode(t, s, "b", Options{Duplicates: Reject})
+		a, b := startNode(t, s, "a", Options{}).under(Reject), startNode(t, s, "b", Options{}).under(Reject)
 		a.claim("alice")
 		a.crash()
 		atB := b.claim("alice")
@@ -70,7 +104,7 @@ func TestRejectClaimsOverTheDead(t *testing.T) {
 
 func TestLateReleaseSparesAnotherNodesClaim(t *testing.T) {
 	onEach(t, func(t *testing.T, s store) {
-		a, b := startNode(t, s, "a", Options{Duplicates: Replace}), startNode(t, s, "b", Options{Duplicates: Replace})
+		a, b := startNode(t, s, "a", Options{}).under(Replace), startNode(t, s, "b", Options{}).under(Replace)
 		late := a.claim("alice")
 		newer := b.claim("alice")
 		a.Release(late)

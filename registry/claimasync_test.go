@@ -25,7 +25,7 @@ type pendingAnswer struct {
 
 func (n *testNode) begin(deadline time.Time, address string) *pending {
 	p := &pending{answers: make(chan pendingAnswer, 2)}
-	n.ClaimAsync(deadline, &p.lease, address, p.claimed)
+	n.ClaimAsync(deadline, &p.lease, address, n.rule, p.claimed)
 	return p
 }
 
@@ -38,7 +38,7 @@ func (p *pending) answer(t testing.TB) pendingAnswer {
 
 func TestEveryClaimOfAGroupHasItsOwnAnswer(t *testing.T) {
 	onEach(t, func(t *testing.T, s store) {
-		a, b := startNode(t, s, "a", Options{Duplicates: Reject}), startNode(t, s, "b", Options{Duplicates: Reject})
+		a, b := startNode(t, s, "a", Options{}).under(Reject), startNode(t, s, "b", Options{}).under(Reject)
 		const clients = 300
 		held := make(map[int]*Lease)
 		for i := 0; i < clients; i += 3 {
@@ -69,7 +69,7 @@ func TestEveryClaimOfAGroupHasItsOwnAnswer(t *testing.T) {
 
 func TestLaterClaimOfAGroupWins(t *testing.T) {
 	onEachOwn(t, func(t *testing.T, s store) {
-		a, b := startNode(t, s, "a", Options{Duplicates: Replace}), startNode(t, s, "b", Options{Duplicates: Replace})
+		a, b := startNode(t, s, "a", Options{}).under(Replace), startNode(t, s, "b", Options{}).under(Replace)
 		atB := b.claim("alice")
 		first, second := a.begin(time.Time{}, "alice"), a.begin(time.Time{}, "alice")
 		others := first.answer(t).others
@@ -99,7 +99,7 @@ func TestClaimsPastTheirDeadlineAreNotSent(t *testing.T) {
 	wantError(t, late.answer(t).err, context.DeadlineExceeded)
 	must(t, inTime.answer(t).err)
 	a.wantOwners("late")
-	if late.lease.held || a.wantsReleased() != before {
+	if late.lease.state == leaseHeld || a.wantsReleased() != before {
 		t.Error("a claim that was not sent is held or released")
 	}
 }
@@ -177,7 +177,7 @@ func TestClaimSentBeforeTheEpochSettledIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	s := redistest.StartOwn(t)
 	s.AwaitUptime()
-	a := startNode(t, single(s), "a", Options{Duplicates: Replace})
+	a := startNode(t, single(s), "a", Options{}).under(Replace)
 	settle := func(at time.Time) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -254,7 +254,7 @@ func TestMalformedAnswersToARefreshAreErrors(t *testing.T) {
 // when another node has just claimed.
 func TestUnknownScriptHasNoAnsweredClaimMadeAgain(t *testing.T) {
 	onEachOwn(t, func(t *testing.T, s store) {
-		a, b := startNode(t, s, "a", Options{Duplicates: Replace}), startNode(t, s, "b", Options{Duplicates: Replace})
+		a, b := startNode(t, s, "a", Options{}).under(Replace), startNode(t, s, "b", Options{}).under(Replace)
 		atA, atB := a.claim("bob"), b.claim("alice")
 		must(t, a.masters.each(t.Context(), func(ctx context.Context, master redis.UniversalClient) error {
 			return master.ScriptFlush(ctx).Err()

@@ -86,8 +86,8 @@ func TestClaimDuringRecoveryLearnsEveryOwner(t *testing.T) {
 
 func TestRejectHoldsThroughAFlush(t *testing.T) {
 	onEachOwn(t, func(t *testing.T, s store) {
-		opts := Options{Heartbeat: calm, Duplicates: Reject}
-		a, b := startNode(t, s, "a", opts), startNode(t, s, "b", opts)
+		opts := Options{Heartbeat: calm}
+		a, b := startNode(t, s, "a", opts).under(Reject), startNode(t, s, "b", opts).under(Reject)
 		a.eventuallySettled("alice")
 		atB := b.claim("alice")
 		a.keepBeating()

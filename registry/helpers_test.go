@@ -78,6 +78,7 @@ type testNode struct {
 	reclaimed chan *Lease
 	disturbed chan struct{}
 	hasty     bool
+	rule      Duplicates // of its claims
 }
 
 func (n *testNode) OnEvicted(l *Lease)             { n.taken <- l }
@@ -111,7 +112,7 @@ func newTestNode(t testing.TB, s store, id string, opts Options, roundTrip time.
 	r, err := New(opts)
 	must(t, err)
 	r.roundTrip = roundTrip
-	n := &testNode{Registry: r, t: t,
+	n := &testNode{Registry: r, t: t, rule: Allow,
 		taken: make(chan *Lease, 20000), reclaimed: make(chan *Lease, 20000), disturbed: make(chan struct{}, 100)}
 	n.listen()
 	r.Start(n)
@@ -120,6 +121,12 @@ func newTestNode(t testing.TB, s store, id string, opts Options, roundTrip time.
 		defer cancel()
 		_ = r.Stop(ctx) // Redis may be gone, and what it did not hear is forgotten with the test
 	})
+	return n
+}
+
+// under has the node claim under another rule than Allow.
+func (n *testNode) under(rule Duplicates) *testNode {
+	n.rule = rule
 	return n
 }
 
@@ -199,7 +206,7 @@ func (n *testNode) claimInto(l *Lease, address string) []Owner {
 // claimBy claims and waits for the answer.
 func (n *testNode) claimBy(deadline time.Time, l *Lease, address string) (others []Owner, err error) {
 	answered := make(chan struct{})
-	n.ClaimAsync(deadline, l, address, func(o []Owner, e error) {
+	n.ClaimAsync(deadline, l, address, n.rule, func(o []Owner, e error) {
 		others, err = o, e
 		close(answered)
 	})

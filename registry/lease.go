@@ -17,13 +17,27 @@ type Lease struct {
 	address string
 	number  uint64 // the token
 
+	exclusive bool // its rule, Replace or Reject, allows no other owner
+
 	// Guarded by Registry.mu.
-	index int32 // in its slot of the wheel
+	state leaseState
 	slot  int16 // of the wheel
-	held  bool  // between a successful claim and Release or OnEvicted
-	// withdrawn says that a claim of it does not wait.
-	withdrawn bool
+	index int32 // in its slot of the wheel
 }
+
+// leaseState is what the registry does with a lease.
+type leaseState uint8
+
+const (
+	// leaseFree: it is not refreshed; a claim of it may be under way, and waits where it
+	// has to. A claim that succeeds makes it held, Withdraw withdrawn.
+	leaseFree leaseState = iota
+	// leaseWithdrawn: nobody wants it any more; a claim of it fails rather than wait. One
+	// that succeeds all the same makes it held.
+	leaseWithdrawn
+	// leaseHeld: it is refreshed. Release makes it free, and so does its loss.
+	leaseHeld
+)
 
 // Address returns what was claimed.
 func (l *Lease) Address() string { return l.address }
@@ -40,8 +54,8 @@ type Owner struct {
 	Token  string // of the claim that wrote the entry
 }
 
-// ClaimAsync makes this node an owner of address and keeps l refreshed until
-// Release. It returns at once; claimed is called exactly once, from a goroutine of
+// ClaimAsync makes this node an owner of address, by the address's rule for duplicates,
+// which must be the same on all nodes, and keeps l refreshed until Release. It returns at once; claimed is called exactly once, from a goroutine of
 // the registry or before ClaimAsync returns, and must not block. Until then l must be
 // left alone but for Withdraw; to release it in claimed is not too late.
 //
@@ -54,10 +68,14 @@ type Owner struct {
 // A claim that can't be sent, or must be repeated, before the deadline fails, with
 // ErrUnsettled if that is why; one that is under way then has its answer still, in the
 // time that a round trip may take. A zero deadline is none.
-func (r *Registry) ClaimAsync(deadline time.Time, l *Lease, address string, claimed func(others []Owner, err error)) {
-	l.address, l.number = address, r.tokens.Add(1)
-	cl := &claim{lease: l, address: address, number: l.number, rule: r.opts.Duplicates, deadline: deadline,
+func (r *Registry) ClaimAsync(deadline time.Time, l *Lease, address string, rule Duplicates, claimed func(others []Owner, err error)) {
+	l.address, l.number, l.exclusive = address, r.tokens.Add(1), rule != Allow
+	cl := &claim{lease: l, address: address, number: l.number, rule: rule, deadline: deadline,
 		answered: (*Registry).claimAnswered, claimed: claimed}
+	if err := rule.Check(); err != nil {
+		r.failClaim(cl, err)
+		return
+	}
 	if err := r.committer.claim(cl); err != nil {
 		r.failClaim(cl, err)
 	}
@@ -69,7 +87,9 @@ func (r *Registry) ClaimAsync(deadline time.Time, l *Lease, address string, clai
 func (r *Registry) Withdraw(l *Lease) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l.withdrawn = true
+	if l.state == leaseFree {
+		l.state = leaseWithdrawn
+	}
 	if end := r.waits[l]; end != nil {
 		end()
 	}
@@ -154,7 +174,7 @@ func (r *Registry) wait(cl *claim) (context.Context, func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.waits[cl.lease] = cancel
-	if cl.lease.withdrawn {
+	if cl.lease.state == leaseWithdrawn {
 		cancel()
 	}
 	return ctx, func() {
@@ -205,7 +225,7 @@ func (r *Registry) admit(cl *claim) bool {
 		return false
 	}
 	r.wheel.add(cl.lease)
-	cl.lease.held = true
+	cl.lease.state = leaseHeld
 	r.metrics.Leases.Inc()
 	return true
 }
@@ -226,11 +246,11 @@ func (r *Registry) Release(l *Lease) {
 
 // forget stops refreshing l and tells whether it was held. The caller holds mu.
 func (r *Registry) forget(l *Lease) bool {
-	if !l.held {
+	if l.state != leaseHeld {
 		return false
 	}
 	r.wheel.remove(l)
-	l.held = false
+	l.state = leaseFree
 	r.metrics.Leases.Dec()
 	return true
 }

@@ -77,7 +77,7 @@ func fillNodes(b *testing.B, s *redistest.Server) (nodes []*testNode, leases [][
 			all.Wait() // the committers' queues are bounded
 		}
 		all.Add(1)
-		n.ClaimAsync(time.Time{}, l, fmt.Sprint("user-", j), func(_ []Owner, err error) {
+		n.ClaimAsync(time.Time{}, l, fmt.Sprint("user-", j), Allow, func(_ []Owner, err error) {
 			if err != nil {
 				b.Error(err)
 			}

@@ -102,7 +102,6 @@ func TestOptionsAreChecked(t *testing.T) {
 	for name, opts := range map[string]Options{
 		"no Redis":        {NodeID: "a"},
 		"no node ID":      {Redis: client},
-		"unknown rule":    {Redis: client, NodeID: "a", Duplicates: "both"},
 		"small heartbeat": {Redis: client, NodeID: "a", Heartbeat: 1},
 	} {
 		if _, err := New(opts); err == nil {
@@ -111,8 +110,8 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 	r, err := New(Options{Redis: client, NodeID: "a"})
 	must(t, err)
-	if r.Keys().Nodes() != "beeline:nodes" || r.Timing().Heartbeat != 2*time.Second || r.opts.Duplicates != Allow {
-		t.Errorf("defaults: %s, %v, %s", r.Keys().Nodes(), r.Timing(), r.opts.Duplicates)
+	if r.Keys().Nodes() != "beeline:nodes" || r.Timing().Heartbeat != 2*time.Second {
+		t.Errorf("defaults: %s, %v", r.Keys().Nodes(), r.Timing())
 	}
 	r.Start(nil)
 	r.events.OnDataLost()

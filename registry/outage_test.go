@@ -181,8 +181,8 @@ func TestEmbeddedRedisWillDo(t *testing.T) {
 		t.Cleanup(func() { _ = c.Close() })
 		return c
 	}}
-	opts := Options{Duplicates: Replace, Heartbeat: calm}
-	a, b := startNode(t, s, "a", opts), quietNode(t, s, "b", opts)
+	opts := Options{Heartbeat: calm}
+	a, b := startNode(t, s, "a", opts).under(Replace), quietNode(t, s, "b", opts).under(Replace)
 	b.beat()
 	a.eventuallySettled("alice")
 	atA, atB := a.claim("alice"), b.claim("alice")

@@ -27,13 +27,12 @@ func (f *refresher) reclaim(ctx context.Context, leases []*Lease) error {
 	if len(leases) == 0 {
 		return nil
 	}
-	rule := Reject
-	if f.r.opts.Duplicates == Allow {
-		rule = Allow
-	}
 	waiting := make([]*lost, len(leases))
 	for i, l := range leases {
-		waiting[i] = &lost{lease: l, rule: rule}
+		waiting[i] = &lost{lease: l, rule: Allow}
+		if l.exclusive {
+			waiting[i].rule = Reject
+		}
 	}
 	var failed error
 	for range reclaimRounds {
@@ -111,7 +110,7 @@ func (f *refresher) claimHeld(w *lost, answers chan<- *lost) (bool, error) {
 	f.r.mu.Lock()
 	defer f.r.mu.Unlock()
 	l := w.lease
-	if !l.held {
+	if l.state != leaseHeld {
 		return false, nil
 	}
 	w.claim = &claim{lease: l, address: l.address, number: l.number, rule: w.rule, again: true,
@@ -122,7 +121,7 @@ func (f *refresher) claimHeld(w *lost, answers chan<- *lost) (bool, error) {
 func (f *refresher) holds(l *Lease) bool {
 	f.r.mu.Lock()
 	defer f.r.mu.Unlock()
-	return l.held
+	return l.state == leaseHeld
 }
 
 // resolve decides about leases whose addresses others own, and returns those

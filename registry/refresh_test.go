@@ -29,7 +29,7 @@ func TestRefreshClaimsAgainWhatIsMissing(t *testing.T) {
 	for _, rule := range []Duplicates{Allow, Replace, Reject} {
 		t.Run(string(rule), func(t *testing.T) {
 			onEach(t, func(t *testing.T, s store) {
-				a := startNode(t, s, "a", Options{Duplicates: rule})
+				a := startNode(t, s, "a", Options{}).under(rule)
 				l := a.claim("alice")
 				must(t, a.rdb.Del(t.Context(), a.keys.Address("alice")).Err())
 				a.refreshAllNow()
@@ -59,7 +59,7 @@ func TestRefreshUnderAllowClaimsAgainBesideOthers(t *testing.T) {
 
 func TestRefreshClaimsAgainOverTheDead(t *testing.T) {
 	onEach(t, func(t *testing.T, s store) {
-		a := startNode(t, s, "a", Options{Duplicates: Replace})
+		a := startNode(t, s, "a", Options{}).under(Replace)
 		l := a.claim("alice")
 		key := a.keys.Address("alice")
 		must(t, a.rdb.HDel(t.Context(), key, "a").Err())
@@ -222,7 +222,7 @@ func claimMany(a *testNode, n int) []*Lease {
 	base := a.tokens.Load()
 	for i := range leases {
 		leases[i] = new(Lease)
-		a.ClaimAsync(time.Time{}, leases[i], fmt.Sprintf("client-%d-%d", base, i), func(_ []Owner, err error) { errs <- err })
+		a.ClaimAsync(time.Time{}, leases[i], fmt.Sprintf("client-%d-%d", base, i), Allow, func(_ []Owner, err error) { errs <- err })
 	}
 	for range n {
 		must(a.t, <-errs)

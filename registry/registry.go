@@ -36,17 +36,25 @@ const (
 	Reject  Duplicates = "reject"  // the newcomer is refused
 )
 
+// Check returns an error that says what is allowed unless d is one of the three rules.
+func (d Duplicates) Check() error {
+	switch d {
+	case Allow, Replace, Reject:
+		return nil
+	}
+	return fmt.Errorf("rule for duplicates is %q, want allow, replace or reject", string(d))
+}
+
 // nodeID is what the scripts take for a node's ID.
 var nodeID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,160}$`)
 
 // Options configures a Registry.
 type Options struct {
-	Redis      redis.UniversalClient // required; see Connect. A Cluster's client must be unused
-	NodeID     string                // this process's, unique for each start; 1 to 160 letters, digits, '.', '_' and '-'; required
-	Prefix     string                // of every key and channel; default "beeline"
-	Heartbeat  time.Duration         // see Timing; default 2 s
-	Duplicates Duplicates            // default Allow
-	Metrics    *metrics.Registry     // default: kept to itself
+	Redis     redis.UniversalClient // required; see Connect. A Cluster's client must be unused
+	NodeID    string                // this process's, unique for each start; 1 to 160 letters, digits, '.', '_' and '-'; required
+	Prefix    string                // of every key and channel; default "beeline"
+	Heartbeat time.Duration         // see Timing; default 2 s
+	Metrics   *metrics.Registry     // default: kept to itself
 	// SubscriberBuffer is how many bytes a subscriber must be able to lag before Redis
 	// cuts it off; the log is told if it is fewer. Default 0: Redis is not asked.
 	SubscriberBuffer int64
@@ -151,13 +159,6 @@ func New(opts Options) (*Registry, error) {
 	}
 	if opts.Heartbeat < time.Millisecond {
 		return nil, fmt.Errorf("registry: Options.Heartbeat is %v, want at least 1ms", opts.Heartbeat)
-	}
-	switch opts.Duplicates {
-	case "":
-		opts.Duplicates = Allow
-	case Allow, Replace, Reject:
-	default:
-		return nil, fmt.Errorf("registry: Options.Duplicates is %q, want allow, replace or reject", opts.Duplicates)
 	}
 	if opts.Metrics == nil {
 		opts.Metrics = metrics.New(prometheus.NewRegistry()).Registry

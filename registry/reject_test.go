@@ -11,8 +11,8 @@ import (
 // than his has lost its data.
 func TestRejectedAtOnceWhileAnotherMasterIsUnsettled(t *testing.T) {
 	s := sharded(redistest.StartOwnCluster(t))
-	opts := Options{Heartbeat: calm, Duplicates: Reject}
-	a, b := startNode(t, s, "a", opts), startNode(t, s, "b", opts)
+	opts := Options{Heartbeat: calm}
+	a, b := startNode(t, s, "a", opts).under(Reject), startNode(t, s, "b", opts).under(Reject)
 	a.eventuallySettled("alice")
 	b.eventuallySettled("alice")
 	a.claim("alice")

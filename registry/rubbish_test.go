@@ -111,8 +111,8 @@ func TestClaimOverAnOverwrittenLeaseLearnsOfIt(t *testing.T) {
 		for _, rule := range []Duplicates{Allow, Reject} {
 			own := s
 			own.prefix += ":" + string(rule)
-			a := startNode(t, own, "a", Options{Heartbeat: 2 * time.Second, Duplicates: rule})
-			b := startNode(t, own, "b", Options{Heartbeat: 2 * time.Second, Duplicates: rule})
+			a := startNode(t, own, "a", Options{Heartbeat: 2 * time.Second}).under(rule)
+			b := startNode(t, own, "b", Options{Heartbeat: 2 * time.Second}).under(rule)
 			a.keepBeating()
 			b.keepBeating()
 			x := a.claim("x")

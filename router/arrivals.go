@@ -216,7 +216,7 @@ func (in *inbox) takeMessage(h *link.Header, from *inlink, e link.Envelope) (cod
 // takeReplaced ends the sessions of an address that another node has replaced. Where the
 // setting does not allow that, the other node is one owner more at the most.
 func (in *inbox) takeReplaced(address, token string) link.NackCode {
-	if in.r.opts.Duplicates == registry.Replace {
+	if in.r.opts.DuplicatesOf(address) == registry.Replace {
 		in.r.replaced(address, token)
 		return 0
 	}

@@ -133,7 +133,7 @@ func BenchmarkInbox(b *testing.B) {
 type sink struct{}
 
 func (sink) Deliver(*Message) Outcome { return Delivered }
-func (sink) Evict(error)              {}
+func (sink) Evict(string, error)      {}
 
 func newBenchSession(b *testing.B, n *testNode) string {
 	if err := n.Join(b.Context(), "bob", sink{}); err != nil {

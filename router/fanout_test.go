@@ -75,7 +75,7 @@ func (g *gate) Deliver(*Message) Outcome {
 	return Delivered
 }
 
-func (*gate) Evict(error) {}
+func (*gate) Evict(string, error) {}
 
 // join adds a session to a client that has some already.
 func (n *testNode) join(client string, s Session) {
@@ -222,7 +222,7 @@ func BenchmarkFanout(b *testing.B) {
 type tally struct{ n *atomic.Int64 }
 
 func (c *tally) Deliver(*Message) Outcome { c.n.Add(1); return Delivered }
-func (*tally) Evict(error)                {}
+func (*tally) Evict(string, error)        {}
 
 // A session that comes while messages wait gets every later one, also if another one has left
 // meanwhile, so that there are as many sessions as before.

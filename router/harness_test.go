@@ -69,7 +69,7 @@ func startNode(t testing.TB, name string, client redis.UniversalClient, prefix s
 	}
 	reg, err := registry.New(registry.Options{
 		Redis: client, NodeID: name, Prefix: prefix, Heartbeat: heartbeat,
-		Duplicates: opts.Duplicates, Metrics: n.m.Registry, Logger: opts.Logger,
+		Metrics: n.m.Registry, Logger: opts.Logger,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -183,7 +183,7 @@ func (s *testSession) Deliver(m *Message) Outcome {
 	return Delivered
 }
 
-func (s *testSession) Evict(reason error) {
+func (s *testSession) Evict(_ string, reason error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.evicted = reason

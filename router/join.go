@@ -101,7 +101,7 @@ func (r *Router) beginJoin(address string, j *pendingJoin) {
 	}
 	h, evict, err := r.local.addOrClaim(r, address, j)
 	for _, old := range evict {
-		old.Evict(ErrReplaced)
+		old.Evict(address, ErrReplaced)
 	}
 	switch {
 	case h != nil:
@@ -136,7 +136,7 @@ var errWaits = errors.New("another session is joining")
 func (t *localAddresses) addOrClaim(r *Router, address string, j *pendingJoin) (claim *localAddress, evict []Session, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	h := t.byName[address]
+	h, rule := t.byName[address], r.opts.DuplicatesOf(address)
 	switch {
 	case h == nil:
 		j.generation = t.generation
@@ -148,9 +148,9 @@ func (t *localAddresses) addOrClaim(r *Router, address string, j *pendingJoin) (
 	case h.join != nil:
 		h.join.waiters = append(h.join.waiters, j)
 		return nil, nil, errWaits
-	case r.opts.Duplicates == registry.Reject:
+	case rule == registry.Reject:
 		return nil, nil, ErrDuplicate
-	case r.opts.Duplicates == registry.Replace:
+	case rule == registry.Replace:
 		evict, h.sessions = h.sessions, nil
 	case r.tooMany(len(h.sessions)):
 		return nil, nil, ErrTooManySessions
@@ -166,7 +166,7 @@ func (r *Router) tooMany(sessions int) bool {
 
 // claim makes this node an owner of address for its first session here.
 func (r *Router) claim(h *localAddress, address string, j *pendingJoin) {
-	r.reg.ClaimAsync(j.deadline, &h.lease, address, func(others []registry.Owner, err error) {
+	r.reg.ClaimAsync(j.deadline, &h.lease, address, r.opts.DuplicatesOf(address), func(others []registry.Owner, err error) {
 		switch {
 		case errors.Is(err, registry.ErrHeld) && !j.verified && r.run(func(ctx context.Context) { r.verifyOwners(ctx, h, address, j, others) }):
 		case errors.Is(err, registry.ErrHeld):
@@ -266,7 +266,7 @@ func (t *localAddresses) welcome(r *Router, address string, h *localAddress, j *
 	h.sessions, h.since = []Session{j.session}, time.Now().UnixMicro()
 	if h.announcements == 0 {
 		h.owners, h.validAt = t.self, j.generation
-		if r.opts.Duplicates != registry.Replace { // which has ended the others
+		if r.opts.DuplicatesOf(address) != registry.Replace { // which has ended the others
 			h.owners = t.self.with(others)
 		}
 	}

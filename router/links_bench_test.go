@@ -43,7 +43,7 @@ func (w *unnumbered) send(p *pending) {
 type counter struct{ slots chan struct{} }
 
 func (s counter) Deliver(*Message) Outcome { <-s.slots; return Delivered }
-func (counter) Evict(error)                {}
+func (counter) Evict(string, error)        {}
 
 // BenchmarkLinks measures what numbering, keeping and acknowledging cost, and signing: processor
 // time of both nodes for a message without a receipt, at saturation.

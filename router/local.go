@@ -171,7 +171,7 @@ func (r *Router) taken(address string, same func(*localAddress) bool, reason err
 	h.sessions = nil
 	t.mu.Unlock()
 	for _, s := range sessions {
-		s.Evict(reason)
+		s.Evict(address, reason)
 	}
 	return true
 }

@@ -55,7 +55,8 @@ func ParseMessageID(s string) (id MessageID, err error) {
 	return id, nil
 }
 
-// Session is where the router leaves messages for one connection. Its methods
+// Session is where the router leaves messages for one connection. It may join any number
+// of addresses, and leaves each of them by itself. Its methods
 // are called from the router's goroutines and from those that send, at the same
 // time, and must not block.
 type Session interface {
@@ -63,8 +64,9 @@ type Session interface {
 	// the session's bounded queue is full, or Offline if the session is closing.
 	// It must not keep m or m.Data after it returned, nor call the router.
 	Deliver(m *Message) Outcome
-	// Evict asks the session to close, for a reason of ErrReplaced or ErrLost.
-	Evict(reason error)
+	// Evict tells the session that it is no member of address any more, for a reason of
+	// ErrReplaced or ErrLost. Its other addresses are untouched.
+	Evict(address string, reason error)
 }
 
 // Why a session is evicted.

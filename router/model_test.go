@@ -431,7 +431,7 @@ func (s *modelSession) Deliver(m *Message) Outcome {
 	return Delivered
 }
 
-func (s *modelSession) Evict(error) {
+func (s *modelSession) Evict(string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.evicted = true

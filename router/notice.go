@@ -64,7 +64,7 @@ func (r *Router) tell(ctx context.Context, address string, others []registry.Own
 	}
 	answers := make(chan told, len(others))
 	r.mu.Lock()
-	r.notify(address, others, r.opts.Duplicates == registry.Replace, answers)
+	r.notify(address, others, r.opts.DuplicatesOf(address) == registry.Replace, answers)
 	r.unlock()
 	for range others {
 		select {

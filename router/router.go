@@ -48,9 +48,12 @@ type Options struct {
 	Redis           redis.UniversalClient
 	Registry        *registry.Registry  // started and stopped by the router
 	Delivery        Delivery            // default Targeted
-	Duplicates      registry.Duplicates // default registry.Allow
+	Duplicates      registry.Duplicates // the same on all nodes; default registry.Allow
 	MessageTimeout  time.Duration       // a message's deadline; default 5 s
 	MaxPendingBytes int                 // payload bytes without outcome, of which one client or node has half at most; default 64 MiB
+	// DuplicatesOf returns the rule for an address, the same on all nodes for the same
+	// Duplicates. Default: Duplicates, for every address.
+	DuplicatesOf func(address string) registry.Duplicates
 	// MaxClientSessions is how many sessions an address has here at most; default 0, no
 	// limit.
 	MaxClientSessions int
@@ -164,6 +167,10 @@ func New(opts Options) (*Router, error) {
 	opts.MaxPendingBytes = cmp.Or(opts.MaxPendingBytes, 64<<20)
 	opts.OwnerCache = cmp.Or(opts.OwnerCache, 1<<16)
 	opts.Logger = cmp.Or(opts.Logger, slog.New(slog.DiscardHandler))
+	if opts.DuplicatesOf == nil {
+		rule := opts.Duplicates
+		opts.DuplicatesOf = func(string) registry.Duplicates { return rule }
+	}
 	if opts.Gather == nil {
 		opts.Gather = func(bool) {}
 	}
@@ -172,6 +179,9 @@ func New(opts Options) (*Router, error) {
 	}
 	if opts.NodeID == "" || opts.Redis == nil || opts.Registry == nil || opts.Metrics == nil {
 		return nil, errors.New("router: NodeID, Redis, Registry and Metrics are required")
+	}
+	if err := opts.Duplicates.Check(); err != nil {
+		return nil, fmt.Errorf("router: Options.Duplicates: %w", err)
 	}
 	if len(opts.ClusterKeys) > maxClusterKeys {
 		return nil, fmt.Errorf("router: %d ClusterKeys; allowed are up to %d", len(opts.ClusterKeys), maxClusterKeys)

@@ -146,7 +146,7 @@ type Router struct {
 	outgoing     []*peer     // with something to publish
 	posts        []post      // of the baselines
 	posted       int         // bytes of data in what the baselines have queued
-	later        []later
+	deadlines    deadlines
 	sweepAt      time.Time // when the sweeper looks next; zero: nothing waits
 	scratch      []byte
 	calls        []call   // senders' callbacks, run when mu is released

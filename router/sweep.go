@@ -75,28 +75,23 @@ func (r *Router) expire(p *pending) {
 	}
 }
 
-// later is something put off.
-type later struct {
-	at time.Time
-	do func()
-}
-
 // afterFunc runs f, with mu held, after d at the earliest.
 func (r *Router) afterFunc(d time.Duration, f func()) {
-	at := r.now().Add(d)
-	r.later = append(r.later, later{at, f})
+	r.setDeadline(&deadline{due: func(time.Time) { f() }}, r.now().Add(d))
+}
+
+// setDeadline has x due at a time.
+func (r *Router) setDeadline(x *deadline, at time.Time) {
+	r.deadlines.set(x, at)
 	r.schedule(at)
 }
 
+// runDue does what is due.
 func (r *Router) runDue(now time.Time) {
-	due := r.later
-	r.later = nil
-	for _, l := range due {
-		if now.Before(l.at) {
-			r.later = append(r.later, l)
-			r.schedule(l.at)
-			continue
-		}
-		l.do()
+	for x := r.deadlines.takeDue(now); x != nil; x = r.deadlines.takeDue(now) {
+		x.due(now)
+	}
+	if x := r.deadlines.first(); x != nil {
+		r.schedule(x.at)
 	}
 }

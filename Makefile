@@ -22,8 +22,8 @@ build:
 test:
 	.ci/needs
 	@mkdir -p bin
-	go test -race -timeout 30m -coverpkg=./registry,./router,./node,./metrics -coverprofile=bin/cover.out $(TESTFLAGS) ./...
-	.ci/coverage bin/cover.out 85 registry router
+	go test -race -timeout 30m -coverpkg=./registry,./registry/redisconn,./router,./node,./metrics -coverprofile=bin/cover.out $(TESTFLAGS) ./...
+	.ci/coverage bin/cover.out 85 registry registry/redisconn router
 
 lint:
 	go mod tidy -diff

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/beeline-ws/beeline/registry/redisconn"
 )
 
 // settings are those of a cluster's nodes.
@@ -113,7 +115,7 @@ func TestLeaseThatNoNodeHoldsStopsNobody(t *testing.T) {
 	onEach(t, func(t *testing.T, s store) {
 		a := quietNode(t, s, "a", Options{})
 		must(t, a.rdb.HSet(t.Context(), a.keys.Node("forged"), "started", "1", "since", "1", "delivery", "\x1b[31m").Err())
-		must(t, a.run(t.Context(), []*call{a.listCall("forged", 0)}))
+		must(t, a.redis.Run(t.Context(), []*redisconn.Call{a.listCall("forged", 0)}))
 		a.beatWith(settings)
 		if err := a.Disagreement(); err != nil {
 			t.Errorf("it yields: %v", err)

@@ -3,13 +3,15 @@ package registry
 import (
 	"strconv"
 	"strings"
+
+	"github.com/beeline-ws/beeline/registry/redisconn"
 )
 
 // calls gathers the script calls of a group. Its memory serves one group after
 // the other: keys and tokens are cut from one text, and a pointer to a string
 // becomes an argument without an allocation.
 type calls struct {
-	list []*call
+	list []*redisconn.Call
 
 	text    strings.Builder
 	words   []string
@@ -30,20 +32,20 @@ func (c *calls) reset() {
 
 // begin adds a call that has n keys and m further arguments, which are added
 // next, in their order.
-func (c *calls) begin(s *script, n, m int) {
+func (c *calls) begin(s *redisconn.Script, n, m int) {
 	if size := 3 + n + m; cap(c.args)-len(c.args) < size {
 		c.args = make([]any, 0, max(size, 2*cap(c.args)))
 	}
 	at := len(c.args)
-	c.args = append(c.args, "evalsha", s.sha, n)
-	c.list = append(c.list, &call{script: s, args: c.args[at : at+3+n+m]})
+	c.args = s.Begin(c.args, n)
+	c.list = append(c.list, s.CallOf(c.args[at:at+3+n+m]))
 }
 
 // add adds a call that is complete.
-func (c *calls) add(one *call) { c.list = append(c.list, one) }
+func (c *calls) add(one *redisconn.Call) { c.list = append(c.list, one) }
 
 // last returns the call that was begun last.
-func (c *calls) last() *call { return c.list[len(c.list)-1] }
+func (c *calls) last() *redisconn.Call { return c.list[len(c.list)-1] }
 
 // key adds the key of an address and returns it.
 func (c *calls) key(k Keys, address string) string {

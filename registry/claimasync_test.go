@@ -256,14 +256,14 @@ func TestUnknownScriptHasNoAnsweredClaimMadeAgain(t *testing.T) {
 	onEachOwn(t, func(t *testing.T, s store) {
 		a, b := startNode(t, s, "a", Options{}).under(Replace), startNode(t, s, "b", Options{}).under(Replace)
 		atA, atB := a.claim("bob"), b.claim("alice")
-		must(t, a.masters.each(t.Context(), func(ctx context.Context, master redis.UniversalClient) error {
+		must(t, a.redis.EachMaster(t.Context(), func(ctx context.Context, master redis.UniversalClient) error {
 			return master.ScriptFlush(ctx).Err()
 		}))
-		must(t, a.load(t.Context()))
+		must(t, a.redis.Load(t.Context()))
 		claims := 0
 		a.rdb.AddHook(onPipelines(func(send func() error, cmds []redis.Cmder) error {
 			for _, cmd := range cmds {
-				if cmd.Args()[1] == claimScript.sha {
+				if cmd.Args()[1] == claimScript.SHA() {
 					claims++
 				}
 			}

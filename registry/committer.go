@@ -178,7 +178,7 @@ func (c *committer) commit(ctx context.Context, g *group) {
 		g.claims = g.claims[:0]
 	}
 	began := time.Now()
-	_ = c.r.run(timed, g.calls.list)
+	_ = c.r.redis.Run(timed, g.calls.list)
 	c.finishClaims(timed, g, began)
 	c.finishReleases(g, began)
 }

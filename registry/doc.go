@@ -57,7 +57,7 @@
 //     sessions that its node can't see. Nor is any node taken for dead.
 //
 // In a Cluster an address is vouched for by the master of its slot. When slots move,
-// which redirected commands and changes of the client's map tell (slots.go), all
+// which redirected commands and changes of the client's map tell (redisconn), all
 // masters have to, until all have been asked since and were settled: the slot may have
 // gone to a master that lost its data, or come from one.
 //
@@ -84,14 +84,8 @@
 // whoever meets a new epoch. Registry.mu guards the leases and the epochs; it is taken
 // before the committer's own and never held during a round trip or a callback.
 //
-// # Connections
-//
-// On Linux, Connect's connections make raw system calls (rawconn_linux.go): what
-// can't block is not announced to the scheduler, whose monitor thread each
-// announcement would wake in an idle process. Dial opens a connection that its
-// caller speaks RESP on, for who can't afford go-redis' way there.
-//
-// It imports go-redis and package metrics, nothing else of beeline. Every key
+// It imports go-redis, and of beeline packages metrics and redisconn, which has the
+// connections to Redis. Every key
 // and channel name comes from keys.go; every script is a file of its own in
 // scripts/, with its contract at the head.
 package registry

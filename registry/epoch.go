@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/beeline-ws/beeline/registry/redisconn"
 )
 
 // epoch is what this node knows about a master's current epoch.
@@ -145,11 +147,11 @@ func (r *Registry) awaitSettled(ctx context.Context, master string) error {
 }
 
 // epochCall reads a master's epoch, or begins it.
-func (r *Registry) epochCall(master string) *call { return r.epochCallAfter(master, "") }
+func (r *Registry) epochCall(master string) *redisconn.Call { return r.epochCallAfter(master, "") }
 
 // epochCallAfter is epochCall, and ends the epoch that has lost data, if there is one.
-func (r *Registry) epochCallAfter(master, lost string) *call {
-	return newCall(epochScript, []string{r.keys.Epoch(master)}, rand.Text(), r.silence().Milliseconds(), lost)
+func (r *Registry) epochCallAfter(master, lost string) *redisconn.Call {
+	return epochScript.Call([]string{r.keys.Epoch(master)}, rand.Text(), r.silence().Milliseconds(), lost)
 }
 
 // silence is how long a master may go unasked for its epoch: no shorter than the nodes of
@@ -160,8 +162,8 @@ func (r *Registry) silence() time.Duration {
 }
 
 // epochCalls reads the epochs of masters.
-func (r *Registry) epochCalls(masters []string) (byMaster map[string]*call, list []*call) {
-	byMaster = make(map[string]*call, len(masters))
+func (r *Registry) epochCalls(masters []string) (byMaster map[string]*redisconn.Call, list []*redisconn.Call) {
+	byMaster = make(map[string]*redisconn.Call, len(masters))
 	for _, master := range masters {
 		byMaster[master] = r.epochCall(master)
 		list = append(list, byMaster[master])
@@ -171,7 +173,7 @@ func (r *Registry) epochCalls(masters []string) (byMaster map[string]*call, list
 
 // seeAll takes note of what calls, by master, returned. The error is one of
 // theirs.
-func (r *Registry) seeAll(calls map[string]*call) error {
+func (r *Registry) seeAll(calls map[string]*redisconn.Call) error {
 	var failed error
 	for master, c := range calls {
 		if _, err := r.seeAnswer(master, c); err != nil {
@@ -181,8 +183,8 @@ func (r *Registry) seeAll(calls map[string]*call) error {
 	return failed
 }
 
-func (r *Registry) seeAnswer(master string, c *call) (id string, err error) {
-	id, was, err := c.epoch()
+func (r *Registry) seeAnswer(master string, c *redisconn.Call) (id string, err error) {
+	id, was, err := readEpoch(c)
 	if err != nil {
 		return "", err
 	}
@@ -193,10 +195,10 @@ func (r *Registry) seeAnswer(master string, c *call) (id string, err error) {
 	return id, nil
 }
 
-// epoch reads what epoch.lua answered: the ID, and what the key was if it was none of
+// readEpoch reads what epoch.lua answered: the ID, and what the key was if it was none of
 // beeline's.
-func (c *call) epoch() (id, was string, err error) {
-	reply, err := c.cmd.StringSlice()
+func readEpoch(c *redisconn.Call) (id, was string, err error) {
+	reply, err := c.Cmd.StringSlice()
 	switch {
 	case err != nil:
 		return "", "", err
@@ -214,7 +216,7 @@ func (r *Registry) lookAt(ctx context.Context, master string) (id string, err er
 		return r.survey(ctx)
 	}
 	c := r.epochCall(master)
-	if err := r.timed("epoch", func() error { return r.run(ctx, []*call{c}) }); err != nil {
+	if err := r.timed("epoch", func() error { return r.redis.Run(ctx, []*redisconn.Call{c}) }); err != nil {
 		return "", fmt.Errorf("read epoch: %w", err)
 	}
 	if id, err = r.seeAnswer(master, c); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/beeline-ws/beeline/registry/redisconn"
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
@@ -261,7 +262,7 @@ func TestClusterTagsNameEachMaster(t *testing.T) {
 func onSentinel(t *testing.T) (*redistest.Sentinel, store) {
 	t.Helper()
 	s := redistest.StartSentinel(t)
-	client, err := Connect(patient(s.URL()))
+	client, err := redisconn.Connect(patient(s.URL()))
 	must(t, err)
 	t.Cleanup(func() { _ = client.Close() })
 	return s, store{s.Prefix, func(testing.TB) redis.UniversalClient { return client }}

@@ -1,6 +1,10 @@
 package registry
 
-import "context"
+import (
+	"context"
+
+	"github.com/beeline-ws/beeline/registry/redisconn"
+)
 
 // groupKeys bounds the claims, or releases, of one script call: Redis serves
 // nobody else meanwhile.
@@ -17,13 +21,13 @@ type group struct {
 	releaseCalls []part                // what each call releases
 	epochs       map[string]*epochRead // by the tag of their master
 
-	shifts shifts // before the claims were written
-	every  string // the epoch of all masters that was settled when they were sent; empty: none was
+	shifts redisconn.SlotShifts // before the claims were written
+	every  string               // the epoch of all masters that was settled when they were sent; empty: none was
 }
 
 // epochRead reads a master's epoch behind a group's claims.
 type epochRead struct {
-	call    *call
+	call    *redisconn.Call
 	settled string // the epoch that was settled when the claims were sent; empty: none was
 	id      string // the answer
 	err     error
@@ -31,7 +35,7 @@ type epochRead struct {
 
 // part is a script call for some of a group's claims or releases.
 type part struct {
-	call     *call
+	call     *redisconn.Call
 	from, to int
 }
 
@@ -61,7 +65,7 @@ func (g *group) write(ctx context.Context, r *Registry) error {
 // writeClaims makes one call for claims of a kind that follow each other, and
 // behind them one for the epoch of each master.
 func (g *group) writeClaims(ctx context.Context, r *Registry) error {
-	g.shifts = r.slots.noticed() // before any claim's master is
+	g.shifts = r.redis.SlotShifts() // before any claim's master is
 	for from, to := 0, 0; from < len(g.claims); from = to {
 		for to = from + 1; to < min(len(g.claims), from+r.keysOfACall()); to++ {
 			if !g.claims[to].sameKind(g.claims[from]) {
@@ -126,7 +130,7 @@ func (g *group) writeReleases(r *Registry) {
 // keysOfACall is how many addresses one script call may touch: in Cluster one,
 // because keys of one call must share a slot.
 func (r *Registry) keysOfACall() int {
-	if r.masters.cluster != nil {
+	if r.redis.IsCluster() {
 		return 1
 	}
 	return groupKeys
@@ -154,7 +158,7 @@ func (g *group) readEpochs(ctx context.Context, r *Registry) {
 func (g *group) readClaims(r *Registry) (failed error) {
 	for _, p := range g.claimCalls {
 		claims := g.claims[p.from:p.to]
-		err := readClaims(claims, p.call.cmd)
+		err := readClaims(claims, p.call.Cmd)
 		for _, cl := range claims {
 			if cl.err = err; err == nil {
 				read := g.epochs[cl.master]
@@ -177,7 +181,7 @@ func (g *group) readClaims(r *Registry) (failed error) {
 // doubtful.
 func (g *group) readReleases(repeat func(release)) (again []release, failed error) {
 	for _, p := range g.releaseCalls {
-		if err := p.call.cmd.Err(); err != nil {
+		if err := p.call.Cmd.Err(); err != nil {
 			failed = err
 			again = append(again, g.releases[p.from:p.to]...)
 			continue

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -133,7 +134,7 @@ func (n *testNode) under(rule Duplicates) *testNode {
 func (n *testNode) listen() {
 	n.t.Helper()
 	subscribe := n.opts.Redis.Subscribe
-	if n.masters.cluster != nil {
+	if n.redis.IsCluster() {
 		subscribe = n.opts.Redis.SSubscribe
 	}
 	n.channel = subscribe(n.t.Context(), n.keys.Channel(n.opts.NodeID))
@@ -343,6 +344,11 @@ func (f onPipelines) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.P
 	}
 }
 
+// patient returns the URL of a client that waits for as long as a test does.
+func patient(rawURL string) string {
+	return rawURL + fmt.Sprintf("?dial_timeout=%v&read_timeout=%[1]v&write_timeout=%[1]v&pool_timeout=%[1]v", testTime)
+}
+
 func eventually(t testing.TB, ok func() bool, complaint func() string) {
 	t.Helper()
 	for deadline := time.Now().Add(testTime); !ok(); time.Sleep(2 * time.Millisecond) {
@@ -382,4 +388,12 @@ func value(t testing.TB, m prometheus.Metric) float64 {
 	var out dto.Metric
 	must(t, m.Write(&out))
 	return out.GetCounter().GetValue() + out.GetGauge().GetValue()
+}
+
+// ownCPU returns how much CPU this process has used.
+func ownCPU(t testing.TB) time.Duration {
+	t.Helper()
+	var used syscall.Rusage
+	must(t, syscall.Getrusage(syscall.RUSAGE_SELF, &used))
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/beeline-ws/beeline/registry/redisconn"
 )
 
 // Lease is this node's claim of an address, from ClaimAsync until Release. It is
@@ -260,22 +262,22 @@ func (r *Registry) Prune(ctx context.Context, address string, owners ...Owner) e
 	if len(owners) == 0 {
 		return nil
 	}
-	return r.pruneAll(ctx, []*call{r.pruneCall(address, owners)})
+	return r.pruneAll(ctx, []*redisconn.Call{r.pruneCall(address, owners)})
 }
 
-func (r *Registry) pruneCall(address string, owners []Owner) *call {
+func (r *Registry) pruneCall(address string, owners []Owner) *redisconn.Call {
 	keys, pairs := make([]string, 0, len(owners)), make([]any, 0, 2*len(owners))
 	for _, o := range owners {
 		keys = append(keys, r.keys.Address(address))
 		pairs = append(pairs, o.NodeID, o.Token)
 	}
-	return newCall(releaseScript, keys, pairs...)
+	return releaseScript.Call(keys, pairs...)
 }
 
-func (r *Registry) pruneAll(ctx context.Context, calls []*call) error {
-	err := r.timed("prune", func() error { return r.run(ctx, calls) })
+func (r *Registry) pruneAll(ctx context.Context, calls []*redisconn.Call) error {
+	err := r.timed("prune", func() error { return r.redis.Run(ctx, calls) })
 	for _, c := range calls {
-		if n, err := c.cmd.Int(); err == nil {
+		if n, err := c.Cmd.Int(); err == nil {
 			r.metrics.PrunedOwners.Add(float64(n))
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/registry/redisconn"
 )
 
 // MaxOwners is how many owners an address may have: as many as a cluster has nodes. A key
@@ -23,26 +25,25 @@ type Lookup struct {
 // executed, CheckLookups is to be called.
 func (r *Registry) QueueLookup(pipe redis.Pipeliner, address string) Lookup {
 	c := r.lookupCall(address)
-	cmd := redis.NewCmd(context.Background(), c.args...)
-	cmd.SetFirstKeyPos(3)
+	cmd := c.NewCmd(context.Background())
 	_ = pipe.Process(context.Background(), cmd)
 	return Lookup{address, cmd}
 }
 
-func (r *Registry) lookupCall(address string) *call {
-	return newCall(lookupScript, []string{r.keys.Address(address)}, MaxOwners)
+func (r *Registry) lookupCall(address string) *redisconn.Call {
+	return lookupScript.Call([]string{r.keys.Address(address)}, MaxOwners)
 }
 
 // LookupScript returns the name by which Redis knows the script of a lookup (EVALSHA), whose
 // only key is the address's.
-func LookupScript() string { return lookupScript.Hash() }
+func LookupScript() string { return lookupScript.SHA() }
 
 // CheckLookups takes lookups whose pipeline was executed, and acts on what kept Redis from
 // naming an address's owners: it loads the script, or has a key removed that is not
 // beeline's. The lookups' own errors stay: they are to be made again.
 func (r *Registry) CheckLookups(ctx context.Context, lookups []Lookup) {
-	if slices.ContainsFunc(lookups, func(l Lookup) bool { return isUnknown(l.cmd.Err()) }) {
-		if err := r.load(ctx); err != nil {
+	if slices.ContainsFunc(lookups, func(l Lookup) bool { return redisconn.IsUnknownScript(l.cmd.Err()) }) {
+		if err := r.redis.Load(ctx); err != nil {
 			r.log.Debug("scripts could not be loaded", "error", err)
 		}
 	}
@@ -71,7 +72,7 @@ func (l Lookup) rubbish() string {
 func (l Lookup) Owners() ([]Owner, error) {
 	reply, err := l.cmd.Slice()
 	switch {
-	case isUnknown(err):
+	case redisconn.IsUnknownScript(err):
 		return nil, fmt.Errorf("look up owners: %w: %w", ErrUnsettled, err)
 	case err != nil:
 		return nil, fmt.Errorf("look up owners: %w", err)
@@ -108,8 +109,8 @@ func readOwners(owners []Owner, fields []any) ([]Owner, error) {
 // Lookup returns the owners of address, as Lookup.Owners does.
 func (r *Registry) Lookup(ctx context.Context, address string) ([]Owner, error) {
 	c := r.lookupCall(address)
-	_ = r.timed("lookup", func() error { return r.run(ctx, []*call{c}) })
-	l := Lookup{address, c.cmd}
+	_ = r.timed("lookup", func() error { return r.redis.Run(ctx, []*redisconn.Call{c}) })
+	l := Lookup{address, c.Cmd}
 	r.CheckLookups(ctx, []Lookup{l})
 	return l.Owners()
 }

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"sync"
 
-	"github.com/redis/go-redis/v9"
+	"github.com/beeline-ws/beeline/registry/redisconn"
 )
 
 // maxTags bounds the search for a hash tag on each master of a Cluster.
@@ -14,48 +14,28 @@ const maxTags = 1 << 14
 // masters knows the Redis masters. Each has a tag that names its epoch: "0"
 // outside Cluster, there the smallest number whose epoch key lies on it.
 type masters struct {
-	keys    Keys
-	rdb     redis.UniversalClient
-	cluster *redis.ClusterClient // nil outside Cluster
+	keys  Keys
+	redis *redisconn.Client
 
 	mu   sync.Mutex
 	tags map[string]string // by the master's network address, in Cluster
 }
 
-func newMasters(keys Keys, rdb redis.UniversalClient) *masters {
-	cluster, _ := rdb.(*redis.ClusterClient)
-	return &masters{keys: keys, rdb: rdb, cluster: cluster}
-}
-
-// each calls f with every master, in Cluster from several goroutines at once.
-func (m *masters) each(ctx context.Context, f func(context.Context, redis.UniversalClient) error) error {
-	if m.cluster == nil {
-		return f(ctx, m.rdb)
-	}
-	return m.cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
-		return f(ctx, master)
-	})
-}
-
-// holding returns the master that holds key.
-func (m *masters) holding(ctx context.Context, key string) (redis.UniversalClient, error) {
-	if m.cluster == nil {
-		return m.rdb, nil
-	}
-	return m.cluster.MasterForKey(ctx, key)
+func newMasters(keys Keys, client *redisconn.Client) *masters {
+	return &masters{keys: keys, redis: client}
 }
 
 // tag returns the tag of the master that holds key.
 func (m *masters) tag(ctx context.Context, key string) (string, error) {
-	if m.cluster == nil {
+	if !m.redis.IsCluster() {
 		return "0", nil
 	}
-	master, err := m.cluster.MasterForKey(ctx, key)
+	addr, err := m.redis.MasterAddr(ctx, key)
 	if err != nil {
 		return "", err
 	}
 	m.mu.Lock()
-	tag, ok := m.tags[master.Options().Addr]
+	tag, ok := m.tags[addr]
 	m.mu.Unlock()
 	if ok {
 		return tag, nil
@@ -65,7 +45,7 @@ func (m *masters) tag(ctx context.Context, key string) (string, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if tag, ok = m.tags[master.Options().Addr]; !ok {
+	if tag, ok = m.tags[addr]; !ok {
 		return "", errNoMaster
 	}
 	return tag, nil
@@ -73,29 +53,26 @@ func (m *masters) tag(ctx context.Context, key string) (string, error) {
 
 // find looks afresh which masters there are and returns their tags.
 func (m *masters) find(ctx context.Context) ([]string, error) {
-	if m.cluster == nil {
+	if !m.redis.IsCluster() {
 		return []string{"0"}, nil
 	}
-	var mu sync.Mutex
-	missing := make(map[string]bool)
-	err := m.cluster.ForEachMaster(ctx, func(_ context.Context, master *redis.Client) error {
-		mu.Lock()
-		defer mu.Unlock()
-		missing[master.Options().Addr] = true
-		return nil
-	})
+	addrs, err := m.redis.MasterAddrs(ctx)
 	if err != nil {
 		return nil, err
+	}
+	missing := make(map[string]bool, len(addrs))
+	for _, addr := range addrs {
+		missing[addr] = true
 	}
 	found := make(map[string]string, len(missing))
 	var tags []string
 	for i := 0; i < maxTags && len(missing) > 0; i++ {
 		tag := strconv.Itoa(i)
-		master, err := m.cluster.MasterForKey(ctx, m.keys.Epoch(tag))
+		addr, err := m.redis.MasterAddr(ctx, m.keys.Epoch(tag))
 		if err != nil {
 			return nil, err
 		}
-		if addr := master.Options().Addr; missing[addr] {
+		if missing[addr] {
 			delete(missing, addr)
 			found[addr] = tag
 			tags = append(tags, tag)

@@ -34,10 +34,10 @@ func BenchmarkRefreshRound(b *testing.B) {
 			measureRounds(b, s, nodes, leases, size, func(n *testNode, part []*Lease) error {
 				var c calls
 				c.refresh(n.Registry, part)
-				if err := n.run(b.Context(), c.list); err != nil {
+				if err := n.redis.Run(b.Context(), c.list); err != nil {
 					return err
 				}
-				return c.list[0].cmd.Err()
+				return c.list[0].Cmd.Err()
 			})
 		})
 	}

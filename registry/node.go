@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/registry/redisconn"
 )
 
 // NodeInfo is what a node says about itself in its node lease.
@@ -61,7 +63,7 @@ func (r *Registry) beat(ctx context.Context, info NodeInfo) error {
 	lease := r.nodeCall("beat", info, vouched, r.timing.NodeTTL())
 	around := r.looksAround()
 	list := r.listCall(r.opts.NodeID, around)
-	err = r.run(ctx, append(calls, lease, list))
+	err = r.redis.Run(ctx, append(calls, lease, list))
 	r.noticeLapse(lease)
 	if err != nil {
 		return err
@@ -86,8 +88,8 @@ func (r *Registry) beat(ctx context.Context, info NodeInfo) error {
 
 // noticeLapse looks whether the node lease was missing when it was written, which the
 // next beat that succeeds acts on.
-func (r *Registry) noticeLapse(lease *call) {
-	reply, err := lease.cmd.Slice()
+func (r *Registry) noticeLapse(lease *redisconn.Call) {
+	reply, err := lease.Cmd.Slice()
 	if err != nil || len(reply) < 2 {
 		return
 	}
@@ -103,11 +105,11 @@ func (r *Registry) noticeLapse(lease *call) {
 }
 
 // nodeCall writes a node lease that lives for ttl at least; what is "beat" or "epochs".
-func (r *Registry) nodeCall(what string, info NodeInfo, vouched string, ttl time.Duration) *call {
+func (r *Registry) nodeCall(what string, info NodeInfo, vouched string, ttl time.Duration) *redisconn.Call {
 	r.beatMu.Lock()
 	since := r.since
 	r.beatMu.Unlock()
-	return newCall(nodeScript, []string{r.keys.Node(info.ID)}, ttl.Milliseconds(), r.timing.NodeTTL().Milliseconds(),
+	return nodeScript.Call([]string{r.keys.Node(info.ID)}, ttl.Milliseconds(), r.timing.NodeTTL().Milliseconds(),
 		vouched, since, what,
 		"url", info.URL,
 		"version", info.Version,
@@ -135,7 +137,7 @@ func (r *Registry) announce(ctx context.Context) error {
 	}
 	err := r.timed("beat", func() error {
 		lease := r.nodeCall("epochs", info, vouched, left)
-		return r.run(ctx, []*call{lease, r.listCall(r.opts.NodeID, 0)})
+		return r.redis.Run(ctx, []*redisconn.Call{lease, r.listCall(r.opts.NodeID, 0)})
 	})
 	if err != nil {
 		return err
@@ -260,7 +262,7 @@ func (r *Registry) alive(ctx context.Context, owners []Owner) (live map[string]b
 	for i, o := range owners {
 		ids[i] = o.NodeID
 	}
-	before := r.slots.noticed()
+	before := r.redis.SlotShifts()
 	tags, err := r.masters.find(ctx)
 	if err != nil {
 		return nil, false, fmt.Errorf("look at owners' nodes: %w", err)
@@ -271,7 +273,7 @@ func (r *Registry) alive(ctx context.Context, owners []Owner) (live map[string]b
 		if says, err = r.vouchers(ctx, ids, ""); err != nil {
 			return err
 		}
-		return r.run(ctx, calls)
+		return r.redis.Run(ctx, calls)
 	})
 	if err != nil {
 		return nil, false, fmt.Errorf("look at owners' nodes: %w", err)
@@ -279,14 +281,14 @@ func (r *Registry) alive(ctx context.Context, owners []Owner) (live map[string]b
 	if err := r.seeAll(byMaster); err != nil {
 		return nil, false, err
 	}
-	live, sure = map[string]bool{r.opts.NodeID: true}, r.slots.noticed().moves == before.moves
+	live, sure = map[string]bool{r.opts.NodeID: true}, r.redis.SlotShifts().Moves == before.Moves
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for id, what := range says {
 		live[id] = live[id] || what != leaseMissing
 	}
 	for tag, c := range byMaster {
-		id, _, _ := c.epoch()
+		id, _, _ := readEpoch(c)
 		sure = sure && r.settledIn(tag, id)
 	}
 	return live, sure, nil

@@ -6,6 +6,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/beeline-ws/beeline/registry/redisconn"
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
@@ -42,7 +43,7 @@ func TestNodeLeaseIsNeverShortened(t *testing.T) {
 		a.beat()
 		before := a.rdb.PTTL(t.Context(), a.keys.Node("a")).Val()
 		late := NodeInfo{ID: "a", URL: "http://of-before"}
-		must(t, a.run(t.Context(), []*call{a.nodeCall("epochs", late, "n=1", time.Second)}))
+		must(t, a.redis.Run(t.Context(), []*redisconn.Call{a.nodeCall("epochs", late, "n=1", time.Second)}))
 		if info, _, err := a.Node(t.Context(), "a"); err != nil || info.URL == late.URL {
 			t.Errorf("%+v, %v: what a beat has written is overwritten", info, err)
 		}

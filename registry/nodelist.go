@@ -4,6 +4,8 @@ import (
 	"context"
 	"strconv"
 	"time"
+
+	"github.com/beeline-ws/beeline/registry/redisconn"
 )
 
 const (
@@ -45,22 +47,22 @@ func (l *nodeList) ids() []string {
 }
 
 // listCall reads the list of nodes, up to most of them, and enlists a node; empty: none.
-func (r *Registry) listCall(enlist string, most int) *call {
-	return newCall(listScript, []string{r.keys.Nodes()}, enlist, most,
+func (r *Registry) listCall(enlist string, most int) *redisconn.Call {
+	return listScript.Call([]string{r.keys.Nodes()}, enlist, most,
 		longGone.Milliseconds(), farAhead.Milliseconds(), maxListed, maxStruckOff)
 }
 
 // listNodes reads the list of nodes.
 func (r *Registry) listNodes(ctx context.Context) (nodeList, error) {
 	c := r.listCall("", maxNodes)
-	if err := r.run(ctx, []*call{c}); err != nil {
+	if err := r.redis.Run(ctx, []*redisconn.Call{c}); err != nil {
 		return nodeList{}, err
 	}
 	return r.readList(c)
 }
 
-func (r *Registry) readList(c *call) (l nodeList, err error) {
-	reply, err := c.cmd.StringSlice()
+func (r *Registry) readList(c *redisconn.Call) (l nodeList, err error) {
+	reply, err := c.Cmd.StringSlice()
 	if err != nil {
 		return l, err
 	}

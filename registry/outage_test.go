@@ -10,6 +10,7 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 
+	"github.com/beeline-ws/beeline/registry/redisconn"
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
@@ -176,7 +177,7 @@ func TestEmbeddedRedisWillDo(t *testing.T) {
 	t.Parallel()
 	m := miniredis.RunT(t)
 	s := store{"mini", func(t testing.TB) redis.UniversalClient {
-		c, err := Connect(patient("redis://" + m.Addr()))
+		c, err := redisconn.Connect(patient("redis://" + m.Addr()))
 		must(t, err)
 		t.Cleanup(func() { _ = c.Close() })
 		return c

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/registry/redisconn"
 )
 
 const (
@@ -31,9 +33,9 @@ var leaseFields = []any{"url", "version", "started", "sessions", "draining",
 
 // eachLease calls begin for some nodes at a time, and runs the calls that it returns: as
 // many nodes share one as may.
-func (r *Registry) eachLease(ctx context.Context, ids []string, begin func(keys []string) *call) ([][]string, []*call, error) {
+func (r *Registry) eachLease(ctx context.Context, ids []string, begin func(keys []string) *redisconn.Call) ([][]string, []*redisconn.Call, error) {
 	chunks := slices.Collect(slices.Chunk(ids, r.keysOfACall()))
-	calls := make([]*call, len(chunks))
+	calls := make([]*redisconn.Call, len(chunks))
 	for i, chunk := range chunks {
 		keys := make([]string, len(chunk))
 		for j, id := range chunk {
@@ -44,7 +46,7 @@ func (r *Registry) eachLease(ctx context.Context, ids []string, begin func(keys 
 	if len(calls) == 0 {
 		return nil, nil, nil
 	}
-	return chunks, calls, r.run(ctx, calls)
+	return chunks, calls, r.redis.Run(ctx, calls)
 }
 
 // vouchers asks which of nodes have a lease that vouches for an epoch ("master=ID"; empty:
@@ -52,15 +54,15 @@ func (r *Registry) eachLease(ctx context.Context, ids []string, begin func(keys 
 func (r *Registry) vouchers(ctx context.Context, ids []string, epoch string) (map[string]int64, error) {
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
-	chunks, calls, err := r.eachLease(ctx, ids, func(keys []string) *call {
-		return newCall(vouchScript, keys, r.timing.NodeTTL().Milliseconds(), longestLease().Milliseconds(), epoch)
+	chunks, calls, err := r.eachLease(ctx, ids, func(keys []string) *redisconn.Call {
+		return vouchScript.Call(keys, r.timing.NodeTTL().Milliseconds(), longestLease().Milliseconds(), epoch)
 	})
 	if err != nil {
 		return nil, err
 	}
 	says := make(map[string]int64, len(ids))
 	for i, chunk := range chunks {
-		answers, err := calls[i].cmd.Int64Slice()
+		answers, err := calls[i].Cmd.Int64Slice()
 		if err != nil {
 			return nil, err
 		}
@@ -79,16 +81,16 @@ func longestLease() time.Duration { return Timing{Heartbeat: longestHeartbeat}.N
 
 // readLeases returns the leases of nodes; who has none is missing.
 func (r *Registry) readLeases(ctx context.Context, ids []string) ([]NodeInfo, error) {
-	chunks, calls, err := r.eachLease(ctx, ids, func(keys []string) *call {
+	chunks, calls, err := r.eachLease(ctx, ids, func(keys []string) *redisconn.Call {
 		args := append([]any{r.timing.NodeTTL().Milliseconds(), longestLease().Milliseconds(), maxField}, leaseFields...)
-		return newCall(leaseScript, keys, args...)
+		return leaseScript.Call(keys, args...)
 	})
 	if err != nil {
 		return nil, err
 	}
 	var nodes []NodeInfo
 	for i, chunk := range chunks {
-		answers, err := calls[i].cmd.Slice()
+		answers, err := calls[i].Cmd.Slice()
 		if err != nil {
 			return nil, err
 		}
@@ -140,12 +142,12 @@ func parseNode(id string, fields []any) NodeInfo {
 // be asked, it is taken to have one.
 func (r *Registry) subscribes(ctx context.Context, id string) (bool, error) {
 	channel := r.keys.Channel(id)
-	master, err := r.masters.holding(ctx, channel)
+	master, err := r.redis.MasterOf(ctx, channel)
 	if err != nil {
 		return false, err
 	}
 	ask := master.PubSubNumSub
-	if r.masters.cluster != nil {
+	if r.redis.IsCluster() {
 		ask = master.PubSubShardNumSub
 	}
 	counts, err := ask(ctx, channel).Result()

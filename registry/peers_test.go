@@ -122,13 +122,13 @@ func TestSubscribersAreReadWithABound(t *testing.T) {
 	onEachOwn(t, func(t *testing.T, s store) {
 		a := startNode(t, s, "a", Options{})
 		subscribe := a.rdb.Subscribe
-		if a.masters.cluster != nil {
+		if a.redis.IsCluster() {
 			subscribe = a.rdb.SSubscribe
 		}
 		junk := subscribe(t.Context())
 		t.Cleanup(func() { _ = junk.Close() })
 		names := []string{a.keys.Channel("another:cluster:ch:n1"), a.keys.Channel("no\nnode"), a.keys.Channel("")}
-		if a.masters.cluster == nil { // there it is one subscription for each slot
+		if !a.redis.IsCluster() { // there it is one subscription for each slot
 			for i := range 2 * maxNodes {
 				names = append(names, a.keys.Channel(fmt.Sprint("junk", i)))
 			}
@@ -141,13 +141,13 @@ func TestSubscribersAreReadWithABound(t *testing.T) {
 				must(t, err)
 			}
 		}
-		for n := len(names); n > 0 && a.masters.cluster == nil; n-- {
+		for n := len(names); n > 0 && !a.redis.IsCluster(); n-- {
 			_, err := junk.Receive(t.Context())
 			must(t, err)
 		}
 		ids, err := a.subscribed(t.Context())
 		must(t, err)
-		if a.masters.cluster == nil && len(ids) != maxNodes || a.masters.cluster != nil && len(ids) != 1 {
+		if !a.redis.IsCluster() && len(ids) != maxNodes || a.redis.IsCluster() && len(ids) != 1 {
 			t.Errorf("%d subscribers", len(ids))
 		}
 		for _, id := range ids {

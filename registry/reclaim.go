@@ -3,6 +3,8 @@ package registry
 import (
 	"context"
 	"errors"
+
+	"github.com/beeline-ws/beeline/registry/redisconn"
 )
 
 // reclaimRounds bounds how often a lease is claimed again at once when its
@@ -135,7 +137,7 @@ func (f *refresher) resolve(ctx context.Context, refused []*lost) (again []*lost
 	if err != nil {
 		return nil, err
 	}
-	var prunes []*call
+	var prunes []*redisconn.Call
 	for _, w := range refused {
 		switch {
 		case !sure || !f.r.stillSettled(w.claim):

@@ -127,7 +127,7 @@ type watcher struct {
 func (w *watcher) watch(send func() error, cmds []redis.Cmder) error {
 	for _, cmd := range cmds {
 		args := cmd.Args()
-		if len(args) < 3 || args[1] != refreshScript.Hash() {
+		if len(args) < 3 || args[1] != refreshScript.SHA() {
 			continue
 		}
 		w.calls++
@@ -289,7 +289,7 @@ func TestReleaseWhileManyAreClaimedAgainLeavesNoEntry(t *testing.T) {
 	}
 	var once sync.Once
 	a.rdb.AddHook(onPipelines(func(send func() error, cmds []redis.Cmder) error {
-		if cmds[0].Args()[1] == claimScript.sha {
+		if cmds[0].Args()[1] == claimScript.SHA() {
 			once.Do(func() {
 				eventually(t, func() bool { return a.waiting() == len(leases) }, func() string { return "not all are claimed again" })
 				a.Release(last)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/registry/redisconn"
 )
 
 const (
@@ -175,12 +177,12 @@ func (f *refresher) refresh(ctx context.Context, leases []*Lease) error {
 	began := time.Now()
 	timed, cancel := context.WithTimeout(ctx, f.r.roundTrip)
 	defer cancel()
-	_ = f.r.run(timed, calls)
+	_ = f.r.redis.Run(timed, calls)
 
 	var failed error
 	var missing, taken []*Lease
 	for i, c := range calls {
-		gone, others, err := lostOf(chunks[i], c.cmd)
+		gone, others, err := lostOf(chunks[i], c.Cmd)
 		if err != nil {
 			failed = err
 			continue
@@ -221,7 +223,7 @@ func lostOf(leases []*Lease, cmd *redis.Cmd) (missing, taken []*Lease, err error
 
 // refreshCalls returns the calls that extend leases, and which leases each
 // extends.
-func (r *Registry) refreshCalls(leases []*Lease) (list []*call, chunks [][]*Lease) {
+func (r *Registry) refreshCalls(leases []*Lease) (list []*redisconn.Call, chunks [][]*Lease) {
 	var c calls
 	for chunk := range slices.Chunk(leases, r.keysOfACall()) {
 		c.refresh(r, chunk)

@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/beeline-ws/beeline/metrics"
+	"github.com/beeline-ws/beeline/registry/redisconn"
 )
 
 // Errors that callers branch on.
@@ -50,7 +51,7 @@ var nodeID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,160}$`)
 
 // Options configures a Registry.
 type Options struct {
-	Redis     redis.UniversalClient // required; see Connect. A Cluster's client must be unused
+	Redis     redis.UniversalClient // required; see redisconn.Connect. A Cluster's client must be unused
 	NodeID    string                // this process's, unique for each start; 1 to 160 letters, digits, '.', '_' and '-'; required
 	Prefix    string                // of every key and channel; default "beeline"
 	Heartbeat time.Duration         // see Timing; default 2 s
@@ -87,13 +88,10 @@ type Registry struct {
 	opts      Options
 	keys      Keys
 	timing    Timing
-	rdb       redis.UniversalClient
+	redis     *redisconn.Client
+	rdb       redis.UniversalClient // the client that redis is built on
 	masters   *masters
-	slots     *slotWatch
-	conns     *connections
-	refusals  refusals
 	metrics   *metrics.Registry
-	outage    *outage
 	log       *slog.Logger
 	committer *committer
 	refresher *refresher
@@ -174,9 +172,7 @@ func New(opts Options) (*Registry, error) {
 		rdb:           opts.Redis,
 		metrics:       opts.Metrics,
 		log:           opts.Logger,
-		outage:        newOutage(opts.Logger, opts.Metrics.RedisUp, opts.Prefix),
 		events:        noEvents{},
-		slots:         new(slotWatch),
 		settling:      make(chan struct{}, 1),
 		epochs:        make(map[string]*epoch),
 		askings:       make(map[string]*asking),
@@ -185,14 +181,19 @@ func New(opts Options) (*Registry, error) {
 		rubbish:       rubbish{waiting: make(map[string]lostEpoch)},
 	}
 	r.stopping, r.stop = context.WithCancelCause(context.Background())
-	r.masters = newMasters(r.keys, r.rdb)
+	r.redis = redisconn.New(redisconn.Options{
+		Redis:   opts.Redis,
+		Prefix:  opts.Prefix,
+		Scripts: scripts,
+		Dials:   opts.Metrics.RedisDials,
+		Up:      opts.Metrics.RedisUp,
+		Logger:  opts.Logger,
+	})
+	r.masters = newMasters(r.keys, r.redis)
 	r.committer = newCommitter(r)
 	r.refresher, r.wheel = newRefresher(r)
 	r.tokens.Store(uint64(rand.Uint32())) // unique for this node, and short
 	r.preregister()
-	r.conns = newConnections(r.metrics.RedisDials)
-	r.hookConnections(r.rdb)
-	watchSlots(r.rdb, r.slots)
 	return r, nil
 }
 
@@ -209,9 +210,9 @@ func (r *Registry) Start(events Events) {
 	r.stopRefreshing = stopRefreshing
 	r.ended.Go(func() { r.refresher.loop(refreshing) })
 	r.ended.Go(func() { r.tellSettled(refreshing) })
-	r.ended.Go(func() { r.watchPlaces(refreshing) })
+	r.ended.Go(func() { r.redis.Watch(refreshing) })
 	if r.opts.SubscriberBuffer > 0 {
-		r.ended.Go(func() { r.checkSubscriberBuffer(refreshing) })
+		r.ended.Go(func() { r.redis.CheckSubscriberBuffer(refreshing, r.opts.SubscriberBuffer) })
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/beeline-ws/beeline/registry/redisconn"
 )
 
 // Others can write under beeline's prefix. What stands where an address's owners should
@@ -179,7 +181,7 @@ func (f *refresher) renewLost(ctx context.Context) (wait time.Duration) {
 // renewEpoch ends an epoch of a master, if another one has not begun already.
 func (r *Registry) renewEpoch(ctx context.Context, master, lost string) error {
 	c := r.epochCallAfter(master, lost)
-	if err := r.timed("epoch", func() error { return r.run(ctx, []*call{c}) }); err != nil {
+	if err := r.timed("epoch", func() error { return r.redis.Run(ctx, []*redisconn.Call{c}) }); err != nil {
 		return fmt.Errorf("end epoch: %w", err)
 	}
 	_, err := r.seeAnswer(master, c)
@@ -191,22 +193,22 @@ func (r *Registry) renewEpoch(ctx context.Context, master, lost string) error {
 func (f *refresher) removeRubbish(ctx context.Context) (left bool) {
 	r := f.r
 	var addresses []string
-	var calls []*call
+	var calls []*redisconn.Call
 	r.mu.Lock()
 	for address, lost := range r.rubbish.waiting {
 		if e := r.epochs[lost.master]; lost.id != "" && (e == nil || e.id != lost.id) {
 			addresses = append(addresses, address)
-			calls = append(calls, newCall(cleanScript, []string{r.keys.Address(address)}, MaxOwners))
+			calls = append(calls, cleanScript.Call([]string{r.keys.Address(address)}, MaxOwners))
 		}
 	}
 	r.mu.Unlock()
 	if len(calls) > 0 {
-		_ = r.timed("prune", func() error { return r.run(ctx, calls) })
+		_ = r.timed("prune", func() error { return r.redis.Run(ctx, calls) })
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, c := range calls {
-		if c.cmd.Err() == nil {
+		if c.Cmd.Err() == nil {
 			delete(r.rubbish.waiting, addresses[i])
 		}
 	}

@@ -1,11 +1,9 @@
 package registry
 
 import (
-	"context"
 	_ "embed" // the scripts' sources
-	"slices"
 
-	"github.com/redis/go-redis/v9"
+	"github.com/beeline-ws/beeline/registry/redisconn"
 )
 
 // Each script's head is its contract.
@@ -35,123 +33,21 @@ var (
 	//go:embed scripts/channels.lua
 	channelsSource string
 
-	claimScript    = newScript(claimSource)
-	refreshScript  = newScript(refreshSource)
-	releaseScript  = newScript(releaseSource)
-	lookupScript   = newScript(lookupSource)
-	cleanScript    = newScript(cleanSource)
-	epochScript    = newScript(epochSource)
-	nodeScript     = newScript(nodeSource)
-	leaseScript    = newScript(leaseSource)
-	vouchScript    = newScript(vouchSource)
-	listScript     = newScript(listSource)
-	channelsScript = newScript(channelsSource)
+	// A claim that was answered is not made again: of two that replace each other, each
+	// would then be the newer. Nor is the writing of a node lease, which tells whether
+	// there was one.
+	claimScript    = redisconn.NewScriptOnce("claim", commonSource+claimSource)
+	refreshScript  = redisconn.NewScript("refresh", commonSource+refreshSource)
+	releaseScript  = redisconn.NewScript("release", commonSource+releaseSource)
+	lookupScript   = redisconn.NewScript("lookup", commonSource+lookupSource)
+	cleanScript    = redisconn.NewScript("clean", commonSource+cleanSource)
+	epochScript    = redisconn.NewScript("epoch", commonSource+epochSource)
+	nodeScript     = redisconn.NewScriptOnce("node", commonSource+nodeSource)
+	leaseScript    = redisconn.NewScript("lease", commonSource+leaseSource)
+	vouchScript    = redisconn.NewScript("vouch", commonSource+vouchSource)
+	listScript     = redisconn.NewScript("list", commonSource+listSource)
+	channelsScript = redisconn.NewScript("channels", commonSource+channelsSource)
 
-	scripts = []*script{claimScript, refreshScript, releaseScript, lookupScript, cleanScript, epochScript,
+	scripts = []*redisconn.Script{claimScript, refreshScript, releaseScript, lookupScript, cleanScript, epochScript,
 		nodeScript, leaseScript, vouchScript, listScript, channelsScript}
 )
-
-type script struct {
-	*redis.Script
-	source string
-	sha    any // the name that Redis knows it by, as an argument
-}
-
-func newScript(source string) *script {
-	s := redis.NewScript(commonSource + source)
-	return &script{Script: s, source: commonSource + source, sha: s.Hash()}
-}
-
-// call is one script call that travels in a pipeline. All keys lie in one slot.
-type call struct {
-	script *script
-	args   []any      // of the command
-	cmd    *redis.Cmd // the answer, once run
-}
-
-func newCall(s *script, keys []string, args ...any) *call {
-	all := make([]any, 0, 3+len(keys)+len(args))
-	all = append(all, "evalsha", s.sha, len(keys))
-	for i := range keys {
-		all = append(all, &keys[i])
-	}
-	return &call{script: s, args: append(all, args...)}
-}
-
-// run sends calls in one pipeline. The error is the first of the pipeline's; each
-// call's own is in its cmd.
-//
-// A server that is new or was restarted does not know the scripts. Then all of them are
-// loaded and the calls are sent again, in their order, because an epoch must
-// be read after the claims it vouches for, and a release follow its claim. Claims that
-// were answered are not: of two that replace each other, each would then be the newer.
-// Nor is the writing of a node lease, which tells whether there was one.
-func (r *Registry) run(ctx context.Context, calls []*call) error {
-	err := r.send(ctx, nil, calls)
-	if !slices.ContainsFunc(calls, (*call).unknown) {
-		return err
-	}
-	unknown := scripts
-	if r.masters.cluster != nil {
-		if err := r.load(ctx); err != nil {
-			return err
-		}
-		unknown = nil
-	}
-	var again []*call
-	for _, c := range calls {
-		once := c.script == claimScript || c.script == nodeScript
-		if !once || c.cmd.Err() != nil {
-			again = append(again, c)
-		}
-	}
-	return r.send(ctx, unknown, again)
-}
-
-// send sends calls behind the loading of scripts. One server gets both on one
-// connection: while a name moves from one server to another, two connections of a
-// pool may lead to different ones.
-func (r *Registry) send(ctx context.Context, unknown []*script, calls []*call) error {
-	pipe := r.rdb.Pipeline()
-	for _, s := range unknown {
-		pipe.ScriptLoad(ctx, s.source)
-	}
-	for _, c := range calls {
-		c.cmd = redis.NewCmd(ctx, c.args...)
-		c.cmd.SetFirstKeyPos(3)
-		_ = pipe.Process(ctx, c.cmd)
-	}
-	_, err := pipe.Exec(ctx)
-	return err
-}
-
-// unknown reports whether the server did not know the script.
-func (c *call) unknown() bool { return isUnknown(c.cmd.Err()) }
-
-func isUnknown(err error) bool { return redis.HasErrorPrefix(err, "NOSCRIPT") }
-
-// runOn runs a script that has no keys on one server.
-func (s *script) runOn(ctx context.Context, server redis.UniversalClient, args ...any) *redis.Cmd {
-	cmd := s.EvalSha(ctx, server, nil, args...)
-	if !isUnknown(cmd.Err()) {
-		return cmd
-	}
-	_, _ = server.Pipelined(ctx, func(pipe redis.Pipeliner) error { // on one connection
-		pipe.ScriptLoad(ctx, s.source)
-		cmd = s.EvalSha(ctx, pipe, nil, args...)
-		return nil
-	})
-	return cmd
-}
-
-// load makes all scripts known to every master.
-func (r *Registry) load(ctx context.Context) error {
-	return r.masters.each(ctx, func(ctx context.Context, master redis.UniversalClient) error {
-		for _, s := range scripts {
-			if err := master.ScriptLoad(ctx, s.source).Err(); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}

@@ -75,10 +75,10 @@ func (r *Registry) alone(ctx context.Context, master, key string) (bool, error) 
 		return err
 	}
 	if master == everyMaster {
-		err := r.masters.each(ctx, look)
+		err := r.redis.EachMaster(ctx, look)
 		return err == nil && !company.Load(), err
 	}
-	m, err := r.masters.holding(ctx, key)
+	m, err := r.redis.MasterOf(ctx, key)
 	if err == nil {
 		err = look(ctx, m)
 	}
@@ -209,7 +209,7 @@ func (r *Registry) allVerified(ctx context.Context, master string, e *epoch) (bo
 
 // uptime returns how long the master is up at least; known is false if it doesn't say.
 func (r *Registry) uptime(ctx context.Context, master string) (up time.Duration, known bool, err error) {
-	m, err := r.masters.holding(ctx, r.keys.Epoch(master))
+	m, err := r.redis.MasterOf(ctx, r.keys.Epoch(master))
 	if err != nil {
 		return 0, false, err
 	}
@@ -289,13 +289,13 @@ func (r *Registry) peersVerified(ctx context.Context, master string, e *epoch) (
 // maxNodes at most.
 func (r *Registry) subscribed(ctx context.Context) ([]string, error) {
 	what := "CHANNELS"
-	if r.masters.cluster != nil {
+	if r.redis.IsCluster() {
 		what = "SHARDCHANNELS"
 	}
 	var mu sync.Mutex
 	var ids []string
-	err := r.masters.each(ctx, func(ctx context.Context, master redis.UniversalClient) error {
-		found, err := channelsScript.runOn(ctx, master, what, r.keys.privateChannels(), len(r.keys.Channel("")), maxNodes).StringSlice()
+	err := r.redis.EachMaster(ctx, func(ctx context.Context, master redis.UniversalClient) error {
+		found, err := channelsScript.RunOn(ctx, master, what, r.keys.privateChannels(), len(r.keys.Channel("")), maxNodes).StringSlice()
 		mu.Lock()
 		defer mu.Unlock()
 		ids = append(ids, found...)

@@ -3,6 +3,8 @@ package registry
 import (
 	"context"
 	"time"
+
+	"github.com/beeline-ws/beeline/registry/redisconn"
 )
 
 // sighting is what this node remembers of another one for when Redis has lost it: that
@@ -43,7 +45,7 @@ func (r *Registry) sightLife() time.Duration {
 
 // lookAround takes what a beat has read of the list of nodes: it remembers those that have a
 // lease, and compares the settings of those that are new with its own.
-func (r *Registry) lookAround(ctx context.Context, own NodeInfo, c *call, read bool) error {
+func (r *Registry) lookAround(ctx context.Context, own NodeInfo, c *redisconn.Call, read bool) error {
 	list, err := r.readList(c)
 	if err != nil || !read {
 		return err

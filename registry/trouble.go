@@ -48,5 +48,5 @@ func (r *Registry) tryClaim(ctx context.Context) error {
 	c.key(r.keys, address)
 	c.value(r.opts.NodeID)
 	c.token(token)
-	return r.run(ctx, c.list)
+	return r.redis.Run(ctx, c.list)
 }

@@ -70,7 +70,7 @@ type span struct{ began, ended time.Time }
 func (p *pacer) watch(send func() error, cmds []redis.Cmder) error {
 	began := time.Now()
 	err := send()
-	if args := cmds[0].Args(); len(args) > 1 && args[1] == refreshScript.Hash() {
+	if args := cmds[0].Args(); len(args) > 1 && args[1] == refreshScript.SHA() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.ran = append(p.ran, span{began, time.Now()})

@@ -8,7 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
-	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/registry/redisconn"
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
@@ -177,7 +177,7 @@ func (l *load) recovers() {
 func onSentinel(t *testing.T, s *redistest.Sentinel) *cluster {
 	t.Helper()
 	return clusterOn(t, shortHeartbeat, nil, s.Prefix, func() redis.UniversalClient {
-		client, err := registry.Connect(s.URL())
+		client, err := redisconn.Connect(s.URL())
 		if err != nil {
 			t.Fatal(err)
 		}

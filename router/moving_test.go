@@ -9,7 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/registry/redisconn"
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
@@ -39,7 +39,7 @@ func newMoving(t *testing.T, connect func(testing.TB, *redistest.Name) redis.Uni
 
 func byConnector(t testing.TB, name *redistest.Name) redis.UniversalClient {
 	t.Helper()
-	client, err := registry.Connector{Resolver: name}.Connect(name.URL())
+	client, err := redisconn.Connector{Resolver: name}.Connect(name.URL())
 	if err != nil {
 		t.Fatal(err)
 	}

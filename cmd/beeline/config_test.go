@@ -13,6 +13,7 @@ import (
 
 	"github.com/beeline-ws/beeline/node"
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/registry/redisconn"
 	"github.com/beeline-ws/beeline/router"
 )
 
@@ -85,7 +86,7 @@ func TestFaultsOfNumbersSayTheirLimits(t *testing.T) {
 // A node must agree with what the settings allow.
 func TestDefaultsMakeANode(t *testing.T) {
 	c := mustRead(t)
-	client, err := registry.Connect(c.RedisURL)
+	client, err := redisconn.Connect(c.RedisURL)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/beeline-ws/beeline/cmd/internal/client"
 	"github.com/beeline-ws/beeline/node"
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/registry/redisconn"
 	"github.com/beeline-ws/beeline/router"
 )
 
@@ -89,7 +90,7 @@ func (c *demoCluster) start(ctx context.Context) error {
 
 // findKeys learns how the registry names its keys and channels.
 func (c *demoCluster) findKeys() error {
-	client, err := registry.Connect(c.server.url)
+	client, err := redisconn.Connect(c.server.url)
 	if err != nil {
 		return err
 	}
@@ -130,7 +131,7 @@ func (c *demoCluster) addNode(ctx context.Context, i int) error {
 
 // connect returns a client for n that the recorder hears.
 func (c *demoCluster) connect(n *demoNode) (redis.UniversalClient, error) {
-	client, err := registry.Connect(c.server.url)
+	client, err := redisconn.Connect(c.server.url)
 	if err != nil {
 		return nil, err
 	}

@@ -7,10 +7,10 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/registry/redisconn"
 )
 
-// tlsSettings are the settings behind the fields of registry.TLSFiles.
+// tlsSettings are the settings behind the fields of redisconn.TLSFiles.
 var tlsSettings = map[string]string{
 	"CA": "BEELINE_REDIS_CA_FILE", "Cert": "BEELINE_REDIS_CERT_FILE",
 	"Key": "BEELINE_REDIS_KEY_FILE", "ServerName": "BEELINE_REDIS_SERVER_NAME",
@@ -23,11 +23,11 @@ var redisSettings = []string{"BEELINE_REDIS_URL", "BEELINE_REDIS_URL_FILE", "BEE
 // connectRedis returns a client for the Redis of the settings. It connects when it is
 // first used.
 func (c *config) connectRedis() (redis.UniversalClient, error) {
-	return registry.Connector{TLS: c.redisTLS()}.Connect(c.RedisURL)
+	return redisconn.Connector{TLS: c.redisTLS()}.Connect(c.RedisURL)
 }
 
-func (c *config) redisTLS() registry.TLSFiles {
-	return registry.TLSFiles{CA: c.RedisCA, Cert: c.RedisCert, Key: c.RedisKey, ServerName: c.RedisServerName}
+func (c *config) redisTLS() redisconn.TLSFiles {
+	return redisconn.TLSFiles{CA: c.RedisCA, Cert: c.RedisCert, Key: c.RedisKey, ServerName: c.RedisServerName}
 }
 
 // readRedisURL puts what BEELINE_REDIS_URL_FILE holds, if it is set, in the place of
@@ -50,7 +50,7 @@ func checkRedisURL(rawURL string) error {
 // faultOfRedisURL says what is wrong with a URL, if anything is. It never repeats the
 // URL, which may hold a password.
 func faultOfRedisURL(rawURL string) error {
-	client, err := registry.Connect(rawURL)
+	client, err := redisconn.Connect(rawURL)
 	if err != nil {
 		return errors.New(strings.TrimPrefix(err.Error(), "Redis URL: "))
 	}
@@ -69,7 +69,7 @@ func (c *config) checkRedisTLS() (found faults) {
 		wrong = []error{err}
 	}
 	for _, err := range wrong {
-		var about *registry.TLSError
+		var about *redisconn.TLSError
 		if errors.As(err, &about) { // else the URL's fault
 			found = append(found, fault{tlsSettings[about.Field], about.Err.Error()})
 		}

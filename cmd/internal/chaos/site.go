@@ -14,6 +14,7 @@ import (
 	"github.com/beeline-ws/beeline/cmd/internal/cluster"
 	"github.com/beeline-ws/beeline/cmd/internal/ledger"
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/registry/redisconn"
 )
 
 // site is a cluster with its people and its faults.
@@ -101,7 +102,7 @@ func (s *site) start(ctx context.Context) (err error) {
 
 // findKeys learns how the registry names its keys and channels.
 func (s *site) findKeys() error {
-	client, err := registry.Connect(s.backing.url(0))
+	client, err := redisconn.Connect(s.backing.url(0))
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/registry/redisconn"
 )
 
 func needRedis(t *testing.T, err error) {
@@ -25,7 +25,7 @@ func needRedis(t *testing.T, err error) {
 // connect returns a client for whatever a node would use.
 func connect(t *testing.T, url string) redis.UniversalClient {
 	t.Helper()
-	c, err := registry.Connect(url)
+	c, err := redisconn.Connect(url)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -189,7 +189,7 @@ func (in *inbox) take(h *link.Header, from *inlink, e link.Envelope) (code link.
 		return link.NackOverloaded, receiptAck
 	case link.KindProbe:
 		if h.From == r.opts.NodeID {
-			r.heardProbe(e.Probe())
+			r.tookProbe(e.Probe())
 		}
 	}
 	return 0, r.lazyAck

@@ -47,23 +47,13 @@ type commit struct {
 }
 
 // signalLookups wakes the committer. It never waits.
-func (r *Router) signalLookups() {
-	select {
-	case r.work <- struct{}{}:
-	default:
-	}
-}
+func (r *Router) signalLookups() { r.work.Set() }
 
 // runCommitter sends the lookups that have gathered, and where there is no publisher
 // what is to be published, one round trip at a time: so batches grow with the load,
 // and an idle router sends at once.
 func (r *Router) runLookups(ctx context.Context) {
-	for {
-		select {
-		case <-r.work:
-		case <-ctx.Done():
-			return
-		}
+	for r.work.Wait(ctx) == nil {
 		r.mu.Lock()
 		c := r.nextCommit()
 		r.unlock()
@@ -167,7 +157,7 @@ func (r *Router) countPost(envelopes, size int) {
 // roundTrip sends a commit and takes Redis' answers. Lookups go first: their
 // answers are older than anything this commit publishes.
 func (r *Router) roundTrip(ctx context.Context, c *commit) {
-	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	ctx, cancel := r.runtime.WithTimeout(ctx, commitTimeout)
 	defer cancel()
 	began := r.now()
 	pipe := r.opts.Redis.Pipeline()

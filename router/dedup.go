@@ -28,6 +28,7 @@ type fingerprint uint64
 // dedup remembers messages that may be repeated. Its mu is taken last, its turns
 // before the local addresses' lock.
 type dedup struct {
+	now   func() time.Time
 	seed  maphash.Seed
 	turns [64]sync.Mutex // of local deliveries, by fingerprint
 
@@ -36,9 +37,9 @@ type dedup struct {
 	delivered *outcomeLog
 }
 
-func newDedup() *dedup {
+func newDedup(now func() time.Time) *dedup {
 	return &dedup{
-		seed: maphash.MakeSeed(), underWay: make(map[fingerprint]*pending), delivered: newOutcomeLog(maxRemembered),
+		now: now, seed: maphash.MakeSeed(), underWay: make(map[fingerprint]*pending), delivered: newOutcomeLog(maxRemembered),
 	}
 }
 
@@ -88,7 +89,7 @@ func (t *dedup) end(p *pending, o Outcome) {
 	l, sender := t.fingerprint(&p.Message)
 	delete(t.underWay, l)
 	if o == Delivered || o == Confirmed {
-		t.delivered.add(sender, l, o, time.Now())
+		t.delivered.add(sender, l, o, t.now())
 	}
 }
 
@@ -101,7 +102,7 @@ func (t *dedup) deliverOnce(m *Message, deliver func() fate) (f fate, repeated b
 	turn.Lock()
 	defer turn.Unlock()
 	t.mu.Lock()
-	t.delivered.age(time.Now())
+	t.delivered.age(t.now())
 	_, ok := t.delivered.outcome(l)
 	t.mu.Unlock()
 	if ok {
@@ -109,7 +110,7 @@ func (t *dedup) deliverOnce(m *Message, deliver func() fate) (f fate, repeated b
 	}
 	if f = deliver(); f == fateDelivered && !m.Droppable {
 		t.mu.Lock()
-		t.delivered.add(sender, l, Delivered, time.Now())
+		t.delivered.add(sender, l, Delivered, t.now())
 		t.mu.Unlock()
 	}
 	return f, false

@@ -91,7 +91,7 @@ func TestRepeatDuringALocalDeliveryHasAnOutcome(t *testing.T) {
 }
 
 func TestRepeatsAreForgottenInTheEnd(t *testing.T) {
-	r := newDedup()
+	r := newDedup(time.Now)
 	repeated := func(from string, content uint64) bool {
 		m := Message{From: from, contentHash: content}
 		_, ok := r.deliverOnce(&m, func() fate { return fateDelivered })
@@ -158,7 +158,7 @@ func (held heldLookups) ProcessPipelineHook(next redis.ProcessPipelineHook) redi
 }
 
 func BenchmarkRepeats(b *testing.B) {
-	r := newDedup()
+	r := newDedup(time.Now)
 	m := Message{From: "alice", To: "bob", Data: make([]byte, 128), Ref: []byte("12345678")}
 	p := &pending{Message: m, accepted: time.Now()}
 	for i := range b.N {

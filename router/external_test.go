@@ -198,7 +198,10 @@ type heldDials struct{ begun, held chan struct{} }
 
 func (h heldDials) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		wake(h.begun)
+		select {
+		case h.begun <- struct{}{}:
+		default:
+		}
 		<-h.held
 		return next(ctx, network, addr)
 	}

@@ -34,7 +34,7 @@ func (in *inlet) queue(x receipt) {
 		in.r.m.ExternalReceipts.WithLabelValues(receiptDropped).Inc()
 		return
 	}
-	wake(in.due)
+	in.due.Set()
 }
 
 // What became of receipts: a metric label.
@@ -46,13 +46,8 @@ const (
 
 // runReceipts publishes receipts, as many at once as wait.
 func (in *inlet) runReceipts(ctx context.Context) {
-	for {
-		select {
-		case <-in.due:
-			in.publishReceipts(ctx)
-		case <-ctx.Done():
-			return
-		}
+	for in.due.Wait(ctx) == nil {
+		in.publishReceipts(ctx)
 	}
 }
 
@@ -75,7 +70,7 @@ func (in *inlet) publishReceipts(ctx context.Context) {
 }
 
 func (in *inlet) publish(ctx context.Context, batch []receipt) {
-	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	ctx, cancel := in.r.runtime.WithTimeout(ctx, commitTimeout)
 	defer cancel()
 	pipe := in.r.opts.Redis.Pipeline()
 	replies := make([]*redis.IntCmd, len(batch))
@@ -95,7 +90,7 @@ func (in *inlet) publish(ctx context.Context, batch []receipt) {
 
 // rest publishes the receipts of messages that were concluded when the router stopped.
 func (in *inlet) rest(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := in.r.runtime.WithTimeout(ctx, time.Second)
 	defer cancel()
 	in.publishReceipts(ctx)
 }

@@ -3,11 +3,12 @@ package router
 import (
 	"bytes"
 	"context"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/beeline-ws/beeline/router/task"
 )
 
 // A client may have many sessions on one node. A message is put into the queues of the
@@ -33,9 +34,10 @@ const (
 // limit a message is Overloaded, and so it is where its receiver has as much of the room as
 // is left to all others.
 type fanouts struct {
-	limit  int // bytes
-	gather func(on bool)
-	run    func(func(context.Context)) bool
+	limit   int // bytes
+	runtime task.Runtime
+	gather  func(on bool)
+	run     func(func(context.Context)) bool
 
 	several atomic.Int32 // how many there are in of
 
@@ -47,7 +49,7 @@ type fanouts struct {
 }
 
 func newFanouts(r *Router) *fanouts {
-	return &fanouts{limit: r.opts.MaxPendingBytes, gather: r.opts.Gather, run: r.run, of: make(map[*localAddress]*fanout)}
+	return &fanouts{limit: r.opts.MaxPendingBytes, runtime: r.runtime, gather: r.opts.Gather, run: r.run, of: make(map[*localAddress]*fanout)}
 }
 
 // fanout is what waits for the sessions of one client. Its order lock is taken before the
@@ -189,8 +191,7 @@ func (f *fanout) last() *portion {
 
 // work delivers slices until nothing waits.
 func (t *fanouts) work(ctx context.Context) {
-	for ctx.Err() == nil && t.slice() {
-		runtime.Gosched()
+	for t.slice() && t.runtime.Sleep(ctx, 0) == nil { // others run in between
 	}
 }
 

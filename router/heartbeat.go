@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/beeline-ws/beeline/registry"
@@ -20,15 +19,9 @@ import (
 // that works is found.
 func (r *Router) runHeartbeat(ctx context.Context) {
 	every := r.reg.Timing().Heartbeat
-	next := time.NewTimer(every)
+	next := r.runtime.AfterFunc(every, r.beatDue.Set)
 	defer next.Stop()
-	for {
-		select {
-		case <-next.C:
-		case <-r.beatNow:
-		case <-ctx.Done():
-			return
-		}
+	for r.beatDue.Wait(ctx) == nil {
 		began := r.now()
 		next.Reset(every)
 		if err := r.beat(ctx, every/2); err != nil && ctx.Err() == nil {
@@ -43,7 +36,7 @@ func (r *Router) runHeartbeat(ctx context.Context) {
 // connection looks, or that it and the pool lead to different servers: all connections
 // are made anew.
 func (r *Router) beat(ctx context.Context, patience time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, max(patience, minPatience))
+	ctx, cancel := r.runtime.WithTimeout(ctx, max(patience, minPatience))
 	defer cancel()
 	r.pollPublisher()
 	if !r.hearing.Load() {
@@ -84,9 +77,13 @@ func (r *Router) missed(ctx context.Context, err error) {
 	}
 }
 
+// refreshLease writes the node lease. Those who do it take turns, so that what the lease
+// says last is what is true.
 func (r *Router) refreshLease(ctx context.Context) error {
-	r.beating.Lock()
-	defer r.beating.Unlock()
+	if err := r.leaseTurn.Wait(ctx); err != nil {
+		return err
+	}
+	defer r.leaseTurn.Set()
 	return r.reg.Beat(ctx, r.info())
 }
 
@@ -97,13 +94,9 @@ const minPatience = 500 * time.Millisecond
 // is heard and was counted for nobody came by way of a replica, as after a failover
 // that left the subscription where it was: other nodes would take this one for deaf.
 func (r *Router) probe(ctx context.Context) error {
-	began := time.Now()
-	n := rand.Uint64() // nobody else can know it before it is published
+	began := r.now()
+	n := r.runtime.Rand() // nobody else can know it before it is published
 	r.awaitedProbe.Store(n)
-	select {
-	case <-r.probed: // an earlier one that came late
-	default:
-	}
 	p := r.signed(r.keys.Channel(r.opts.NodeID), func(b []byte) []byte { return link.AppendProbe(b, n) })
 	r.published[link.KindProbe].Inc()
 	r.countPost(1, len(p.payload))
@@ -111,35 +104,33 @@ func (r *Router) probe(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("publish the probe: %w", err)
 	}
-	for {
-		select {
-		case heard := <-r.probed:
-			if heard != n {
-				continue
-			}
-			if receivers > 0 {
-				return nil
-			}
-		case <-ctx.Done():
-		}
-		r.setHearing(false)
-		r.in.reset()
-		if r.ctx.Err() == nil { // not stopping, when what is left needs the connections
-			r.reg.Redial(r.ctx, began, errDeaf.Error())
-		}
-		return errDeaf
+	if r.hears(ctx, n) && receivers > 0 {
+		return nil
 	}
+	r.setHearing(false)
+	r.in.reset()
+	if r.ctx.Err() == nil { // not stopping, when what is left needs the connections
+		r.reg.Redial(r.ctx, began, errDeaf.Error())
+	}
+	return errDeaf
 }
 
-// heardProbe is called by the inbox. Nobody waits for a probe that comes late, or that
-// was played again or made up by somebody else.
-func (r *Router) heardProbe(n uint64) {
-	if n != r.awaitedProbe.Load() {
-		return
+// hears waits until the probe of that number was heard, or ctx ends.
+func (r *Router) hears(ctx context.Context, n uint64) bool {
+	for r.heardProbe.Load() != n {
+		if r.probed.Wait(ctx) != nil {
+			return false
+		}
 	}
-	select {
-	case r.probed <- n:
-	default:
+	return true
+}
+
+// tookProbe is called by the inbox. Nobody waits for a probe that comes late, or that
+// was played again or made up by somebody else.
+func (r *Router) tookProbe(n uint64) {
+	if n == r.awaitedProbe.Load() {
+		r.heardProbe.Store(n)
+		r.probed.Set()
 	}
 }
 
@@ -166,10 +157,7 @@ func (r *Router) setHearing(hears bool) {
 		return
 	}
 	r.m.PrivateChannelHears.Set(1)
-	select {
-	case r.beatNow <- struct{}{}:
-	default:
-	}
+	r.beatDue.Set()
 }
 
 // leaseLives tells whether this node's lease can't have ended in Redis: only then

@@ -90,10 +90,7 @@ func (in *inbox) run(ctx context.Context) {
 		in.r.setHearing(false)
 		in.r.pollPublisher()
 		in.reset()
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-		}
+		_ = in.r.runtime.Sleep(ctx, wait)
 		wait = min(2*wait, lastResubscribe)
 	}
 }

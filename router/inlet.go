@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/router/task"
 )
 
 // inlet subscribes the channel on which this node takes messages of external
@@ -26,8 +28,8 @@ type inlet struct {
 	refusedSaid time.Time // when a refusal was logged last
 	lostSaid    time.Time // a loss was logged last
 
-	flush chan struct{} // wakes who publishes what was sent
-	due   chan struct{} // wakes who publishes receipts
+	flush task.Signal // there is something that was sent to publish
+	due   task.Signal // there are receipts to publish
 
 	unheard atomic.Bool // no answer came to the last ping
 
@@ -45,7 +47,7 @@ type inlet struct {
 func newInlet(r *Router) *inlet {
 	return &inlet{
 		r: r, channel: r.keys.Inlet(r.opts.NodeID),
-		flush: make(chan struct{}, 1), due: make(chan struct{}, 1),
+		flush: r.runtime.NewSignal(), due: r.runtime.NewSignal(),
 	}
 }
 
@@ -64,10 +66,7 @@ func (in *inlet) run(ctx context.Context) {
 			wait = firstResubscribe
 		}
 		in.reset()
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-		}
+		_ = in.r.runtime.Sleep(ctx, wait)
 		in.r.in.follow(ctx)
 	}
 }
@@ -112,7 +111,7 @@ func (in *inlet) receive(ctx context.Context, sub *redis.PubSub) (heard bool) {
 			heard = true
 		case *redis.Message:
 			in.take(event.Payload)
-			wake(in.flush)
+			in.flush.Set()
 		}
 	}
 }
@@ -136,27 +135,15 @@ func (in *inlet) lost(ctx context.Context, err error) {
 
 // runFlusher publishes what was sent. While it does, more may gather for the next time.
 func (in *inlet) runFlusher(ctx context.Context) {
-	for {
-		select {
-		case <-in.flush:
-			in.r.Flush()
-		case <-ctx.Done():
-			return
-		}
+	for in.flush.Wait(ctx) == nil {
+		in.r.Flush()
 	}
 }
 
 // watch pings the connection once a heartbeat, and makes it anew if nothing came since
 // the last time.
 func (in *inlet) watch(ctx context.Context) {
-	ticker := time.NewTicker(in.r.reg.Timing().Heartbeat)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
+	for in.r.runtime.Sleep(ctx, in.r.reg.Timing().Heartbeat) == nil {
 		in.subscribing.Lock()
 		sub := in.sub
 		in.subscribing.Unlock()
@@ -168,13 +155,5 @@ func (in *inlet) watch(ctx context.Context) {
 		default:
 			_ = sub.Ping(ctx) // a failure shows in Receive, or at the next look
 		}
-	}
-}
-
-// wake puts a token into a channel of one, unless there is one already.
-func wake(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/task"
 )
 
 // pendingJoin is a claim under way for the first session of an address.
@@ -34,28 +35,43 @@ func (r *Router) Join(ctx context.Context, address string, s Session) error {
 	if !ok {
 		deadline = r.now().Add(r.opts.MessageTimeout)
 	}
-	result := make(chan error, 1)
-	var once sync.Once
-	answer := func(err error) (first bool) {
-		once.Do(func() {
-			result <- err
-			first = true
-		})
-		return first
-	}
+	result := joinResult{known: r.runtime.NewSignal()}
 	r.JoinAsync(deadline, address, s, func(err error) {
-		if !answer(err) && err == nil {
+		if !result.is(err) && err == nil {
 			r.Leave(address, s)
 		}
 	})
-	select {
-	case err := <-result:
-		return err
-	case <-ctx.Done():
+	if ended := result.known.Wait(ctx); ended != nil && result.is(fmt.Errorf("%w: %w", ErrUnavailable, ended)) {
+		r.Withdraw(address, s)
 	}
-	answer(fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx)))
-	r.Withdraw(address, s)
-	return <-result
+	return result.get()
+}
+
+// joinResult is what becomes of a join that somebody waits for.
+type joinResult struct {
+	known task.Signal
+
+	mu   sync.Mutex
+	done bool
+	err  error
+}
+
+// is sets the result, unless there is one, and reports whether there was none.
+func (x *joinResult) is(err error) (first bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.done {
+		return false
+	}
+	x.done, x.err = true, err
+	x.known.Set()
+	return true
+}
+
+func (x *joinResult) get() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.err
 }
 
 // Withdraw tells that the client of a session that joins has gone: its claim waits for
@@ -188,7 +204,7 @@ const verifyTimeout = time.Second
 // as where Redis was started from a snapshot, the claim is made again without them.
 func (r *Router) verifyOwners(ctx context.Context, h *localAddress, address string, j *pendingJoin, owners []registry.Owner) {
 	j.verified = true
-	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
+	ctx, cancel := r.runtime.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
 	if absent, _ := r.tell(ctx, address, owners); len(absent) < len(owners) {
 		r.endJoin(h, address, j, nil, ErrDuplicate)
@@ -204,7 +220,7 @@ func (r *Router) verifyOwners(ctx context.Context, h *localAddress, address stri
 // finishClaim does what takes time after a claim: opening the way to the address
 // and telling its other owners.
 func (r *Router) finishClaim(ctx context.Context, h *localAddress, address string, j *pendingJoin, others []registry.Owner) {
-	ctx, cancel := context.WithDeadline(ctx, j.deadline)
+	ctx, cancel := r.runtime.WithTimeout(ctx, j.deadline.Sub(r.now()))
 	defer cancel()
 	r.local.mu.Lock()
 	if j.cancel = cancel; j.withdrawn {
@@ -263,7 +279,7 @@ func (t *localAddresses) welcome(r *Router, address string, h *localAddress, j *
 		r.reg.Release(&h.lease)
 		return fmt.Errorf("%w: %w", ErrDuplicate, j.evicted)
 	}
-	h.sessions, h.since = []Session{j.session}, time.Now().UnixMicro()
+	h.sessions, h.since = []Session{j.session}, r.now().UnixMicro()
 	if h.announcements == 0 {
 		h.owners, h.validAt = t.self, j.generation
 		if r.opts.DuplicatesOf(address) != registry.Replace { // which has ended the others

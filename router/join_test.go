@@ -3,11 +3,13 @@ package router
 import (
 	"errors"
 	"testing"
+
+	"github.com/beeline-ws/beeline/router/task"
 )
 
 // Sessions that wait for the first one of their client count as well.
 func TestSessionsOfAnAddressAreBounded(t *testing.T) {
-	r, table := &Router{opts: Options{MaxClientSessions: 2}}, newLocalAddresses("n1")
+	r, table := &Router{opts: Options{MaxClientSessions: 2}, runtime: task.Real{}}, newLocalAddresses("n1")
 	join := func() (*localAddress, error) {
 		h, _, err := table.addOrClaim(r, "bob", &pendingJoin{})
 		return h, err

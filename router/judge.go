@@ -55,7 +55,7 @@ func (r *Router) decide(ctx context.Context, l *peer) {
 		if r.heard(ctx, l.node) {
 			break
 		}
-		if !pause(ctx, wait) {
+		if r.runtime.Sleep(ctx, wait) != nil {
 			return
 		}
 		if r.waitsForNobody(l) {
@@ -74,16 +74,6 @@ func (r *Router) decide(ctx context.Context, l *peer) {
 	r.dirty(l)
 	r.schedule(r.now().Add(firstResend))
 	r.unlock()
-}
-
-// pause waits for d; it is false if ctx ends before.
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // waitsForNobody tells whether nothing waits on the link, or all that does met its
@@ -106,7 +96,7 @@ func (r *Router) waitsForNobody(l *peer) bool {
 // heard tells whether a node's private channel has a listener: an empty batch is
 // published to it.
 func (r *Router) heard(ctx context.Context, node string) bool {
-	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
+	ctx, cancel := r.runtime.WithTimeout(ctx, judgeTimeout)
 	defer cancel()
 	empty := r.signed(r.keys.Channel(node), func(b []byte) []byte { return b })
 	n, err := r.publish(ctx, r.opts.Redis, &empty).Result()
@@ -129,7 +119,7 @@ func (c condition) String() string {
 // examine finds out whether a node that did not hear is dead for sure. A node that is
 // draining has closed its listener; that proves nothing.
 func (r *Router) examine(ctx context.Context, node string) condition {
-	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
+	ctx, cancel := r.runtime.WithTimeout(ctx, judgeTimeout)
 	defer cancel()
 	info, leased, err := r.reg.Node(ctx, node)
 	switch {
@@ -160,7 +150,7 @@ func (r *Router) goneFrom(ctx context.Context, url, node string) bool {
 		return false
 	}
 	resp, err := r.peers.Do(req)
-	for tries := 0; broken(err) && tries < maxBroken && pause(ctx, firstTry); tries++ {
+	for tries := 0; broken(err) && tries < maxBroken && r.runtime.Sleep(ctx, firstTry) == nil; tries++ {
 		resp, err = r.peers.Do(req)
 	}
 	if err != nil {
@@ -238,13 +228,13 @@ func (r *Router) publishCounts(ctx context.Context, l *peer) (bool, error) {
 	if since.IsZero() {
 		return false, nil // there is nothing of that kind
 	}
-	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
+	ctx, cancel := r.runtime.WithTimeout(ctx, judgeTimeout)
 	defer cancel()
 	return r.reg.ConfirmUnreceived(ctx, l.node, since)
 }
 
 func (r *Router) removeLease(ctx context.Context, node string) {
-	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
+	ctx, cancel := r.runtime.WithTimeout(ctx, judgeTimeout)
 	defer cancel()
 	if err := r.reg.RemoveNode(ctx, node); err != nil {
 		r.log.Debug("burying failed", "peer", node, "error", err)

@@ -1,7 +1,6 @@
 package router
 
 import (
-	"math/rand/v2"
 	"time"
 )
 
@@ -25,7 +24,7 @@ func newerLife(a, b uint64) bool { return a != 0 && (b == 0 || int64(a-b) > 0) }
 
 // nextLife returns a number for a life that begins now.
 func (r *Router) nextLife() uint64 {
-	life := uint64(r.now().UnixMicro())<<lifeBits | rand.Uint64N(1<<lifeBits)
+	life := uint64(r.now().UnixMicro())<<lifeBits | r.runtime.Rand()>>(64-lifeBits)
 	if !newerLife(life, r.lives) {
 		life = max(r.lives+1, 1) // not 0, behind the largest number
 	}

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 )
 
 // A node whose URL leads to another one harms itself and the other: whoever asks there
@@ -65,7 +64,7 @@ func (r *Router) findNamesake(ctx context.Context) error {
 
 // strangerAt returns which node answers at u and is not this one, or nil.
 func (r *Router) strangerAt(ctx context.Context, u *url.URL) (stranger *NamesakeError) {
-	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
+	ctx, cancel := r.runtime.WithTimeout(ctx, judgeTimeout)
 	defer cancel()
 	hosts, err := net.DefaultResolver.LookupHost(ctx, u.Hostname())
 	if err != nil {
@@ -131,9 +130,7 @@ func (r *Router) watchNamesake(ctx context.Context) {
 		if looks == 1 {
 			wait = 2 * every
 		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
+		if r.runtime.Sleep(ctx, wait) != nil {
 			return
 		}
 		taken := r.strangerAt(ctx, own)

@@ -2,22 +2,45 @@ package router
 
 import (
 	"context"
+	"slices"
+	"sync"
 
 	"github.com/beeline-ws/beeline/registry"
 	"github.com/beeline-ws/beeline/router/link"
+	"github.com/beeline-ws/beeline/router/task"
 )
 
 // notice tells an owner that this node has claimed its address, too or instead.
 type notice struct {
 	address string
-	token   string // of the replaced claim; empty: both own the address
-	told    chan<- told
+	token   string   // of the replaced claim; empty: both own the address
+	told    *answers // nil: nobody waits for the owner's answer
 }
 
-// told is an owner's answer to a notice.
-type told struct {
-	owner  registry.Owner
-	absent bool // it does not hold the address, or is dead
+// answers gathers what owners answer to notices of one claim.
+type answers struct {
+	came task.Signal // there is one more
+
+	mu     sync.Mutex
+	count  int
+	absent []registry.Owner // those that do not hold the address, or are dead
+}
+
+func (a *answers) add(owner registry.Owner, absent bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.count++
+	if absent {
+		a.absent = append(a.absent, owner)
+	}
+	a.came.Set()
+}
+
+// get returns how many have answered, and those of them that own nothing.
+func (a *answers) get() (count int, absent []registry.Owner) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.count, slices.Clone(a.absent)
 }
 
 func (n *notice) encode(b []byte, _ bool) []byte {
@@ -52,7 +75,7 @@ func (n *notice) settle(r *Router, owner registry.Owner, f fate) {
 		absent = false
 	}
 	if n.told != nil {
-		n.told <- told{owner, absent}
+		n.told.add(owner, absent)
 	}
 }
 
@@ -62,28 +85,24 @@ func (r *Router) tell(ctx context.Context, address string, others []registry.Own
 	if len(others) == 0 {
 		return nil, nil
 	}
-	answers := make(chan told, len(others))
+	told := &answers{came: r.runtime.NewSignal()}
 	r.mu.Lock()
-	r.notify(address, others, r.opts.DuplicatesOf(address) == registry.Replace, answers)
+	r.notify(address, others, r.opts.DuplicatesOf(address) == registry.Replace, told)
 	r.unlock()
-	for range others {
-		select {
-		case answer := <-answers:
-			if answer.absent {
-				absent = append(absent, answer.owner)
-			}
-		case <-ctx.Done():
-			return absent, context.Cause(ctx)
-		case <-r.stopped:
-			return absent, errStopped
+	for {
+		count, absent := told.get()
+		if count == len(others) {
+			return absent, nil
+		}
+		if err := told.came.Wait(ctx); err != nil {
+			return absent, err
 		}
 	}
-	return absent, nil
 }
 
 // notify queues the notices. An owner whose link is full, or finds no room among the
 // links, is not told: a claim fails at its deadline, and what nobody waits for is tried again.
-func (r *Router) notify(address string, others []registry.Owner, replaced bool, told chan<- told) {
+func (r *Router) notify(address string, others []registry.Owner, replaced bool, told *answers) {
 	for _, o := range others {
 		n := &notice{address: address, told: told}
 		if replaced {

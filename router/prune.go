@@ -2,8 +2,11 @@ package router
 
 import (
 	"context"
+	"slices"
+	"sync"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/task"
 )
 
 // staleEntry is an entry of the registry that is to go, if it is still the same.
@@ -31,32 +34,38 @@ func (r *Router) queuePrune(e staleEntry) {
 	if e.owner.Token == "" {
 		return
 	}
-	select {
-	case r.prunes <- e:
-	default:
+	r.prunes.add(e)
+}
+
+// prunes are the entries that wait to be pruned.
+type prunes struct {
+	some task.Signal // there is one
+
+	mu      sync.Mutex
+	entries []staleEntry
+}
+
+// add has an entry wait, if there are less than maxPrunes.
+func (q *prunes) add(e staleEntry) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.entries) < maxPrunes {
+		q.entries = append(q.entries, e)
+		q.some.Set()
 	}
+}
+
+// take removes all that wait.
+func (q *prunes) take() (entries []staleEntry) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	entries, q.entries = q.entries, nil
+	return entries
 }
 
 func (r *Router) runPruner(ctx context.Context) {
-	for {
-		select {
-		case e := <-r.prunes:
-			r.pruneAll(ctx, append([]staleEntry{e}, r.morePrunes()...))
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// morePrunes takes what else waits.
-func (r *Router) morePrunes() (entries []staleEntry) {
-	for {
-		select {
-		case e := <-r.prunes:
-			entries = append(entries, e)
-		default:
-			return entries
-		}
+	for r.prunes.some.Wait(ctx) == nil {
+		r.pruneAll(ctx, r.prunes.take())
 	}
 }
 
@@ -64,7 +73,8 @@ func (r *Router) morePrunes() (entries []staleEntry) {
 // entries stay. If it is back only afterwards, it may have verified its leases before
 // they were removed, so it is told to do so again.
 func (r *Router) pruneAll(ctx context.Context, entries []staleEntry) {
-	removed, alive := make(map[string]struct{}), make(map[string]bool)
+	var removed []string // the nodes whose entries were, each once
+	alive := make(map[string]bool)
 	for _, e := range entries {
 		node := e.owner.NodeID
 		if _, known := alive[node]; e.dead && !known {
@@ -76,11 +86,11 @@ func (r *Router) pruneAll(ctx context.Context, entries []staleEntry) {
 		if err := r.reg.Prune(ctx, e.address, e.owner); err != nil {
 			r.log.Debug("pruning failed", "error", err)
 		}
-		if e.dead {
-			removed[node] = struct{}{}
+		if e.dead && !slices.Contains(removed, node) {
+			removed = append(removed, node)
 		}
 	}
-	for node := range removed {
+	for _, node := range removed {
 		if r.mayLive(ctx, node) {
 			r.mu.Lock()
 			r.tellPruned(node)

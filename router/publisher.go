@@ -183,10 +183,7 @@ func (p *publisher) run(ctx context.Context) {
 		if ctx.Err() == nil {
 			p.r.reg.Failed(registry.Publishing, err)
 		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-		}
+		_ = p.r.runtime.Sleep(ctx, wait)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -18,6 +17,7 @@ import (
 	"github.com/beeline-ws/beeline/metrics"
 	"github.com/beeline-ws/beeline/registry"
 	"github.com/beeline-ws/beeline/router/link"
+	"github.com/beeline-ws/beeline/router/task"
 )
 
 // Delivery is the way a message takes to its owners.
@@ -62,6 +62,7 @@ type Options struct {
 	Gather            func(on bool)   // told before the messages of a batch are delivered here, and behind; batches may overlap; default: nothing
 	Metrics           *metrics.Router // required
 	Logger            *slog.Logger    // default: discard
+	Runtime           task.Runtime    // time and tasks; default: task.Real
 
 	// ClusterKeys sign what nodes publish to each other: the first one signs, all of up
 	// to two verify. Default: nothing is signed.
@@ -83,6 +84,7 @@ type Router struct {
 	opts    Options
 	keys    registry.Keys
 	reg     *registry.Registry
+	runtime task.Runtime
 	m       *metrics.Router
 	log     *slog.Logger
 	sharded bool
@@ -115,13 +117,15 @@ type Router struct {
 	namesake   atomic.Pointer[NamesakeError]
 
 	awaitedProbe atomic.Uint64
+	heardProbe   atomic.Uint64 // the last one that was awaited and came
 
-	beating sync.Mutex // orders what the node lease says
-	probed  chan uint64
-	beatNow chan struct{}
-	work    chan struct{} // wakes the committer
-	sweep   chan struct{} // wakes the sweeper
-	prunes  chan staleEntry
+	leaseTurn  task.Signal // set while nobody refreshes the lease: orders what it says
+	probed     task.Signal // the awaited probe was heard
+	beatDue    task.Signal // a heartbeat is due
+	work       task.Signal // there is something for the committer
+	sweep      task.Signal // sweepAt has come
+	sweepTimer task.Timer  // sets sweep
+	prunes     prunes
 
 	mu         sync.Mutex
 	routes     map[string]*route
@@ -156,7 +160,7 @@ type Router struct {
 	ctx     context.Context // ends the goroutines
 	cancel  context.CancelFunc
 	stopped <-chan struct{}
-	tasks   tasks
+	tasks   *tasks
 }
 
 // New checks opts and returns a router that is deaf until Start.
@@ -170,6 +174,9 @@ func New(opts Options) (*Router, error) {
 	if opts.DuplicatesOf == nil {
 		rule := opts.Duplicates
 		opts.DuplicatesOf = func(string) registry.Duplicates { return rule }
+	}
+	if opts.Runtime == nil {
+		opts.Runtime = task.Real{}
 	}
 	if opts.Gather == nil {
 		opts.Gather = func(bool) {}
@@ -195,23 +202,25 @@ func New(opts Options) (*Router, error) {
 		return nil, fmt.Errorf("router: Grace is %v; allowed are 0 up to half of MessageTimeout, which is %v", opts.Grace, opts.MessageTimeout/2)
 	}
 	r := &Router{
-		opts: opts, keys: opts.Registry.Keys(), reg: opts.Registry, m: opts.Metrics, log: opts.Logger,
+		opts: opts, keys: opts.Registry.Keys(), reg: opts.Registry, runtime: opts.Runtime, m: opts.Metrics, log: opts.Logger,
 		peers:  newPeersClient(),
-		origin: rand.Uint64(), started: time.Now(),
+		origin: opts.Runtime.Rand(), started: opts.Runtime.Now(),
 		signer:  link.NewSigner(opts.ClusterKeys),
 		lazyAck: cmp.Or(opts.lazyAck, min(maxLazyAck, opts.MessageTimeout/5)),
 		local:   newLocalAddresses(opts.NodeID), pending: newPendingMessages(opts.MaxPendingBytes), idleRoutes: routeLRU{limit: opts.OwnerCache},
-		probed: make(chan uint64, 1), beatNow: make(chan struct{}, 1),
-		work: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
-		prunes: make(chan staleEntry, maxPrunes),
+		leaseTurn: opts.Runtime.NewSignal(), probed: opts.Runtime.NewSignal(), beatDue: opts.Runtime.NewSignal(),
+		work: opts.Runtime.NewSignal(), sweep: opts.Runtime.NewSignal(),
+		prunes: prunes{some: opts.Runtime.NewSignal()}, tasks: newTasks(opts.Runtime),
 		routes: make(map[string]*route), links: make(map[string]*peer),
-		dead: make(map[string]struct{}), receipts: make(map[MessageID]*pending), origins: make(map[uint64]string), dedup: newDedup(),
+		dead: make(map[string]struct{}), receipts: make(map[MessageID]*pending), origins: make(map[uint64]string), dedup: newDedup(opts.Runtime.Now),
 	}
 	_, r.sharded = opts.Redis.(*redis.ClusterClient)
 	if _, ok := opts.Redis.(*redis.Client); ok {
 		r.pub = newPublisher(r)
 	}
-	r.ctx, r.cancel = context.WithCancel(context.Background())
+	r.leaseTurn.Set()
+	r.sweepTimer = r.runtime.AfterFunc(time.Hour, r.sweep.Set)
+	r.ctx, r.cancel = r.runtime.WithCancel(context.Background())
 	r.stopped = r.ctx.Done()
 	r.in = newInbox(r)
 	r.fan = newFanouts(r)
@@ -269,10 +278,8 @@ func (r *Router) Start(ctx context.Context) error {
 // firstBeat waits until this node hears itself and has its lease.
 func (r *Router) firstBeat(ctx context.Context) error {
 	for {
-		select {
-		case <-r.beatNow: // the private channel is subscribed
-		case <-ctx.Done():
-			return fmt.Errorf("subscribing the private channel: %w", context.Cause(ctx))
+		if err := r.beatDue.Wait(ctx); err != nil { // it is due when the private channel is subscribed
+			return fmt.Errorf("subscribing the private channel: %w", err)
 		}
 		if r.cast != nil {
 			select {
@@ -308,6 +315,7 @@ func (r *Router) Stop(ctx context.Context) error {
 		r.inlet.reset()
 	}
 	r.tasks.wait()
+	r.sweepTimer.Stop()
 	r.mu.Lock()
 	for p := r.pending.oldest; p != nil; p = r.pending.oldest {
 		p.conclude(r, p.atLast())
@@ -332,4 +340,4 @@ func (r *Router) Stop(ctx context.Context) error {
 	return err
 }
 
-func (r *Router) now() time.Time { return time.Now() }
+func (r *Router) now() time.Time { return r.runtime.Now() }

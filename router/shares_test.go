@@ -209,7 +209,7 @@ func TestOwnersHaveALinkAmongStrangers(t *testing.T) {
 	if n.roomForLink("n2") {
 		t.Error("a link is forgotten that something waits for")
 	}
-	n.notify("ann", []registry.Owner{{NodeID: "n2", Token: "1"}}, false, make(chan told, 1))
+	n.notify("ann", []registry.Owner{{NodeID: "n2", Token: "1"}}, false, &answers{came: n.runtime.NewSignal()})
 	n.answerTo("n3", &answer{client: "ann"})
 	n.tellPruned("n4")
 	if len(n.links) > maxLinks {

@@ -15,33 +15,14 @@ func (r *Router) schedule(at time.Time) {
 		return
 	}
 	r.sweepAt = at
-	select {
-	case r.sweep <- struct{}{}:
-	default:
-	}
+	r.sweepTimer.Reset(at.Sub(r.now()))
 }
 
 // runSweeper answers messages whose deadline has come, has links resend and
 // acknowledge, and runs what was put off. It sleeps while nothing waits.
 func (r *Router) runSweeper(ctx context.Context) {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	for {
-		select {
-		case <-r.sweep:
-		case <-timer.C:
-			r.sweepOnce()
-		case <-ctx.Done():
-			return
-		}
-		r.mu.Lock()
-		at := r.sweepAt
-		r.release()
-		if at.IsZero() {
-			timer.Stop()
-		} else {
-			timer.Reset(time.Until(at))
-		}
+	for r.sweep.Wait(ctx) == nil {
+		r.sweepOnce()
 	}
 }
 

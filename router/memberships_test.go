@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/beeline-ws/beeline/registry"
 )
 
@@ -80,6 +82,7 @@ func TestReplacedAddressLeavesASessionItsOthers(t *testing.T) {
 	first.wantGot(t, "room-1")
 	same.wantGot(t, "room-1")
 	other.wantGot(t, "bob", "room-1")
+	c.node(0).wantNotReplacing(0)
 	if evicted := slices.Concat(same.evictions(), other.evictions()); len(evicted) > 0 {
 		t.Errorf("others were evicted from %v", evicted)
 	}
@@ -96,6 +99,30 @@ func TestRuleIsAskedPerAddress(t *testing.T) {
 	}
 	if owners := c.owners("room-1"); len(owners) != 2 {
 		t.Errorf("owners of room-1: %v, want two", owners)
+	}
+}
+
+// A node that takes another rule for the address than this one replaces nobody here.
+func TestReplacementIsJudgedByTheAddressesRule(t *testing.T) {
+	rule := ruleByName(registry.Replace)
+	c := newCluster(t, 2, func(o *Options) {
+		if rule(o); o.NodeID == "n1" {
+			o.DuplicatesOf = nil
+		}
+	})
+	first, other := new(member), new(member)
+	c.node(0).join("room-1", first)
+	c.node(1).join("room-1", other)
+	if evicted := first.evictions(); len(evicted) > 0 {
+		t.Errorf("evicted from %v", evicted)
+	}
+	c.node(0).wantNotReplacing(1)
+}
+
+func (n *testNode) wantNotReplacing(want float64) {
+	n.t.Helper()
+	if got := testutil.ToFloat64(n.drops[dropNotReplacing]); got != want {
+		n.t.Errorf("%v replacements refused on %s, want %v", got, n.opts.NodeID, want)
 	}
 }
 

@@ -44,6 +44,10 @@ const (
 // Address returns what was claimed.
 func (l *Lease) Address() string { return l.address }
 
+// Name makes l the claim of address with that number as its token. It is for what stands in
+// for a Registry, as a simulation does: a Registry's ClaimAsync does it itself.
+func (l *Lease) Name(address string, number uint64) { l.address, l.number = address, number }
+
 // Token returns the claim's token, a hexadecimal number: a later claim of the node has
 // a larger one.
 func (l *Lease) Token() string { return strconv.FormatUint(l.number, tokenBase) }

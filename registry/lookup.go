@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -104,6 +105,34 @@ func readOwners(owners []Owner, fields []any) ([]Owner, error) {
 		owners = append(owners, Owner{NodeID: id, Token: token})
 	}
 	return owners, nil
+}
+
+// Answer is what a lookup found: see Lookup.Owners.
+type Answer struct {
+	Owners []Owner
+	Err    error
+}
+
+// LookupAll looks addresses up in one round trip, and returns their owners in the order of
+// addresses. Each has an error of its own.
+func (r *Registry) LookupAll(ctx context.Context, addresses []string) []Answer {
+	began := time.Now()
+	pipe := r.rdb.Pipeline()
+	lookups := make([]Lookup, len(addresses))
+	for i, address := range addresses {
+		lookups[i] = r.QueueLookup(pipe, address)
+	}
+	_, err := pipe.Exec(ctx)
+	r.ObserveLookups(began, err)
+	if err != nil {
+		r.log.Debug("lookups failed", "error", err)
+	}
+	r.CheckLookups(ctx, lookups)
+	answers := make([]Answer, len(lookups))
+	for i, l := range lookups {
+		answers[i].Owners, answers[i].Err = l.Owners()
+	}
+	return answers
 }
 
 // Lookup returns the owners of address, as Lookup.Owners does.

@@ -165,6 +165,26 @@ func (r *Registry) Node(ctx context.Context, id string) (info NodeInfo, ok bool,
 	return found[0], true, nil
 }
 
+// Leased reports which of nodes have a lease, in their order, in one round trip.
+func (r *Registry) Leased(ctx context.Context, nodes []string) ([]bool, error) {
+	if len(nodes) == 0 {
+		return nil, nil
+	}
+	pipe := r.rdb.Pipeline()
+	cmds := make([]*redis.IntCmd, len(nodes))
+	for i, node := range nodes {
+		cmds[i] = pipe.Exists(ctx, r.keys.Node(node))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, err
+	}
+	leased := make([]bool, len(nodes))
+	for i, cmd := range cmds {
+		leased[i] = cmd.Val() > 0
+	}
+	return leased, nil
+}
+
 // Nodes returns the live nodes in the order of their IDs, 1,024 at most, and strikes those
 // off the list that have been without a lease for longer than its TTL.
 func (r *Registry) Nodes(ctx context.Context) (nodes []NodeInfo, err error) {

@@ -2,13 +2,8 @@ package router
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"io"
 	"maps"
-	"net/http"
-	"net/url"
-	"syscall"
 	"time"
 )
 
@@ -18,9 +13,6 @@ const (
 	// firstTry and lastTry are the waits before a deaf peer is tried again.
 	firstTry = 10 * time.Millisecond
 	lastTry  = 100 * time.Millisecond
-	// maxBroken is how often an address is asked again, after firstTry each, where the
-	// connection to it broke.
-	maxBroken = 3
 	// maxDead bounds how many dead nodes are remembered.
 	maxDead = 1 << 10
 )
@@ -135,65 +127,14 @@ func (r *Router) examine(ctx context.Context, node string) condition {
 	return deaf
 }
 
-// goneFrom reports whether the node is not any more where its lease says. Only scheme, host
-// and port of that count, since others can write leases, too; whatever answers there may
-// say only which node it is, in few bytes, and sends nobody elsewhere. If the connection
-// breaks, a process that stood still may just have been killed: it is asked again, and
-// refused then.
+// goneFrom reports whether the node is not any more where its lease says: nobody is there,
+// or another one.
 func (r *Router) goneFrom(ctx context.Context, url, node string) bool {
-	whoIsThere, ok := identityURL(url)
-	if !ok {
-		return false
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, whoIsThere, http.NoBody)
+	who, err := r.opts.Prober.NodeAt(ctx, url)
 	if err != nil {
-		return false
+		return errors.Is(err, ErrRefused)
 	}
-	resp, err := r.peers.Do(req)
-	for tries := 0; broken(err) && tries < maxBroken && r.runtime.Sleep(ctx, firstTry) == nil; tries++ {
-		resp, err = r.peers.Do(req)
-	}
-	if err != nil {
-		return errors.Is(err, syscall.ECONNREFUSED)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return false
-	}
-	var who struct{ Node string }
-	err = json.NewDecoder(io.LimitReader(resp.Body, maxIdentity)).Decode(&who)
-	return err == nil && who.Node != "" && who.Node != node
-}
-
-// broken reports whether a connection was made, and ended before there was an answer.
-func broken(err error) bool {
-	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF)
-}
-
-const (
-	// maxIdentity and maxIdentityHead bound what is read of a peer's answer, in bytes.
-	maxIdentity     = 1 << 10
-	maxIdentityHead = 8 << 10
-)
-
-// identityURL returns where a node that is at url says which one it is.
-func identityURL(raw string) (whoIsThere string, ok bool) {
-	u, err := url.Parse(raw)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return "", false
-	}
-	u = &url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/node"}
-	return u.String(), true
-}
-
-// newPeersClient returns a client that asks whether a node is still at its address. It
-// uses no proxy, follows nobody, and keeps no connection.
-func newPeersClient() *http.Client {
-	return &http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true, DisableCompression: true, Proxy: nil, MaxResponseHeaderBytes: maxIdentityHead},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       judgeTimeout,
-	}
+	return who != node
 }
 
 // bury remembers that a node is dead and answers what waited for it. The lease of one

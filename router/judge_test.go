@@ -26,8 +26,8 @@ func TestOnlySchemeHostAndPortOfANodesURLCount(t *testing.T) {
 		"":                                            "",
 		"http://host\r\nX: y":                         "",
 	} {
-		if got, ok := identityURL(raw); got != want || ok != (want != "") {
-			t.Errorf("%q: %q, %v; want %q", raw, got, ok, want)
+		if got, err := identityURL(raw); got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v; want %q", raw, got, err, want)
 		}
 	}
 }

@@ -2,11 +2,7 @@ package router
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"net/url"
 	"strings"
 )
@@ -18,13 +14,6 @@ import (
 // a load balancer's address is nobody else's in the list: each node asks at its URL again
 // a little later, when it would be answered by itself, and welcomes nobody while another
 // node answers.
-
-const (
-	// maxPlaces bounds the addresses of a name that are asked.
-	maxPlaces = 16
-	// asksPerPlace is how often each is asked: a load balancer answers by turns.
-	asksPerPlace = 3
-)
 
 // NamesakeError says that another live node answers at this node's own URL.
 type NamesakeError struct {
@@ -54,7 +43,7 @@ func (r *Router) findNamesake(ctx context.Context) error {
 		if other.ID == r.opts.NodeID || err != nil || !strings.EqualFold(u.Host, own.Host) {
 			continue
 		}
-		if taken := r.strangerAt(ctx, own); taken != nil {
+		if taken := r.strangerAtOwnURL(ctx); taken != nil {
 			return taken
 		}
 		return nil
@@ -62,68 +51,21 @@ func (r *Router) findNamesake(ctx context.Context) error {
 	return nil
 }
 
-// strangerAt returns which node answers at u and is not this one, or nil.
-func (r *Router) strangerAt(ctx context.Context, u *url.URL) (stranger *NamesakeError) {
+// strangerAtOwnURL returns which node answers at this node's URL and is not this one, or nil.
+func (r *Router) strangerAtOwnURL(ctx context.Context) *NamesakeError {
 	ctx, cancel := r.runtime.WithTimeout(ctx, judgeTimeout)
 	defer cancel()
-	hosts, err := net.DefaultResolver.LookupHost(ctx, u.Hostname())
-	if err != nil {
-		return nil
-	}
-	hosts = hosts[:min(len(hosts), maxPlaces)]
-	answers := make(chan string)
-	for _, host := range hosts {
-		for range asksPerPlace {
-			go func() { answers <- whoAnswers(ctx, u, host) }()
+	for _, node := range r.opts.Prober.NodesAt(ctx, r.opts.URL) {
+		if node != r.opts.NodeID {
+			return &NamesakeError{URL: r.opts.URL, Node: node}
 		}
 	}
-	for range len(hosts) * asksPerPlace {
-		if id := <-answers; id != "" && id != r.opts.NodeID {
-			stranger = &NamesakeError{URL: r.opts.URL, Node: id}
-		}
-	}
-	return stranger
-}
-
-// whoAnswers returns the node that answers at one of the addresses of u, or "".
-func whoAnswers(ctx context.Context, u *url.URL, host string) string {
-	where := url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/node"}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, where.String(), http.NoBody)
-	if err != nil {
-		return ""
-	}
-	client := http.Client{
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
-			DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: 8 << 10,
-			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-				_, port, err := net.SplitHostPort(addr)
-				if err != nil {
-					return nil, err
-				}
-				return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort(host, port))
-			},
-		},
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return ""
-	}
-	defer resp.Body.Close()
-	var who struct{ Node string }
-	if resp.StatusCode != http.StatusOK || json.NewDecoder(io.LimitReader(resp.Body, 1<<10)).Decode(&who) != nil {
-		return ""
-	}
-	return who.Node
+	return nil
 }
 
 // watchNamesake asks at this node's URL a heartbeat after the start and three, when all
 // nodes that started together accept, and at each heartbeat while another one answers.
 func (r *Router) watchNamesake(ctx context.Context) {
-	own, err := url.Parse(r.opts.URL)
-	if err != nil {
-		return
-	}
 	every := r.reg.Timing().Heartbeat
 	for looks := 0; looks < 2 || r.namesake.Load() != nil; looks++ {
 		wait := every
@@ -133,7 +75,7 @@ func (r *Router) watchNamesake(ctx context.Context) {
 		if r.runtime.Sleep(ctx, wait) != nil {
 			return
 		}
-		taken := r.strangerAt(ctx, own)
+		taken := r.strangerAtOwnURL(ctx)
 		if ctx.Err() != nil {
 			return
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,6 +46,7 @@ type Options struct {
 	Version         string
 	Redis           redis.UniversalClient
 	Registry        *registry.Registry  // started and stopped by the router
+	Prober          Prober              // who is at a node's address; default: HTTP. Closed by the router
 	Delivery        Delivery            // default Targeted
 	Duplicates      registry.Duplicates // the same on all nodes; default registry.Allow
 	MessageTimeout  time.Duration       // a message's deadline; default 5 s
@@ -88,7 +88,6 @@ type Router struct {
 	m       *metrics.Router
 	log     *slog.Logger
 	sharded bool
-	peers   *http.Client // asks whether a node is still at its address
 	started time.Time
 	lazyAck time.Duration // how long an acknowledgement that nobody waits for may take
 	origin  uint64        // of this process's message IDs
@@ -175,6 +174,9 @@ func New(opts Options) (*Router, error) {
 		rule := opts.Duplicates
 		opts.DuplicatesOf = func(string) registry.Duplicates { return rule }
 	}
+	if opts.Prober == nil {
+		opts.Prober = newProber()
+	}
 	if opts.Runtime == nil {
 		opts.Runtime = task.Real{}
 	}
@@ -203,7 +205,6 @@ func New(opts Options) (*Router, error) {
 	}
 	r := &Router{
 		opts: opts, keys: opts.Registry.Keys(), reg: opts.Registry, runtime: opts.Runtime, m: opts.Metrics, log: opts.Logger,
-		peers:  newPeersClient(),
 		origin: opts.Runtime.Rand(), started: opts.Runtime.Now(),
 		signer:  link.NewSigner(opts.ClusterKeys),
 		lazyAck: cmp.Or(opts.lazyAck, min(maxLazyAck, opts.MessageTimeout/5)),
@@ -336,7 +337,7 @@ func (r *Router) Stop(ctx context.Context) error {
 		r.inlet.rest(ctx)
 	}
 	err := r.reg.Stop(ctx)
-	r.peers.CloseIdleConnections()
+	r.opts.Prober.Close()
 	return err
 }
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/beeline-ws/beeline/registry"
 )
 
@@ -24,7 +22,7 @@ type nodeSet map[string]struct{}
 func (r *Router) revive(ctx context.Context, lookups []registry.Lookup) nodeSet {
 	dead := make(nodeSet)
 	suspects := r.deadAmong(lookups)
-	leased, err := r.leased(ctx, suspects)
+	leased, err := r.reg.Leased(ctx, suspects)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, node := range suspects {
@@ -57,26 +55,6 @@ func (r *Router) deadAmong(lookups []registry.Lookup) (nodes []string) {
 	return nodes
 }
 
-// leased tells which nodes have a lease.
-func (r *Router) leased(ctx context.Context, nodes []string) ([]bool, error) {
-	if len(nodes) == 0 {
-		return nil, nil
-	}
-	pipe := r.opts.Redis.Pipeline()
-	cmds := make([]*redis.IntCmd, len(nodes))
-	for i, node := range nodes {
-		cmds[i] = pipe.Exists(ctx, r.keys.Node(node))
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, err
-	}
-	leased := make([]bool, len(nodes))
-	for i, cmd := range cmds {
-		leased[i] = cmd.Val() > 0
-	}
-	return leased, nil
-}
-
 // meetStrangers finds out which strangers among many owners of an address are dead. It is
 // not sure while the registry is not settled; then nothing is known of these owners.
 func (r *Router) meetStrangers(ctx context.Context, owners []registry.Owner) (dead nodeSet, sure bool) {
@@ -84,7 +62,7 @@ func (r *Router) meetStrangers(ctx context.Context, owners []registry.Owner) (de
 	if len(strangers) <= maxStrangers {
 		return nil, true
 	}
-	leased, err := r.leased(ctx, strangers)
+	leased, err := r.reg.Leased(ctx, strangers)
 	if err != nil {
 		return nil, false
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/beeline-ws/beeline/cmd/internal/chaos"
-	"github.com/beeline-ws/beeline/cmd/internal/ledger"
+	"github.com/beeline-ws/beeline/router/ledger"
 )
 
 // ran is a run of one site in which that many messages were received.

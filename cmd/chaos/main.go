@@ -22,8 +22,8 @@ import (
 
 	"github.com/beeline-ws/beeline/cmd/internal/chaos"
 	"github.com/beeline-ws/beeline/cmd/internal/cluster"
-	"github.com/beeline-ws/beeline/cmd/internal/ledger"
 	"github.com/beeline-ws/beeline/cmd/internal/quote"
+	"github.com/beeline-ws/beeline/router/ledger"
 )
 
 // Exit codes.

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/beeline-ws/beeline/cmd/internal/cluster"
-	"github.com/beeline-ws/beeline/cmd/internal/ledger"
+	"github.com/beeline-ws/beeline/router/ledger"
 )
 
 // inject carries out the site's plan, as far as there is time, and returns when all

@@ -6,7 +6,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/beeline-ws/beeline/cmd/internal/ledger"
+	"github.com/beeline-ws/beeline/router/ledger"
 )
 
 const (

@@ -12,8 +12,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/beeline-ws/beeline/cmd/internal/ledger"
 	"github.com/beeline-ws/beeline/cmd/internal/quote"
+	"github.com/beeline-ws/beeline/router/ledger"
 )
 
 // Result is what a run found.

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/beeline-ws/beeline/cmd/internal/ledger"
+	"github.com/beeline-ws/beeline/router/ledger"
 )
 
 const (

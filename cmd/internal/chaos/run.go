@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/beeline-ws/beeline/cmd/internal/ledger"
+	"github.com/beeline-ws/beeline/router/ledger"
 )
 
 // Options say what a run is to be. All are needed unless their comments say what

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/beeline-ws/beeline/cmd/internal/client"
-	"github.com/beeline-ws/beeline/cmd/internal/ledger"
+	"github.com/beeline-ws/beeline/router/ledger"
 )
 
 const (

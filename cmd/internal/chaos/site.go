@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/beeline-ws/beeline/cmd/internal/cluster"
-	"github.com/beeline-ws/beeline/cmd/internal/ledger"
 	"github.com/beeline-ws/beeline/registry"
 	"github.com/beeline-ws/beeline/registry/redisconn"
+	"github.com/beeline-ws/beeline/router/ledger"
 )
 
 // site is a cluster with its people and its faults.

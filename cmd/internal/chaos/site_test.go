@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/beeline-ws/beeline/cmd/internal/ledger"
+	"github.com/beeline-ws/beeline/router/ledger"
 )
 
 // start starts a site without a plan.

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/beeline-ws/beeline/cmd/internal/ledger"
+	"github.com/beeline-ws/beeline/router/ledger"
 )
 
 // visit is a session of a person.

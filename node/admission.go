@@ -30,7 +30,7 @@ func (s *session) admit(size int, answer bool) (drop string) {
 	s.makeRoom(size)
 	limits := &s.node.opts
 	switch {
-	case s.reason != stillOpen:
+	case s.isClosing():
 		return dropClosing
 	case size > limits.MaxQueue:
 		return dropTooBig
@@ -59,7 +59,7 @@ func (n *Node) countQueued(size int) {
 // count changes, with mu held, the number of bytes in the session's queue.
 func (s *session) count(size int) {
 	s.node.countQueued(size)
-	if s.reason != stillOpen {
+	if s.isClosing() {
 		s.node.ending.Add(int64(size))
 	}
 }
@@ -113,7 +113,7 @@ func (s *session) relieveItself(over, waiting int) bool {
 // makeWay frees, with mu held, size bytes of a largest queue, or as many as are of
 // messages that may be dropped; if there are none of these, it closes the session.
 func (s *session) makeWay(size int) {
-	if s.reason == stillOpen && s.drop(size) == 0 {
+	if !s.isClosing() && s.drop(size) == 0 {
 		s.shut(closedNodeQueue, nil)
 	}
 	s.rank()

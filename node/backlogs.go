@@ -67,7 +67,7 @@ func (l *backlogs) largest() (*session, uint8) {
 // none: what it still holds is gone soon.
 func (s *session) rank() {
 	size := 0
-	if s.reason == stillOpen && (s.wire == nil || s.out.busy) {
+	if !s.isClosing() && (s.wire == nil || s.out.busy) {
 		size = s.out.size()
 	}
 	if r := rankOf(size); r != s.out.rank {

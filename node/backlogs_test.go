@@ -92,12 +92,12 @@ func TestLargestQueueIsClosedWhenTheNodeIsFull(t *testing.T) {
 					t.Fatalf("outcome %v", o)
 				}
 			}
-			if hog.reason != closedNodeQueue || closings[hog.reason].code != ws.StatusPolicyViolation {
-				t.Errorf("the largest is %v", hog.reason)
+			if hog.reason.load() != closedNodeQueue || closings[hog.reason.load()].code != ws.StatusPolicyViolation {
+				t.Errorf("the largest is %v", hog.reason.load())
 			}
 			for _, s := range append(others, late) {
-				if s.reason != stillOpen {
-					t.Errorf("%s is closed for %v", s.client, s.reason)
+				if s.isClosing() {
+					t.Errorf("%s is closed for %v", s.client, s.reason.load())
 				}
 			}
 			if over := n.overfull(); over > 0 {
@@ -118,8 +118,8 @@ func TestLargestQueueDropsFirstWhenTheNodeIsFull(t *testing.T) {
 					t.Fatalf("outcome %v", o)
 				}
 			}
-			if hog.reason != stillOpen || hog.out.missed == 0 || other.out.missed > 0 || n.overfull() > 0 {
-				t.Errorf("the largest is %v and has missed %d, the other %d; %d bytes too many", hog.reason, hog.out.missed, other.out.missed, n.overfull())
+			if hog.isClosing() || hog.out.missed == 0 || other.out.missed > 0 || n.overfull() > 0 {
+				t.Errorf("the largest is %v and has missed %d, the other %d; %d bytes too many", hog.reason.load(), hog.out.missed, other.out.missed, n.overfull())
 			}
 		})
 	}
@@ -130,12 +130,12 @@ func TestLargestQueueGetsNothingWhenTheNodeIsFull(t *testing.T) {
 	n := crowd(t, Disconnect, 256<<10)
 	other := n.waiting("other", 40<<10, false)
 	hog := n.waiting("hog", 200<<10, false)
-	for hog.reason == stillOpen {
+	for !hog.isClosing() {
 		n.deliver(hog, 4000, false)
 	}
 	n.wantCount(n.counts.drops, dropTotal, 1)
-	if hog.reason != closedNodeQueue || other.reason != stillOpen {
-		t.Errorf("the largest is %v, the other %v", hog.reason, other.reason)
+	if hog.reason.load() != closedNodeQueue || other.isClosing() {
+		t.Errorf("the largest is %v, the other %v", hog.reason.load(), other.reason.load())
 	}
 	hog.abandon()
 	if got := n.ending.Load(); got != 0 {
@@ -206,7 +206,7 @@ func TestClosingSessionsHoldLittle(t *testing.T) {
 		n.ending.Add(int64(row.ending) - 100) // and the close frame
 		s.shut(closedSlow, nil)
 		n.ending.Add(100 - int64(row.ending))
-		s.over = true
+		s.conn = connReleased
 		s.discard()
 		s.mu.Unlock()
 		if w.cuts != row.hard || w.hard != row.hard {

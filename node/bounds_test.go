@@ -148,7 +148,7 @@ func TestFloodingClient(t *testing.T) {
 		}
 		written <- nil
 	}()
-	eventually(t, "it is not read any more", func() bool { return n.session("flood").inFlight.paused.Load() && n.x.holding() > maxInFlight })
+	eventually(t, "it is not read any more", func() bool { return n.session("flood").inFlight.paused() && n.x.holding() > maxInFlight })
 	by.wantUndisturbed()
 	if held, most := n.x.holding(), maxInFlight+readBudget/len(one)+2; held > most {
 		t.Errorf("%d messages in flight, want at most %d", held, most)

@@ -157,7 +157,7 @@ func TestUnconfirmedMessagesAreBounded(t *testing.T) {
 	}
 	bob.ack(bob.wantAsked("alice", `"again"`))
 	alice.wantReceipt(`"again"`, "confirmed")
-	if n.session("alice").inFlight.paused.Load() {
+	if n.session("alice").inFlight.paused() {
 		t.Error("alice is not read")
 	}
 }

@@ -35,7 +35,7 @@ func (s *session) close(reason closeReason) {
 // closed, unless those that close hold a quarter of MaxQueueTotal already: then it is cut.
 // answer is the close frame's body if it answers one.
 func (s *session) shut(reason closeReason, answer []byte) {
-	if s.reason != stillOpen {
+	if s.isClosing() {
 		return
 	}
 	s.end(reason)
@@ -64,8 +64,7 @@ func (s *session) shut(reason closeReason, answer []byte) {
 // end notes that the session closes, and why. What it holds is on its way out.
 func (s *session) end(reason closeReason) {
 	s.node.ending.Add(int64(s.out.size()))
-	s.reason = reason
-	s.closing.Store(true)
+	s.reason.store(reason)
 	s.rank()
 }
 
@@ -96,7 +95,7 @@ func (s *session) hearClose(body []byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.peerClosed = true
+	s.peer = peerClosed
 	s.shut(closedByClient, answer)
 	if s.out.size() == 0 && !s.out.busy {
 		s.cut(false)
@@ -114,7 +113,9 @@ func (s *session) fail(err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failed = true
+	if s.peer == peerSpeaks {
+		s.peer = peerUnreadable
+	}
 	s.shut(reason, nil)
 }
 
@@ -141,15 +142,15 @@ func (s *session) stalled() {
 
 // cut closes the connection.
 func (s *session) cut(hard bool) {
-	if s.wire != nil && !s.over {
+	if s.wire != nil && s.conn != connReleased {
 		s.wire.cut(hard)
 	}
 }
 
 // startGrace bounds the closing: see graceOver.
 func (s *session) startGrace() {
-	if !s.graced && !s.over {
-		s.graced = true
+	if s.conn == connOpen {
+		s.conn = connClosing
 		s.node.graces.add(s.node.now(), s)
 	}
 }
@@ -166,9 +167,9 @@ func (s *session) graceOver() {
 func (s *session) ended() {
 	s.keep(nil) // nobody reads any more
 	s.mu.Lock()
-	s.over = true
+	s.conn = connReleased
 	s.discard()
-	reason := s.reason
+	reason := s.reason.load()
 	s.mu.Unlock()
 	s.node.counts.Sessions.Dec()
 	s.node.table.remove(s)
@@ -178,7 +179,7 @@ func (s *session) ended() {
 // abandon undoes a session that never got its connection.
 func (s *session) abandon() {
 	s.mu.Lock()
-	if s.reason == stillOpen {
+	if !s.isClosing() {
 		s.end(closedNetwork)
 	}
 	s.leave()
@@ -195,8 +196,8 @@ func (s *session) discard() { s.count(-s.out.discard(&s.node.pools)) }
 func (s *session) setJoined() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.member = true
-	if s.reason != stillOpen {
+	s.membership = joined
+	if s.isClosing() {
 		s.leave()
 	}
 }
@@ -205,7 +206,7 @@ func (s *session) setJoined() {
 // once: who comes next must not find it there. The router must not hold a lock.
 func (s *session) leaveLate() {
 	s.mu.Lock()
-	s.member, s.left = true, true
+	s.membership = hasLeft
 	s.mu.Unlock()
 	s.node.router.Leave(s.client, s)
 }
@@ -213,9 +214,9 @@ func (s *session) leaveLate() {
 // leave takes the session out of the router, once. The router may be calling
 // this session right now and hold a lock, so that happens elsewhere.
 func (s *session) leave() {
-	if !s.member || s.left {
+	if s.membership != joined {
 		return
 	}
-	s.left = true
+	s.membership = hasLeft
 	s.node.leaving.Go(func() { s.node.router.Leave(s.client, s) })
 }

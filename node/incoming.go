@@ -33,7 +33,7 @@ func (in *incoming) set(s *session, f *frames, size int, began bool) {
 	if k.session != nil && (began || size == 0) {
 		in.remove(f)
 	}
-	if size == 0 || s.closing.Load() {
+	if size == 0 || s.isClosing() {
 		return
 	}
 	if k.session == nil {

@@ -62,8 +62,8 @@ func (s *session) prove(now moment) {
 	heard := moment(s.heard.Load())
 	silence := now.since(heard)
 	switch {
-	case s.closing.Load():
-	case s.inFlight.paused.Load() && s.inFlight.above(maxInFlight/2, maxInFlightBytes/2):
+	case s.isClosing():
+	case s.inFlight.paused() && s.inFlight.above(maxInFlight/2, maxInFlightBytes/2):
 		s.heard.Store(uint32(now))
 		s.pinged = now
 	case silence < s.node.opts.PingInterval:

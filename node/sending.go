@@ -25,14 +25,24 @@ const (
 	leastUnits   = maxUnits / (maxInFlight / 2)
 	unitsShift   = 19
 	messagesMask = 1<<unitsShift - 1
+	unitsMask    = 2*maxUnits - 1
+	pausedBit    = 1 << 31
 )
 
 // inFlight counts a session's messages without outcome.
 type inFlight struct {
-	counts atomic.Uint32 // messages, and from unitsShift on the units of those to be confirmed
+	// counts are the messages, from unitsShift on the units of those to be confirmed, and
+	// in pausedBit whether the engine waits for resume.
+	counts atomic.Uint32
 	bytes  atomic.Int32
-	paused atomic.Bool // the engine waits for resume
 }
+
+func (f *inFlight) paused() bool { return f.counts.Load()&pausedBit != 0 }
+
+func (f *inFlight) pause() { f.counts.Or(pausedBit) }
+
+// unpause reports whether the engine was waiting.
+func (f *inFlight) unpause() bool { return f.counts.And(^uint32(pausedBit))&pausedBit != 0 }
 
 func (f *inFlight) messages() int { return int(f.counts.Load() & messagesMask) }
 
@@ -62,7 +72,7 @@ func unitsOf(m *router.Message) uint32 {
 
 // hasUnits tells whether there is room for so many more.
 func (f *inFlight) hasUnits(units uint32) bool {
-	taken := f.counts.Load() >> unitsShift
+	taken := f.counts.Load() >> unitsShift & unitsMask
 	return units == 0 || taken == 0 || taken+units <= maxUnits
 }
 
@@ -72,11 +82,11 @@ func (s *session) full() bool {
 	if !f.above(maxInFlight, maxInFlightBytes) {
 		return false
 	}
-	f.paused.Store(true) // before the look, or an outcome in between is missed
-	if !s.closing.Load() && f.above(maxInFlight, maxInFlightBytes) {
+	f.pause() // before the look, or an outcome in between is missed
+	if !s.isClosing() && f.above(maxInFlight, maxInFlightBytes) {
 		return true
 	}
-	f.paused.Store(false)
+	f.unpause()
 	return false
 }
 
@@ -152,7 +162,7 @@ func (s *session) receipt(id []byte, outcome router.Outcome, reason string) {
 func (s *session) settle(units uint32, size int) {
 	f := &s.inFlight
 	f.remove(units, size)
-	if !f.paused.Load() || f.above(maxInFlight/2, maxInFlightBytes/2) || !f.paused.CompareAndSwap(true, false) {
+	if !f.paused() || f.above(maxInFlight/2, maxInFlightBytes/2) || !f.unpause() {
 		return
 	}
 	s.mu.Lock()

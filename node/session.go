@@ -42,24 +42,21 @@ type session struct {
 	// Owned by the reading side.
 	lastTo string  // the address of the last message, which the next one often has
 	frames *frames // nil between messages
-	broken bool    // the stream can't be read further
 
 	// Guarded by mu.
-	reason     closeReason // why it closes; also in closing
-	member     bool        // joined the router
-	left       bool        // and left it again
-	failed     bool        // the peer's bytes are not understood any more
-	peerClosed bool        // the peer's close frame came
-	over       bool        // the engine has let go of it
-	graced     bool        // its closing is bounded
 	out        outbox
 	wire       wire // nil until attached
-	mu         sync.Mutex
+	membership membership
+	peer       peerState
+	conn       connState
+
+	broken bool // the stream can't be read further; owned by the reading side
+	mu     sync.Mutex
 
 	// Shared.
+	reason   atomicReason // why it closes; written with mu held
 	inFlight inFlight
 	heard    atomic.Uint32 // the moment when the last byte came
-	closing  atomic.Bool   // reason is not stillOpen
 
 	pinged moment    // owned by the sweep
 	index  int32     // in the table, guarded by the table's lock
@@ -90,7 +87,7 @@ func (s *session) attach(response acceptance, plug func() wire) {
 	s.greet(response)
 	s.wire = plug()
 	s.wire.flush(true)
-	if s.reason != stillOpen {
+	if s.isClosing() {
 		s.startGrace()
 	}
 }
@@ -100,7 +97,7 @@ func (s *session) attach(response acceptance, plug func() wire) {
 func (s *session) greet(response acceptance) {
 	b := s.node.buffer()
 	b.b = response.append(b.b)
-	if s.member {
+	if s.membership != notJoined {
 		w := s.node.buffer()
 		w.b = s.protocol.appendWelcome(w.b, s)
 		b.b = append(appendHeader(b.b, ws.OpText, len(w.b)), w.b...)
@@ -141,7 +138,7 @@ func (s *session) receive(b []byte) error {
 
 // message takes a whole message. Those behind a close are ignored.
 func (s *session) message(text []byte) error {
-	if s.closing.Load() {
+	if s.isClosing() {
 		return nil
 	}
 	return s.protocol.receive(s, text)
@@ -170,7 +167,7 @@ func (s *session) Deliver(m *router.Message) router.Outcome {
 		s.node.counts.drops[drop].Inc()
 		return router.Offline
 	default:
-		if s.reason == stillOpen {
+		if !s.isClosing() {
 			s.out.missed++
 		}
 		s.node.counts.drops[drop].Inc()
@@ -183,7 +180,7 @@ func (s *session) Deliver(m *router.Message) router.Outcome {
 	}
 	s.flush()
 	s.rank()
-	if s.reason == closedNetwork { // found out by writing
+	if s.reason.load() == closedNetwork { // found out by writing
 		s.node.counts.drops[dropClosing].Inc()
 		return router.Offline
 	}
@@ -218,7 +215,7 @@ func (s *session) flush() {
 
 // writable tells whether the engine may be asked to write what waits.
 func (s *session) writable() bool {
-	return s.wire != nil && !s.over && !s.out.busy && s.out.waiting != nil
+	return s.wire != nil && s.conn != connReleased && !s.out.busy && s.out.waiting != nil
 }
 
 // output gives the writer, with mu held, what is to be written next: bytes that
@@ -232,11 +229,11 @@ func (s *session) output() ([]byte, after) {
 	}
 	s.out.busy = false
 	switch {
-	case s.reason == stillOpen:
+	case !s.isClosing():
 		return nil, afterNothing
-	case s.peerClosed:
+	case s.peer == peerClosed:
 		return nil, afterCut
-	case s.failed:
+	case s.peer == peerUnreadable:
 		return nil, afterEndOutput
 	}
 	return nil, afterNothing

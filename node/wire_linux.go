@@ -70,7 +70,7 @@ func (w *pollWire) pause() bool {
 	s := w.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.inFlight.paused.Load() || s.reason != stillOpen {
+	if !s.inFlight.paused() || s.isClosing() {
 		return false
 	}
 	w.watch(w.want &^ wantIn)

@@ -25,6 +25,9 @@ func newMasters(keys Keys, client *redisconn.Client) *masters {
 	return &masters{keys: keys, redis: client}
 }
 
+// OneMaster reports whether one Redis master holds all addresses: there is no Cluster.
+func (r *Registry) OneMaster() bool { return !r.redis.IsCluster() }
+
 // tag returns the tag of the master that holds key.
 func (m *masters) tag(ctx context.Context, key string) (string, error) {
 	if !m.redis.IsCluster() {

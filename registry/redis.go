@@ -1,11 +1,6 @@
 package registry
 
-import (
-	"context"
-	"time"
-
-	"github.com/beeline-ws/beeline/registry/redisconn"
-)
+import "github.com/beeline-ws/beeline/registry/redisconn"
 
 // Redis returns the connections that the registry works with.
 func (r *Registry) Redis() *redisconn.Client { return r.redis }
@@ -30,12 +25,3 @@ func (r *Registry) Works(a Activity) { r.redis.Works(a) }
 
 // Advise says what an error of Redis means; see redisconn.Client.
 func (r *Registry) Advise(err error) string { return r.redis.Advise(err) }
-
-// Dial opens a connection of the caller's own; see redisconn.Client.
-func (r *Registry) Dial(ctx context.Context) (*redisconn.Conn, error) { return r.redis.Dial(ctx) }
-
-// Redial closes the connections to the server that has this node's private channel; see
-// redisconn.Client.
-func (r *Registry) Redial(ctx context.Context, began time.Time, why string) {
-	r.redis.Redial(ctx, r.keys.Channel(r.opts.NodeID), began, why)
-}

@@ -45,7 +45,6 @@ func (w *broadcast) send(p *pending) {
 	w.count++
 	w.r.awaitReceipt(p)
 	w.asked = append(w.asked, p)
-	w.r.post()
 }
 
 // gather makes the post of what has gathered.
@@ -54,7 +53,7 @@ func (w *broadcast) gather() (post, bool) {
 		return post{}, false
 	}
 	asked := w.asked
-	out := post{channel: w.r.keys.Broadcast(), payload: w.batch, envelopes: w.count, then: func(_ int64, err error) {
+	out := post{channel: w.r.keys.Broadcast(), global: true, payload: w.batch, envelopes: w.count, then: func(_ int64, err error) {
 		if err == nil { // else unknown until the deadline
 			w.r.awaitReceipts(asked...)
 		}
@@ -70,7 +69,7 @@ type subscribe struct{ r *Router }
 
 func (w subscribe) open(ctx context.Context, address string) error {
 	select {
-	case <-w.r.in.add(ctx, w.r.keys.Client(address)):
+	case <-w.r.in.sub.Add(ctx, w.r.keys.Client(address)):
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -81,8 +80,8 @@ func (w subscribe) open(ctx context.Context, address string) error {
 
 func (w subscribe) close(address string) {
 	channel := w.r.keys.Client(address)
-	confirmed := w.r.in.confirmed(channel)
-	w.r.run(func(ctx context.Context) { w.r.in.drop(ctx, channel, confirmed) })
+	confirmed := w.r.in.sub.Confirmed(channel)
+	w.r.run(func(ctx context.Context) { w.r.in.sub.Remove(ctx, channel, confirmed) })
 }
 
 func (w subscribe) send(p *pending) {
@@ -94,23 +93,22 @@ func (w subscribe) send(p *pending) {
 	payload := p.encode(link.AppendHeader(nil, &h), true)
 	r.published[link.KindMessage].Inc()
 	r.awaitReceipt(p)
-	r.posts = append(r.posts, post{channel: r.keys.Client(p.To), payload: payload, envelopes: 1, then: func(n int64, err error) {
+	r.posts = append(r.posts, post{channel: r.keys.Client(p.To), global: true, payload: payload, envelopes: 1, then: func(n int64, err error) {
 		switch {
 		case err != nil: // unknown until the deadline
-		case n == 0 && !r.sharded:
+		case n == 0:
 			p.conclude(r, Offline)
 		default:
 			r.awaitReceipts(p)
 		}
 	}})
-	r.post()
 }
 
 // room tells whether a baseline's message may be queued: not without a connection,
 // because it would be sent long after it met its deadline, nor beyond
 // MaxPendingBytes. Else it is overloaded.
 func (r *Router) room(p *pending) bool {
-	if r.pub != nil && r.pub.conn == nil || r.posted+len(p.Data) > r.opts.MaxPendingBytes {
+	if r.bus.Blocked() > 0 || r.posted+len(p.Data) > r.opts.MaxPendingBytes {
 		p.conclude(r, r.overloaded(overloadRedis))
 		return false
 	}

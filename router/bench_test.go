@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/bus"
 	"github.com/beeline-ws/beeline/router/link"
 )
 
@@ -53,14 +54,24 @@ func benchSend(b *testing.B, opts *Options, owner int) {
 	}
 }
 
-// benchRoute is a router that has bob's owner cached, and no publisher.
+// noBus publishes nothing.
+type noBus struct{ bus.Bus }
+
+func (noBus) Flush() {}
+
+// benchOutlet forgets what it is given.
+type benchOutlet struct{ r *Router }
+
+func (benchOutlet) Ready(string, bool) bool { return true }
+func (o benchOutlet) Put(p bus.Publication) { o.r.reusePost(p.Tag.(*post)) }
+
+// benchRoute is a router that has bob's owner cached, and publishes nothing.
 func benchRoute(b testing.TB) (*Router, *peer) {
 	c := newCluster(b, 1, nil)
 	r := c.node(0).Router
 	r.mu.Lock()
 	defer r.release()
-	r.pub.reset(r.now())
-	r.pub = &publisher{r: r}
+	r.bus = noBus{r.bus}
 	rt := r.routeTo("bob")
 	rt.found(r, []registry.Owner{{NodeID: "n1", Token: "1"}}, true)
 	return r, r.linkTo("n1")
@@ -94,9 +105,8 @@ func BenchmarkGroupCommit(b *testing.B) {
 		}
 		r.mu.Lock()
 		l.goBack(r)
-		r.pub.out, r.pub.sent = r.pub.out[:0], r.pub.sent[:0]
-		r.gather(r.pub.add)
-		r.release()
+		r.mu.Unlock()
+		r.Batches(benchOutlet{r})
 	}
 }
 

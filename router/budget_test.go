@@ -130,17 +130,13 @@ func TestBroadcastBatchesAreBounded(t *testing.T) {
 	n := c.node(0)
 	bob := c.node(1).connect("bob")
 	before := testutil.ToFloat64(n.m.Router.Publishes)
-	n.mu.Lock()
-	n.pub.writing = true // nothing is published meanwhile
-	n.mu.Unlock()
-	for range 100 {
+	for range 100 { // nobody flushes meanwhile
 		n.Router.Send(Message{From: "ann", To: "bob", Data: make([]byte, 60<<10)}, nil)
 	}
 	n.mu.Lock()
 	if len(n.posts) < 5 || len(n.cast.batch) > maxBatchBytes {
 		t.Errorf("%d batches wait, and one of %d bytes; want at least 5 and at most %d bytes", len(n.posts), len(n.cast.batch), maxBatchBytes)
 	}
-	n.pub.writing = false
 	n.unlock()
 	bob.await("got all", func() bool { return len(bob.got) == 100 })
 	if got := testutil.ToFloat64(n.m.Router.Publishes) - before; got < 6 {

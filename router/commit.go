@@ -1,13 +1,10 @@
 package router
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"slices"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/beeline-ws/beeline/registry"
 )
@@ -21,50 +18,28 @@ const (
 // restFailed is how long the committer waits after a round trip that failed.
 const retryFailed = 25 * time.Millisecond
 
-// post is one PUBLISH, and who takes the number of its receivers.
-type post struct {
-	channel   string
-	private   bool // a node's channel: sharded in a Cluster
-	payload   []byte
-	envelopes int
-	batch     batch                            // of a link; else
-	then      func(receivers int64, err error) // of a baseline, with mu held
-}
-
-// replied takes the reply, with mu held.
-func (p *post) replied(r *Router, receivers int64, err error) {
-	if p.then != nil {
-		p.then(receivers, err)
-		return
-	}
-	p.batch.link.published(r, &p.batch, receivers, err)
-}
-
 // commit is one round trip: what gathered while the last one was under way.
 type commit struct {
 	routes []*route
-	posts  []post
 }
 
 // signalLookups wakes the committer. It never waits.
 func (r *Router) signalLookups() { r.work.Set() }
 
-// runCommitter sends the lookups that have gathered, and where there is no publisher
-// what is to be published, one round trip at a time: so batches grow with the load,
-// and an idle router sends at once.
+// runLookups sends the lookups that have gathered, one round trip at a time: so a round trip
+// has more of them under load, and an idle router sends at once.
 func (r *Router) runLookups(ctx context.Context) {
 	for r.work.Wait(ctx) == nil {
 		r.mu.Lock()
 		c := r.nextCommit()
 		r.unlock()
-		if len(c.routes)+len(c.posts) > 0 {
+		if len(c.routes) > 0 {
 			r.roundTrip(ctx, c)
 		}
 	}
 }
 
-// nextCommit takes the routes to look up and, where there is no publisher, what is
-// to be published.
+// nextCommit takes the routes to look up.
 func (r *Router) nextCommit() *commit {
 	c := &commit{routes: r.lookups.take(maxLookups)}
 	if r.lookups.len() > 0 {
@@ -73,89 +48,10 @@ func (r *Router) nextCommit() *commit {
 	for _, rt := range c.routes {
 		rt.asked(r)
 	}
-	if r.pub == nil {
-		r.gather(c.add)
-	}
 	return c
 }
 
-func (c *commit) add(p *post) {
-	p.payload = bytes.Clone(p.payload)
-	c.posts = append(c.posts, *p)
-}
-
-// hasPosts tells whether anything is to be published.
-func (r *Router) hasPosts() bool {
-	return len(r.outgoing) > 0 || len(r.posts) > 0 || r.cast != nil && r.cast.count > 0
-}
-
-// post says that there is something to publish: in a Cluster the committer does
-// it, else whoever releases mu.
-func (r *Router) post() {
-	if r.pub == nil {
-		r.signalLookups()
-	}
-}
-
-// gather gives out the links' batches and the baselines' posts. Payloads are only
-// lent.
-func (r *Router) gather(publish func(*post)) {
-	for i := range r.posts {
-		r.signer.Sign(r.posts[i].channel, r.posts[i].payload)
-		r.countPost(r.posts[i].envelopes, len(r.posts[i].payload))
-		publish(&r.posts[i])
-	}
-	clear(r.posts)
-	r.posts, r.posted = r.posts[:0], 0
-	rest := r.outgoing[:0]
-	for _, l := range r.outgoing {
-		if r.pub != nil && len(r.pub.out) >= maxOut {
-			rest = append(rest, l)
-			continue
-		}
-		l.queued = false
-		if l.judged || (!l.mayPublish() && (l.in.due.IsZero() || l.in.link == 0)) {
-			continue
-		}
-		payload := r.scratch[:0]
-		b := l.batch(r, &payload)
-		r.scratch = payload
-		r.signer.Sign(l.channel, payload)
-		r.countPost(b.count, len(payload))
-		publish(&post{channel: l.channel, private: true, payload: payload, envelopes: b.count, batch: b})
-		if r.pub != nil && l.mayPublish() { // elsewhere the reply brings the rest
-			l.queued = true
-			rest = append(rest, l)
-		}
-	}
-	r.outgoing = rest
-	if cap(r.scratch) > maxScratch {
-		r.scratch = nil
-	}
-	if r.cast != nil {
-		if p, ok := r.cast.gather(); ok {
-			r.signer.Sign(p.channel, p.payload)
-			r.countPost(p.envelopes, len(p.payload))
-			publish(&p)
-		}
-	}
-}
-
-// maxScratch is how much room for batches is kept, in bytes.
-const maxScratch = 256 << 10
-
-func (r *Router) countPost(envelopes, size int) {
-	r.m.Publishes.Inc()
-	r.m.PublishedBytes.Add(float64(size))
-	if envelopes == 0 {
-		r.m.Acknowledgements.Inc()
-		return
-	}
-	r.m.BatchEnvelopes.Observe(float64(envelopes))
-}
-
-// roundTrip sends a commit and takes Redis' answers. Lookups go first: their
-// answers are older than anything this commit publishes.
+// roundTrip sends a commit and takes Redis' answers.
 func (r *Router) roundTrip(ctx context.Context, c *commit) {
 	ctx, cancel := r.runtime.WithTimeout(ctx, commitTimeout)
 	defer cancel()
@@ -165,23 +61,9 @@ func (r *Router) roundTrip(ctx context.Context, c *commit) {
 	for i, rt := range c.routes {
 		lookups[i] = r.reg.QueueLookup(pipe, rt.address)
 	}
-	replies := make([]*redis.IntCmd, len(c.posts))
-	open := r.openPipe(ctx, pipe)
-	for i := range c.posts {
-		to := pipe
-		if !c.posts[i].private {
-			to = open
-		}
-		replies[i] = r.publish(ctx, to, &c.posts[i])
-	}
 	r.m.CommitCommands.Observe(float64(pipe.Len()))
 	_, err := pipe.Exec(ctx)
-	if open != pipe && open.Len() > 0 {
-		_, err = open.Exec(ctx)
-	}
-	if len(lookups) > 0 {
-		r.reg.ObserveLookups(began, err)
-	}
+	r.reg.ObserveLookups(began, err)
 	if err != nil { // each command has an error of its own, too
 		r.log.Debug("round trip failed", "error", err)
 	}
@@ -189,39 +71,11 @@ func (r *Router) roundTrip(ctx context.Context, c *commit) {
 	r.reg.CheckLookups(ctx, lookups)
 	dead, crowds := r.revive(ctx, lookups), r.crowds(ctx, lookups)
 	r.mu.Lock()
-	for i := range c.posts {
-		n, err := replies[i].Result()
-		c.posts[i].replied(r, n, err)
-	}
 	empty := r.take(c.routes, lookups, dead, crowds)
 	r.unlock()
 	if len(empty) > 0 {
 		r.prove(ctx, empty, began)
 	}
-}
-
-// openPipe returns the pipeline for the baselines' channels. In a Cluster they are
-// not sharded, and messages published by way of different masters would pass each
-// other: they all go by way of one.
-func (r *Router) openPipe(ctx context.Context, pipe redis.Pipeliner) redis.Pipeliner {
-	cluster, ok := r.opts.Redis.(*redis.ClusterClient)
-	if !ok || r.opts.Delivery == Targeted {
-		return pipe
-	}
-	master, err := cluster.MasterForKey(ctx, r.keys.Broadcast())
-	if err != nil {
-		return pipe
-	}
-	return master.Pipeline()
-}
-
-// publish sends or queues a post. In a Cluster the private channels are sharded:
-// PUBLISH there reaches every Redis node, and its count is not the whole.
-func (r *Router) publish(ctx context.Context, to redis.Cmdable, p *post) *redis.IntCmd {
-	if r.sharded && p.private {
-		return to.SPublish(ctx, p.channel, p.payload)
-	}
-	return to.Publish(ctx, p.channel, p.payload)
 }
 
 // take hands the lookups' answers to their routes and returns the routes whose
@@ -277,10 +131,10 @@ func (r *Router) living(address string, owners []registry.Owner, dead nodeSet) [
 	return alive
 }
 
-// prove tells "nobody owns the address" apart from "Redis lost its data". Outside
-// a Cluster one question answers for all.
+// prove tells "nobody owns the address" apart from "Redis lost its data". Where one master
+// has all addresses, one question answers for all.
 func (r *Router) prove(ctx context.Context, routes []*route, asked time.Time) {
-	if !r.sharded {
+	if r.reg.OneMaster() {
 		r.proved(ctx, routes, asked)
 		return
 	}

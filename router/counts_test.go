@@ -55,11 +55,7 @@ func TestOutageIsCountedAsWhatItIs(t *testing.T) {
 func TestIdlePublisherKnowsOfAnOutageWhileItLasts(t *testing.T) {
 	c := newOwnCluster(t, 1, nil)
 	n := c.node(0)
-	connected := func() bool {
-		n.mu.Lock()
-		defer n.unlock()
-		return n.pub.conn != nil
-	}
+	connected := func() bool { return n.bus.Blocked() == 0 }
 	until(t, "the publisher is connected", connected)
 	c.redis.Kill()
 	until(t, "the publisher knows that Redis has gone", func() bool { return !connected() })

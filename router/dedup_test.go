@@ -60,7 +60,7 @@ func TestRepeatOfAFailureIsAnotherTry(t *testing.T) {
 func TestRepeatWhileTheFirstIsUnderWay(t *testing.T) {
 	c := newCluster(t, 2, nil)
 	bob := c.node(1).connect("bob")
-	c.node(1).in.reset()
+	c.node(1).in.sub.Reset()
 	first, second := c.node(0).repeat("alice", "1", "hello"), c.node(0).repeat("alice", "1", "hello")
 	c.node(0).want(first, Delivered)
 	c.node(0).want(second, Delivered)

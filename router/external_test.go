@@ -33,7 +33,7 @@ func (n *testNode) awaitInlet() {
 	n.t.Helper()
 	channel := n.keys.Inlet(n.opts.NodeID)
 	until(n.t, "the inlet is subscribed", func() bool {
-		if n.sharded {
+		if !n.reg.OneMaster() {
 			return n.client.SPublish(context.Background(), channel, "").Val() == 1
 		}
 		return n.client.Publish(context.Background(), channel, "").Val() == 1
@@ -173,7 +173,7 @@ func TestInletThatConnectsHoldsUpNoOutcome(t *testing.T) {
 	free := sync.OnceFunc(func() { close(hook.held) })
 	defer free()
 	n.client.AddHook(hook)
-	n.inlet.reset()
+	n.inlet.sub.Reset()
 	<-hook.begun
 	told := make(chan struct{})
 	go func() {

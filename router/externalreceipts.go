@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"github.com/beeline-ws/beeline/router/bus"
 )
 
 // receipt is what became of an external publisher's message, on its way to it.
@@ -72,15 +72,13 @@ func (in *inlet) publishReceipts(ctx context.Context) {
 func (in *inlet) publish(ctx context.Context, batch []receipt) {
 	ctx, cancel := in.r.runtime.WithTimeout(ctx, commitTimeout)
 	defer cancel()
-	pipe := in.r.opts.Redis.Pipeline()
-	replies := make([]*redis.IntCmd, len(batch))
+	all := make([]bus.Publication, len(batch))
 	for i, x := range batch {
-		replies[i] = in.r.publish(ctx, pipe, &post{channel: x.channel, private: true, payload: x.payload})
+		all[i] = bus.Publication{Channel: x.channel, Payload: x.payload}
 	}
-	_, _ = pipe.Exec(ctx) // each command has an error of its own
 	failed := 0
-	for _, reply := range replies {
-		if reply.Err() != nil {
+	for _, result := range in.r.bus.PublishAll(ctx, all) {
+		if result.Err != nil {
 			failed++
 		}
 	}

@@ -3,9 +3,7 @@ package router
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"net"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -13,6 +11,7 @@ import (
 	"time"
 
 	"github.com/beeline-ws/beeline/registry/redistest"
+	"github.com/beeline-ws/beeline/router/bus"
 )
 
 // A publish that returns before it is sent, into an unbounded slice, loses
@@ -28,7 +27,7 @@ func TestEverySendHasExactlyOneOutcome(t *testing.T) {
 		outs = append(outs, c.node(0).sendTo([]string{"bob", "eve", "nobody"}[i%3], "x"))
 		switch i {
 		case 100:
-			c.node(1).in.reset()
+			c.node(1).in.sub.Reset()
 		case 200:
 			c.redis.Pause()
 		case 250:
@@ -55,18 +54,18 @@ func TestEverySendHasExactlyOneOutcome(t *testing.T) {
 	}
 }
 
-// faultyWire interferes with what a node publishes.
-type faultyWire struct {
-	wire
+// faultyConn interferes with what a node publishes.
+type faultyConn struct {
+	bus.Conn
 	on    *atomic.Bool
 	fault func(next func([]byte) (int, error), b []byte) (int, error)
 }
 
-func (f *faultyWire) TryWrite(b []byte) (int, error) {
+func (f *faultyConn) TryWrite(b []byte) (int, error) {
 	if !f.on.Load() {
-		return f.wire.TryWrite(b)
+		return f.Conn.TryWrite(b)
 	}
-	return f.fault(f.wire.TryWrite, b)
+	return f.fault(f.Conn.TryWrite, b)
 }
 
 // withFaults starts two nodes, the first of which has a fault when on is set.
@@ -76,7 +75,7 @@ func withFaults(t *testing.T, d Delivery, fault func(next func([]byte) (int, err
 	return newCluster(t, 2, func(o *Options) {
 		o.Delivery = d
 		if o.NodeID == "n0" {
-			o.intercept = func(w wire) wire { return &faultyWire{w, on, fault} }
+			o.intercept = func(c bus.Conn) bus.Conn { return &faultyConn{c, on, fault} }
 		}
 	}), on
 }
@@ -153,27 +152,6 @@ func TestBrokenPublisherGoesOn(t *testing.T) {
 // What the kernel does not take at once is written all the same.
 func TestPublisherWritesTheRest(t *testing.T) {
 	sendThrough(t, func(next func([]byte) (int, error), b []byte) (int, error) { return next(b[:len(b)/2]) })
-}
-
-func TestRepliesAreReadInPieces(t *testing.T) {
-	var got []string
-	r := newCluster(t, 1, nil).node(0).Router
-	p := &publisher{r: r, in: make([]byte, 0, maxReplies)}
-	for range 3 {
-		p.sent = append(p.sent, post{then: func(n int64, err error) { got = append(got, fmt.Sprint(n, err)) }})
-	}
-	read := func(s string) error { return p.take(copy(p.in[len(p.in):cap(p.in)], s)) }
-	for _, c := range ":1\r\n-ERR no\r\n:0\r\n" {
-		if err := read(string(c)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if want := []string{"1 <nil>", "0 ERR no", "0 <nil>"}; !slices.Equal(got, want) || len(p.in) > 0 {
-		t.Errorf("got %q and %q left, want %q", got, p.in, want)
-	}
-	if err := read(":1\r\n"); err == nil {
-		t.Error("a reply that nobody waits for was taken")
-	}
 }
 
 // A baseline has no links; there the window of message IDs drops duplicates.

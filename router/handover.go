@@ -55,9 +55,7 @@ func (r *Router) handOver() {
 			}
 		}
 	}
-	if r.pub != nil {
-		r.pub.flush()
-	}
+	r.flushAndRelock()
 }
 
 // handOverRest hands over until nothing is due on the route. Between two turns it publishes

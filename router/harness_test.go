@@ -45,6 +45,8 @@ type testNode struct {
 	m      *metrics.Metrics
 	where  *httptest.Server
 	gone   atomic.Bool
+
+	subscribing sync.Mutex // held while the node subscribes its private channel, and by deafen
 }
 
 // startNode starts a router on its own Redis client. change may be nil. A baseline node's
@@ -60,6 +62,13 @@ func startNode(t testing.TB, name string, client redis.UniversalClient, prefix s
 		NodeID: name, URL: n.where.URL, Version: "test", Redis: client, Metrics: n.m.Router, Logger: testLogger(t),
 		MessageTimeout: patience,
 		ValidData:      func([]byte) bool { return true }, // tests send what reads well
+	}
+	opts.subscribing = func(channel string, subscribe func()) {
+		if channel == n.in.private {
+			n.subscribing.Lock()
+			defer n.subscribing.Unlock()
+		}
+		subscribe()
 	}
 	if change != nil {
 		change(&opts)
@@ -84,13 +93,7 @@ func startNode(t testing.TB, name string, client redis.UniversalClient, prefix s
 	if err := n.Start(ctx); err != nil {
 		t.Fatalf("starting %s: %v", name, err)
 	}
-	if n.pub != nil {
-		until(t, "it can publish", func() bool {
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			return n.pub.conn != nil
-		})
-	}
+	until(t, "it can publish", func() bool { return n.bus.Blocked() == 0 })
 	return n
 }
 
@@ -133,7 +136,7 @@ func (n *testNode) die() {
 	n.gone.Store(true)
 	n.where.Close()
 	n.cancel()
-	n.in.reset()
+	n.in.sub.Reset()
 	n.tasks.wait()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

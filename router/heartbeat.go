@@ -38,7 +38,6 @@ func (r *Router) runHeartbeat(ctx context.Context) {
 func (r *Router) beat(ctx context.Context, patience time.Duration) error {
 	ctx, cancel := r.runtime.WithTimeout(ctx, max(patience, minPatience))
 	defer cancel()
-	r.pollPublisher()
 	if !r.hearing.Load() {
 		r.reg.MissBeat()
 		return errDeaf // whoever subscribes tells why
@@ -57,17 +56,6 @@ func (r *Router) beat(ctx context.Context, patience time.Duration) error {
 	r.leaseUntil.Store(int64(before.Add(r.reg.Timing().NodeTTL()).Sub(r.started)))
 	r.dropIdleLinks()
 	return nil
-}
-
-// pollPublisher finds out whether Redis has closed the publisher's connection: better
-// before a message does, and while the outage lasts that ended it, not after.
-func (r *Router) pollPublisher() {
-	if r.pub == nil {
-		return
-	}
-	r.mu.Lock()
-	defer r.unlock()
-	r.pub.poll()
 }
 
 // missed has the log told of a heartbeat that failed, unless the router is stopping.
@@ -99,8 +87,8 @@ func (r *Router) probe(ctx context.Context) error {
 	r.awaitedProbe.Store(n)
 	p := r.signed(r.keys.Channel(r.opts.NodeID), func(b []byte) []byte { return link.AppendProbe(b, n) })
 	r.published[link.KindProbe].Inc()
-	r.countPost(1, len(p.payload))
-	receivers, err := r.publish(ctx, r.opts.Redis, &p).Result()
+	r.countPost(1, len(p.Payload))
+	receivers, err := r.bus.Publish(ctx, p)
 	if err != nil {
 		return fmt.Errorf("publish the probe: %w", err)
 	}
@@ -108,9 +96,9 @@ func (r *Router) probe(ctx context.Context) error {
 		return nil
 	}
 	r.setHearing(false)
-	r.in.reset()
+	r.in.sub.Reset()
 	if r.ctx.Err() == nil { // not stopping, when what is left needs the connections
-		r.reg.Redial(r.ctx, began, errDeaf.Error())
+		r.bus.Reset(r.ctx, r.in.private, began, errDeaf)
 	}
 	return errDeaf
 }

@@ -2,17 +2,13 @@ package router
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"net"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 
+	"github.com/beeline-ws/beeline/router/bus"
 	"github.com/beeline-ws/beeline/router/task"
 )
 
@@ -31,10 +27,7 @@ type inlet struct {
 	flush task.Signal // there is something that was sent to publish
 	due   task.Signal // there are receipts to publish
 
-	unheard atomic.Bool // no answer came to the last ping
-
-	subscribing sync.Mutex // held while Redis is dialed, which may take seconds; guards sub
-	sub         *redis.PubSub
+	sub bus.Subscription
 
 	// mu is taken by whoever tells a message's outcome, and never held while something is
 	// waited for.
@@ -45,92 +38,49 @@ type inlet struct {
 }
 
 func newInlet(r *Router) *inlet {
-	return &inlet{
+	in := &inlet{
 		r: r, channel: r.keys.Inlet(r.opts.NodeID),
 		flush: r.runtime.NewSignal(), due: r.runtime.NewSignal(),
 	}
+	in.sub = r.bus.Subscribe(in.channel, in)
+	return in
 }
 
 // start starts the goroutines, which end with the router's.
 func (in *inlet) start() {
-	for _, f := range []func(context.Context){in.run, in.runFlusher, in.runReceipts, in.watch} {
+	for _, f := range []func(context.Context){in.sub.Run, in.runFlusher, in.runReceipts, in.watch} {
 		in.r.run(f)
 	}
 }
 
-// run receives until ctx ends. As for the inbox, Receive has no deadline; watch finds a
-// connection that is silent.
-func (in *inlet) run(ctx context.Context) {
-	for wait := firstResubscribe; ctx.Err() == nil; wait = min(2*wait, lastResubscribe) {
-		if in.receive(ctx, in.subscribe(ctx)) {
-			wait = firstResubscribe
-		}
-		in.reset()
-		_ = in.r.runtime.Sleep(ctx, wait)
-		in.r.in.follow(ctx)
-	}
+// Received takes one payload: see bus.Listener.
+func (in *inlet) Received(_, payload string) {
+	in.take(payload)
+	in.flush.Set()
 }
 
-func (in *inlet) subscribe(ctx context.Context) *redis.PubSub {
-	in.subscribing.Lock()
-	defer in.subscribing.Unlock()
-	in.unheard.Store(false)
-	if in.r.sharded {
-		in.sub = in.r.opts.Redis.SSubscribe(ctx, in.channel)
-	} else {
-		in.sub = in.r.opts.Redis.Subscribe(ctx, in.channel)
-	}
-	return in.sub
-}
+// Subscribed does nothing: who publishes to the channel sees whether a node hears it.
+func (*inlet) Subscribed() {}
 
-// reset closes the subscription, so that run begins a new one.
-func (in *inlet) reset() {
-	in.subscribing.Lock()
-	defer in.subscribing.Unlock()
-	if in.sub != nil {
-		_ = in.sub.Close()
-		in.sub = nil
-	}
-}
-
-// receive takes what arrives until the connection fails or the channel has moved to
-// another master. It reports whether it heard anything.
-func (in *inlet) receive(ctx context.Context, sub *redis.PubSub) (heard bool) {
-	for {
-		event, err := sub.Receive(ctx)
-		if err != nil {
-			in.lost(ctx, err)
-			return heard
-		}
-		in.unheard.Store(false)
-		switch event := event.(type) {
-		case *redis.Subscription:
-			if strings.HasSuffix(event.Kind, "unsubscribe") {
-				return heard
-			}
-			heard = true
-		case *redis.Message:
-			in.take(event.Payload)
-			in.flush.Set()
-		}
+// Unsubscribed logs why nothing can be taken: see bus.Listener.
+func (in *inlet) Unsubscribed(why error) {
+	if why != nil {
+		in.lost(why)
 	}
 }
 
 // lost logs why nothing can be taken, now and then: whoever may publish can have Redis cut the
 // subscription.
-func (in *inlet) lost(ctx context.Context, err error) {
-	if ctx.Err() != nil {
-		return
-	}
+func (in *inlet) lost(err error) {
 	level := slog.LevelWarn
 	now := in.r.now()
-	if now.Sub(in.lostSaid) < sayEvery || errors.Is(err, net.ErrClosed) { // whoever closed the connection has told why
+	if now.Sub(in.lostSaid) < sayEvery {
 		level = slog.LevelDebug
 	}
 	if level == slog.LevelWarn {
 		in.lostSaid = now
 	}
-	in.r.log.Log(ctx, level, "external publishers are not heard", "channel", in.channel, "error", err)
+	in.r.log.Log(in.r.ctx, level, "external publishers are not heard", "channel", in.channel, "error", err)
 }
 
 // runFlusher publishes what was sent. While it does, more may gather for the next time.
@@ -140,20 +90,9 @@ func (in *inlet) runFlusher(ctx context.Context) {
 	}
 }
 
-// watch pings the connection once a heartbeat, and makes it anew if nothing came since
-// the last time.
+// watch looks once a heartbeat whether the connection is silent, which makes it anew.
 func (in *inlet) watch(ctx context.Context) {
 	for in.r.runtime.Sleep(ctx, in.r.reg.Timing().Heartbeat) == nil {
-		in.subscribing.Lock()
-		sub := in.sub
-		in.subscribing.Unlock()
-		silent := in.unheard.Swap(true)
-		switch {
-		case sub == nil:
-		case silent:
-			in.reset()
-		default:
-			_ = sub.Ping(ctx) // a failure shows in Receive, or at the next look
-		}
+		in.sub.Check(ctx)
 	}
 }

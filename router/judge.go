@@ -55,18 +55,23 @@ func (r *Router) decide(ctx context.Context, l *peer) {
 		}
 	}
 	r.mu.Lock()
+	unheard := l.unheard
+	r.mu.Unlock()
+	if unheard {
+		r.bus.ResetPublishing(l.channel, errHearsElsewhere)
+	}
+	r.mu.Lock()
 	l.setJudged(r, false)
 	l.lost() // it may have missed what was published before, too
 	l.rewind()
 	l.progress = time.Time{}
-	if r.pub != nil && l.unheard {
-		r.pub.reset(r.now())
-	}
 	l.unheard = false
 	r.dirty(l)
 	r.schedule(r.now().Add(firstResend))
 	r.unlock()
 }
+
+var errHearsElsewhere = errors.New("the peer hears by way of another server")
 
 // waitsForNobody tells whether nothing waits on the link, or all that does met its
 // deadline.
@@ -91,7 +96,7 @@ func (r *Router) heard(ctx context.Context, node string) bool {
 	ctx, cancel := r.runtime.WithTimeout(ctx, judgeTimeout)
 	defer cancel()
 	empty := r.signed(r.keys.Channel(node), func(b []byte) []byte { return b })
-	n, err := r.publish(ctx, r.opts.Redis, &empty).Result()
+	n, err := r.bus.Publish(ctx, empty)
 	return err == nil && n > 0
 }
 

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/beeline-ws/beeline/router/bus"
 	"github.com/beeline-ws/beeline/router/link"
 )
 
@@ -58,7 +59,7 @@ type peer struct {
 	sent    uint64
 	relayed bool // the peer has acknowledged what PUBLISH had counted for nobody
 	// uncounted is since when the window may have what PUBLISH has counted for nobody:
-	// published no longer than commitTimeout before its reply, or the connection would be gone.
+	// published no longer than bus.ReplyTimeout before its reply, or the connection would be gone.
 	uncounted time.Time
 	window    []item
 	bytes     int    // the sizes of the window's items
@@ -147,7 +148,6 @@ func (r *Router) dirty(l *peer) {
 	}
 	l.queued = true
 	r.outgoing = append(r.outgoing, l)
-	r.post()
 }
 
 // restart forgets what was sent. The peer sees a new life of the link and takes its
@@ -220,7 +220,7 @@ func (l *peer) published(r *Router, b *batch, receivers int64, err error) {
 		if len(l.window) > 0 {
 			l.unheard = true
 			if l.uncounted.IsZero() {
-				l.uncounted = r.now().Add(-commitTimeout)
+				l.uncounted = r.now().Add(-bus.ReplyTimeout)
 			}
 			r.judge(l)
 		}

@@ -27,7 +27,7 @@ func (w *unnumbered) send(p *pending) {
 	if len(r.posts) == 0 {
 		h := r.header()
 		r.posts = append(r.posts, post{
-			channel: r.keys.Channel(w.owner), private: true,
+			channel: r.keys.Channel(w.owner),
 			payload: link.AppendHeader(w.room[:0], &h), then: func(int64, error) {},
 		})
 	}

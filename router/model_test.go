@@ -19,6 +19,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/bus"
 	"github.com/beeline-ws/beeline/router/link"
 )
 
@@ -53,7 +54,7 @@ type variant struct {
 	rule    registry.Duplicates
 	entries int // Options.OwnerCache
 	trouble func(*model)
-	harmful bool // the nodes' wires can be harmed
+	harmful bool // the connections that publish can be harmed
 }
 
 var variants = []variant{
@@ -541,7 +542,7 @@ func (m *model) runTroubles() {
 }
 
 // deafenOne has a node miss what is published until it has subscribed again.
-func (m *model) deafenOne() { m.c.node(m.rng.IntN(len(m.c.nodes))).in.reset() }
+func (m *model) deafenOne() { m.c.node(m.rng.IntN(len(m.c.nodes))).in.sub.Reset() }
 
 // harmOnePublish has what some node publishes next arrive twice, or get lost although
 // Redis counts a receiver, as when that one's connection is just breaking.
@@ -590,8 +591,8 @@ func (m *model) playAgain() {
 	}
 }
 
-// harmful returns what harms the nodes' wires.
-func (m *model) harmful(t *testing.T) func(wire) wire {
+// harmful returns what harms the connections that publish.
+func (m *model) harmful(t *testing.T) func(bus.Conn) bus.Conn {
 	on := new(atomic.Bool)
 	on.Store(true)
 	double := twice(t)
@@ -604,7 +605,7 @@ func (m *model) harmful(t *testing.T) func(wire) wire {
 		}
 		return next(b)
 	}
-	return func(w wire) wire { return &faultyWire{w, on, fault} }
+	return func(c bus.Conn) bus.Conn { return &faultyConn{c, on, fault} }
 }
 
 // nodeChannel is where a PUBLISH names a node.

@@ -120,7 +120,7 @@ func TestProbeThatIsNotHeardMovesEveryConnection(t *testing.T) {
 	m.to.Promote()
 	m.name.LeadTo(m.to)
 	for _, n := range m.nodes {
-		n.in.reset()
+		n.in.sub.Reset()
 	}
 	m.wantMoved()
 }

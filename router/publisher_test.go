@@ -3,11 +3,13 @@ package router
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/bus"
 	"github.com/beeline-ws/beeline/router/link"
 )
 
@@ -48,7 +50,10 @@ func TestStopDoesNotGuessReplies(t *testing.T) {
 
 // What does not fit into one batch follows at once.
 func TestMoreThanABatchLeavesTogether(t *testing.T) {
-	c := newCluster(t, 2, nil)
+	var busy atomic.Bool
+	c := newCluster(t, 2, func(o *Options) {
+		o.intercept = func(c bus.Conn) bus.Conn { return &busyConn{c, &busy} }
+	})
 	bob := c.node(1).connect("bob")
 	n := c.node(0)
 	n.wantOutcome("bob", "first", Delivered)
@@ -57,19 +62,28 @@ func TestMoreThanABatchLeavesTogether(t *testing.T) {
 		n.Router.Send(Message{From: "a", To: "bob", Data: []byte(data)}, nil)
 	}
 	n.Flush()
-	n.mu.Lock()
-	left := len(n.outgoing)
-	n.release()
-	if left > 0 && !n.busyWriting() {
+	queued := func() int {
+		n.mu.Lock()
+		defer n.release()
+		return len(n.outgoing)
+	}
+	if left := queued(); left > 0 && !busy.Load() && queued() > 0 {
 		t.Errorf("%d links still have something to publish, and nobody does", left)
 	}
 	bob.await("got all", func() bool { return len(bob.got) == 101 })
 }
 
-func (n *testNode) busyWriting() bool {
-	n.mu.Lock()
-	defer n.release()
-	return n.pub.writing || len(n.outgoing) == 0
+// busyConn says that it is busy from a write of which it does not take all until one of
+// which it does.
+type busyConn struct {
+	bus.Conn
+	busy *atomic.Bool
+}
+
+func (c *busyConn) TryWrite(b []byte) (int, error) {
+	n, err := c.Conn.TryWrite(b)
+	c.busy.Store(n < len(b))
+	return n, err
 }
 
 // A batch that no link of ours can have sent is not answered, now or later.
@@ -88,15 +102,11 @@ func TestImpossibleBatchIsNotAnswered(t *testing.T) {
 // A baseline's messages do not gather while Redis is away.
 func TestBaselineIsOverloadedWithoutRedis(t *testing.T) {
 	for _, d := range []Delivery{Broadcast, Subscribe} {
-		n := newCluster(t, 1, func(o *Options) { o.Delivery = d }).node(0)
-		n.mu.Lock()
-		conn := n.pub.conn
-		n.pub.conn = nil
-		n.release()
+		c := newOwnCluster(t, 1, func(o *Options) { o.Delivery = d })
+		n := c.node(0)
+		c.redis.Kill()
+		until(t, "the node can't publish", func() bool { return n.bus.Blocked() > 0 })
 		n.wantOutcome("bob", "x", Overloaded)
-		n.mu.Lock()
-		n.pub.conn = conn
-		n.unlock()
 	}
 }
 

@@ -2,7 +2,8 @@ package router
 
 import (
 	"errors"
-	"time"
+
+	"github.com/beeline-ws/beeline/router/bus"
 )
 
 // Cause names a reason why this router's node can't welcome a newcomer now. It is a
@@ -60,22 +61,11 @@ func (r *Router) refusals() (found []Hindrance) {
 	if !r.leaseLives() {
 		found = append(found, Hindrance{CauseLeaseExpired, errAway})
 	}
-	if r.publishBlocked(r.now()) {
+	if r.bus.Blocked() > bus.ReplyTimeout { // more than a connection made anew
 		found = append(found, Hindrance{CausePublishBlocked, errMute})
 	}
 	if err := r.reg.Disagreement(); err != nil {
 		found = append(found, Hindrance{CauseSettings, err})
 	}
 	return found
-}
-
-// publishBlocked reports whether nothing can be published for so long that it is more
-// than a connection made anew.
-func (r *Router) publishBlocked(now time.Time) bool {
-	if r.pub == nil {
-		return false // a Cluster's pool publishes, which heartbeats prove to work
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.pub.silent(now)
 }

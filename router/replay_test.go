@@ -212,7 +212,7 @@ func TestProbePlayedAgainProvesNothing(t *testing.T) {
 	in := newInbox(n.Router)
 	play := func(count uint64) {
 		p := n.signed(in.private, func(b []byte) []byte { return link.AppendProbe(b, count) })
-		in.handle(in.private, string(p.payload))
+		in.handle(in.private, string(p.Payload))
 	}
 	n.awaitedProbe.Store(7)
 	play(6)

@@ -16,13 +16,9 @@ import (
 // deafen keeps a node from subscribing until the result is called, as a partition
 // or a frozen process would.
 func (n *testNode) deafen() (hear func()) {
-	n.in.reset()
-	n.in.mu.Lock()
-	if n.in.sub != nil {
-		_ = n.in.sub.Close()
-		n.in.sub = nil
-	}
-	hear = sync.OnceFunc(n.in.mu.Unlock)
+	n.subscribing.Lock()
+	n.in.sub.Reset()
+	hear = sync.OnceFunc(n.subscribing.Unlock)
 	n.t.Cleanup(hear) // of a test that fails; the node could not stop
 	return hear
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/beeline-ws/beeline/metrics"
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/bus"
 	"github.com/beeline-ws/beeline/router/link"
 	"github.com/beeline-ws/beeline/router/task"
 )
@@ -74,8 +75,10 @@ type Options struct {
 	// about what others than nodes can have published. Default: JSON in UTF-8.
 	ValidData func([]byte) bool
 
-	intercept func(wire) wire // tests put themselves between the publisher and Redis
-	lazyAck   time.Duration   // how long an acknowledgement that nobody waits for may take; tests choose it
+	intercept func(bus.Conn) bus.Conn // tests put themselves between the bus and Redis
+	// subscribing is called to subscribe a channel: tests put it off.
+	subscribing func(channel string, subscribe func())
+	lazyAck     time.Duration // how long an acknowledgement that nobody waits for may take; tests choose it
 }
 
 // Router takes messages from this node's sessions to their receivers' nodes,
@@ -87,7 +90,6 @@ type Router struct {
 	runtime task.Runtime
 	m       *metrics.Router
 	log     *slog.Logger
-	sharded bool
 	started time.Time
 	lazyAck time.Duration // how long an acknowledgement that nobody waits for may take
 	origin  uint64        // of this process's message IDs
@@ -106,7 +108,7 @@ type Router struct {
 	in    *inbox
 	inlet *inlet // nil without ReadExternal
 	way   way
-	pub   *publisher // nil in a Cluster
+	bus   bus.Bus
 	cast  *broadcast // way, under Broadcast
 
 	count      atomic.Uint64 // of messages
@@ -148,6 +150,8 @@ type Router struct {
 	lookups      lookupQueue // for the next commits
 	outgoing     []*peer     // with something to publish
 	posts        []post      // of the baselines
+	putPosts     int         // given to the bus
+	unusedPosts  []*post     // for the next
 	posted       int         // bytes of data in what the baselines have queued
 	deadlines    deadlines
 	sweepAt      time.Time // when the sweeper looks next; zero: nothing waits
@@ -215,15 +219,20 @@ func New(opts Options) (*Router, error) {
 		routes: make(map[string]*route), links: make(map[string]*peer),
 		dead: make(map[string]struct{}), receipts: make(map[MessageID]*pending), origins: make(map[uint64]string), dedup: newDedup(opts.Runtime.Now),
 	}
-	_, r.sharded = opts.Redis.(*redis.ClusterClient)
-	if _, ok := opts.Redis.(*redis.Client); ok {
-		r.pub = newPublisher(r)
+	var err error
+	r.bus, err = bus.New(bus.Options{
+		Redis: opts.Redis, Connections: r.reg.Redis(), Source: r, GlobalChannel: r.keys.Broadcast(), Logger: r.log,
+		Intercept: opts.intercept, Subscribing: opts.subscribing,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("router: %w", err)
 	}
 	r.leaseTurn.Set()
 	r.sweepTimer = r.runtime.AfterFunc(time.Hour, r.sweep.Set)
 	r.ctx, r.cancel = r.runtime.WithCancel(context.Background())
 	r.stopped = r.ctx.Done()
 	r.in = newInbox(r)
+	r.in.sub = r.bus.Subscribe(r.in.private, r.in)
 	r.fan = newFanouts(r)
 	if opts.ReadExternal != nil {
 		r.inlet = newInlet(r)
@@ -242,7 +251,7 @@ func (r *Router) chooseWay() error {
 	case Broadcast:
 		r.cast = &broadcast{r: r}
 		r.way = r.cast
-		r.in.channels[r.keys.Broadcast()] = make(chan struct{})
+		r.in.sub.Add(r.ctx, r.keys.Broadcast())
 	case Subscribe:
 		r.way = subscribe{r}
 	default:
@@ -255,11 +264,9 @@ func (r *Router) chooseWay() error {
 // heartbeat. It returns once the node may claim.
 func (r *Router) Start(ctx context.Context) error {
 	r.reg.Start(r)
-	r.run(r.in.run)
+	r.run(r.in.sub.Run)
 	r.run(r.runLookups)
-	if r.pub != nil {
-		r.run(r.pub.run)
-	}
+	r.run(r.bus.Run)
 	r.run(r.runSweeper)
 	r.run(r.runPruner)
 	if err := r.firstBeat(ctx); err != nil {
@@ -284,7 +291,7 @@ func (r *Router) firstBeat(ctx context.Context) error {
 		}
 		if r.cast != nil {
 			select {
-			case <-r.in.confirmed(r.keys.Broadcast()):
+			case <-r.in.sub.Confirmed(r.keys.Broadcast()):
 			case <-ctx.Done():
 				return fmt.Errorf("subscribing the shared channel: %w", context.Cause(ctx))
 			}
@@ -294,7 +301,7 @@ func (r *Router) firstBeat(ctx context.Context) error {
 			return err
 		}
 		r.log.Debug("first heartbeat failed", "error", err)
-		r.in.reset() // subscribing again brings the next try
+		r.in.sub.Reset() // subscribing again brings the next try
 	}
 }
 
@@ -311,9 +318,9 @@ func (r *Router) SetDraining(ctx context.Context) error {
 func (r *Router) Stop(ctx context.Context) error {
 	r.draining.Store(true)
 	r.cancel()
-	r.in.reset() // from here on PUBLISH finds nobody, and senders look again
+	r.in.sub.Reset() // from here on PUBLISH finds nobody, and senders look again
 	if r.inlet != nil {
-		r.inlet.reset()
+		r.inlet.sub.Reset()
 	}
 	r.tasks.wait()
 	r.sweepTimer.Stop()
@@ -327,12 +334,8 @@ func (r *Router) Stop(ctx context.Context) error {
 		}
 	}
 	r.lookups, r.posts = lookupQueue{}, nil // what they were for has its outcome
-	var last commit
-	r.gather(last.add)
 	r.unlock()
-	if len(last.posts) > 0 {
-		r.roundTrip(ctx, &last)
-	}
+	r.bus.Drain(ctx)
 	if r.inlet != nil {
 		r.inlet.rest(ctx)
 	}

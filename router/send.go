@@ -103,9 +103,7 @@ func (r *Router) gauge() {
 // unlock publishes what is due, releases mu and then runs the callbacks that
 // gathered under it.
 func (r *Router) unlock() {
-	if r.pub != nil {
-		r.pub.flush()
-	}
+	r.flushAndRelock()
 	r.gauge()
 	r.release()
 }

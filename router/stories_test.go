@@ -188,7 +188,7 @@ func TestDeafNodeGetsItsMessagesLater(t *testing.T) {
 	var want []string
 	for i := range 50 {
 		if i%10 == 5 {
-			c.node(1).in.reset()
+			c.node(1).in.sub.Reset()
 		}
 		want = append(want, strconv.Itoa(i))
 		sent = append(sent, c.node(0).sendTo("bob", want[i]))

@@ -34,9 +34,6 @@ func (r *Router) sweepOnce() {
 	for p := r.pending.oldest; p != nil && !now.Before(p.deadline); p = r.pending.oldest {
 		r.expire(p)
 	}
-	if r.pub != nil {
-		r.pub.watch(now)
-	}
 	r.overdue(now)
 	r.runDue(now)
 	for _, l := range r.links {

@@ -243,7 +243,7 @@ func TestConnectionOfNoUseNamesItsServer(t *testing.T) {
 		server.Addr:            "redis://somebody:wrong@" + server.Addr,
 	} {
 		c := broken(t, Connector{}, url)
-		if conn, err := c.Dial(t.Context()); err == nil {
+		if conn, err := c.Dial(t.Context(), ""); err == nil {
 			t.Errorf("%s: a connection", url)
 			_ = conn.Close()
 		} else if !strings.Contains(err.Error(), address) {

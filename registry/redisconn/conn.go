@@ -20,6 +20,7 @@ type Conn struct {
 	raw    *rawConn    // the same, if it can be written without waiting
 	polled *polledConn // instead of both, once detached
 
+	server string        // its address in a Cluster, as MasterAddr has it
 	client *redis.Client // introduced it, and believes to be talking on it still
 	sticky *redis.Conn
 	close  func() error
@@ -52,6 +53,10 @@ func Dial(ctx context.Context, client *redis.Client) (*Conn, error) {
 	c.raw = rawOf(c.Conn)
 	return c, nil
 }
+
+// Server returns the address of the Cluster's server, as MasterAddr does; outside Cluster it
+// is empty.
+func (c *Conn) Server() string { return c.server }
 
 // TryWrite writes as much of b as the kernel takes now, without waiting; that may
 // be nothing. Where it is not possible (TLS, and systems other than Linux) it
@@ -175,16 +180,24 @@ func (c *capture) take() net.Conn {
 	return c.conn
 }
 
-// Dial is Dial for c's own client, which must not be a Cluster's. The connection is
-// counted and, if need be, closed as c's other connections are; see Redial.
-func (c *Client) Dial(ctx context.Context) (*Conn, error) {
-	client, ok := c.rdb.(*redis.Client)
+// Dial is Dial for c's own client, in a Cluster for that of the master that has key, or a
+// channel of that name. The connection is counted and, if need be, closed as c's other
+// connections are; see Redial.
+func (c *Client) Dial(ctx context.Context, key string) (*Conn, error) {
+	master, err := c.MasterOf(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("dial Redis: %w", err)
+	}
+	client, ok := master.(*redis.Client)
 	if !ok {
-		return nil, errors.New("dial Redis: a Cluster has no one server")
+		return nil, fmt.Errorf("dial Redis: a %T has no one server", master)
 	}
 	conn, err := Dial(ctx, client)
 	if err != nil {
 		return nil, err
+	}
+	if c.IsCluster() {
+		conn.server = client.Options().Addr
 	}
 	c.conns.keepOwn(conn)
 	return conn, nil

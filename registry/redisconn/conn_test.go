@@ -136,15 +136,15 @@ func TestDialFails(t *testing.T) {
 func TestDialIsCounted(t *testing.T) {
 	t.Parallel()
 	c := newTestClient(connectTo(t, redistest.Start(t).URL()))
-	conn, err := c.Dial(t.Context())
+	conn, err := c.Dial(t.Context(), "")
 	must(t, err)
 	must(t, conn.Close())
 	c.wantDials(t, 1)
 	cluster, err := Connect("redis+cluster://" + redistest.FreeAddr(t))
 	must(t, err)
 	t.Cleanup(func() { _ = cluster.Close() })
-	if _, err := newTestClient(cluster).Dial(t.Context()); err == nil {
-		t.Error("dialed a Cluster")
+	if _, err := newTestClient(cluster).Dial(t.Context(), "key"); err == nil {
+		t.Error("dialed a Cluster that is not there")
 	}
 }
 

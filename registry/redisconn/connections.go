@@ -89,7 +89,7 @@ func (c *connections) keepOwn(conn *Conn) {
 		conn.Conn = d
 	}
 	d.cut = conn.Close
-	c.keep(d, "")
+	c.keep(d, conn.server)
 }
 
 func (c *connections) forget(d *dialed) {

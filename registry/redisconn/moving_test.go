@@ -24,7 +24,7 @@ func onName(t *testing.T, name *redistest.Name) *Client {
 	t.Cleanup(func() { _ = subscription.Close() })
 	_, err = subscription.Receive(t.Context())
 	must(t, err)
-	publishes, err := c.Dial(t.Context())
+	publishes, err := c.Dial(t.Context(), "")
 	must(t, err)
 	publishes.Detach()
 	t.Cleanup(func() { _ = publishes.Close() })

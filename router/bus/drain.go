@@ -1,0 +1,34 @@
+package bus
+
+import (
+	"bytes"
+	"context"
+)
+
+// drain publishes what the Source has left by PublishAll.
+func drain(ctx context.Context, b Bus, source Source) {
+	for more := true; more && ctx.Err() == nil; {
+		var c collector
+		more = source.Batches(&c)
+		if len(c.all) == 0 {
+			return
+		}
+		source.Published(b.PublishAll(ctx, c.all))
+	}
+}
+
+// collector is an Outlet that keeps what it takes, up to maxOut bytes about.
+type collector struct {
+	all  []Publication
+	size int
+}
+
+// Ready reports whether there is room: see Outlet.
+func (c *collector) Ready(string, bool) bool { return c.size < maxOut }
+
+// Put keeps a batch, with a copy of its payload: see Outlet.
+func (c *collector) Put(p Publication) {
+	p.Payload = bytes.Clone(p.Payload)
+	c.all = append(c.all, p)
+	c.size += len(p.Payload)
+}

@@ -1,0 +1,193 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// subscription hears one channel, and those that were added, on a connection of its own.
+type subscription struct {
+	channel   string
+	listener  Listener
+	subscribe func(context.Context) *redis.PubSub
+	follow    func(context.Context) // finds out whether the channel's slot has moved
+	ended     func()                // is told that the connection has ended
+	around    func(channel string, subscribe func())
+
+	silent atomic.Bool // nothing has come since the last Check
+
+	mu struct {
+		sync.Mutex // held while Redis is dialed, which may take seconds
+		sub        *redis.PubSub
+		added      map[string]chan struct{} // global channels; closed once confirmed
+	}
+}
+
+// Run hears until ctx ends: see Subscription.
+func (s *subscription) Run(ctx context.Context) {
+	delay := firstRetry
+	for first := true; ctx.Err() == nil; first = false {
+		if !first {
+			s.follow(ctx)
+		}
+		var sub *redis.PubSub
+		s.around(s.channel, func() { sub = s.open(ctx) })
+		heard, why := s.receive(ctx, sub)
+		if heard {
+			delay = firstRetry
+		}
+		s.listener.Unsubscribed(why)
+		s.ended()
+		s.close(sub)
+		sleep(ctx, delay)
+		delay = min(2*delay, lastRetry)
+	}
+}
+
+// newSubscription returns a subscription that has no connection yet.
+func (o *Options) newSubscription(channel string, l Listener) *subscription {
+	s := &subscription{channel: channel, listener: l, around: o.Subscribing}
+	if s.around == nil {
+		s.around = func(_ string, subscribe func()) { subscribe() }
+	}
+	return s
+}
+
+// open subscribes the channel and all that were added.
+func (s *subscription) open(ctx context.Context) *redis.PubSub {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.silent.Store(false)
+	s.mu.sub = s.subscribe(ctx)
+	if len(s.mu.added) > 0 {
+		names := make([]string, 0, len(s.mu.added))
+		for name := range s.mu.added {
+			names = append(names, name)
+		}
+		_ = s.mu.sub.Subscribe(ctx, names...) // a failure shows in Receive, too
+	}
+	return s.mu.sub
+}
+
+// receive takes what comes until the connection fails, or Redis says that the channel has moved
+// to another master. It reports whether the channel was subscribed, and what has failed.
+func (s *subscription) receive(ctx context.Context, sub *redis.PubSub) (heard bool, why error) {
+	for {
+		event, err := sub.Receive(ctx)
+		if err != nil {
+			return heard, causeOf(ctx, err)
+		}
+		s.silent.Store(false)
+		switch event := event.(type) {
+		case *redis.Subscription:
+			switch {
+			case event.Channel != s.channel:
+				s.confirm(event)
+			case strings.HasSuffix(event.Kind, "unsubscribe"):
+				return heard, nil
+			default:
+				heard = true
+				s.listener.Subscribed()
+			}
+		case *redis.Message:
+			s.listener.Received(event.Channel, event.Payload)
+		}
+	}
+}
+
+// causeOf returns why a subscription has failed. One that this node has closed itself has
+// not: whoever closed it has told why.
+func causeOf(ctx context.Context, err error) error {
+	if ctx.Err() != nil || errors.Is(err, redis.ErrClosed) || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+func (s *subscription) confirm(event *redis.Subscription) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c, ok := s.mu.added[event.Channel]; ok && event.Kind == "subscribe" {
+		select {
+		case <-c:
+		default:
+			close(c)
+		}
+	}
+}
+
+// close closes sub, if that is still the subscription's.
+func (s *subscription) close(sub *redis.PubSub) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.sub == sub {
+		_ = sub.Close()
+		s.mu.sub = nil
+	}
+}
+
+// Reset has Run make a new connection: see Subscription.
+func (s *subscription) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.sub != nil {
+		_ = s.mu.sub.Close()
+		s.mu.sub = nil
+	}
+}
+
+// Check finds a connection that is silent: see Subscription.
+func (s *subscription) Check(ctx context.Context) {
+	s.mu.Lock()
+	sub := s.mu.sub
+	s.mu.Unlock()
+	silent := s.silent.Swap(true)
+	switch {
+	case sub == nil:
+	case silent:
+		s.Reset()
+	default:
+		_ = sub.Ping(ctx) // a failure shows in Receive, or at the next Check
+	}
+}
+
+// Add subscribes one more channel: see Subscription.
+func (s *subscription) Add(ctx context.Context, channel string) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	confirmed := make(chan struct{})
+	if s.mu.added == nil {
+		s.mu.added = make(map[string]chan struct{})
+	}
+	s.mu.added[channel] = confirmed
+	if s.mu.sub != nil {
+		_ = s.mu.sub.Subscribe(ctx, channel) // a failure shows in Receive, too
+	}
+	return confirmed
+}
+
+// Confirmed returns what Add has: see Subscription.
+func (s *subscription) Confirmed(channel string) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.added[channel]
+}
+
+// Remove ends what Add began: see Subscription.
+func (s *subscription) Remove(ctx context.Context, channel string, confirmed <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c, ok := s.mu.added[channel]; !ok || c != confirmed {
+		return
+	}
+	delete(s.mu.added, channel)
+	if s.mu.sub != nil {
+		_ = s.mu.sub.Unsubscribe(ctx, channel)
+	}
+}

@@ -1,0 +1,163 @@
+package router
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/beeline-ws/beeline/router/bus"
+)
+
+// The router is the source of its bus: it makes batches of what waits on the links when the
+// bus can take them, and takes what became of each.
+
+// post is one PUBLISH, and who takes the number of its receivers.
+type post struct {
+	channel   string
+	global    bool // not a node's channel
+	payload   []byte
+	envelopes int
+	batch     batch                            // of a link; else
+	then      func(receivers int64, err error) // of a baseline, with mu held
+}
+
+// replied takes the result, with mu held.
+func (p *post) replied(r *Router, receivers int64, err error) {
+	if p.then != nil {
+		p.then(receivers, err)
+		return
+	}
+	l := p.batch.link
+	l.published(r, &p.batch, receivers, err)
+	if errors.Is(err, bus.ErrLost) || errors.Is(err, bus.ErrMoved) {
+		l.goBack(r) // at once, when there is a connection
+	}
+}
+
+// maxUnusedPosts bounds the posts that are kept for later ones.
+const maxUnusedPosts = 1 << 10
+
+// newPost returns a copy of p that the bus gives back with the result.
+func (r *Router) newPost(p *post) *post {
+	x := new(post)
+	if n := len(r.unusedPosts); n > 0 {
+		x, r.unusedPosts = r.unusedPosts[n-1], r.unusedPosts[:n-1]
+	}
+	*x = *p
+	x.payload = nil // it is only lent
+	return x
+}
+
+// reusePost keeps a post whose result was taken.
+func (r *Router) reusePost(p *post) {
+	*p = post{}
+	if len(r.unusedPosts) < maxUnusedPosts {
+		r.unusedPosts = append(r.unusedPosts, p)
+	}
+}
+
+// hasPosts reports whether anything is to be published.
+func (r *Router) hasPosts() bool {
+	return len(r.outgoing) > 0 || len(r.posts) > 0 || r.cast != nil && r.cast.count > 0
+}
+
+// Batches gives the bus what is to be published: see bus.Source. Payloads are only lent.
+func (r *Router) Batches(out bus.Outlet) (more bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := r.putPosts
+	r.putBaselines(out)
+	rest := r.outgoing[:0]
+	for _, l := range r.outgoing {
+		if !out.Ready(l.channel, false) || r.putLink(out, l) {
+			rest = append(rest, l)
+		}
+	}
+	r.outgoing = rest
+	if cap(r.scratch) > maxScratch {
+		r.scratch = nil
+	}
+	if n := r.putPosts - before; n > 0 {
+		r.m.CommitCommands.Observe(float64(n))
+	}
+	return r.hasPosts()
+}
+
+// putLink puts the next batch of a link, if it has one, and reports whether it has more.
+func (r *Router) putLink(out bus.Outlet, l *peer) (more bool) {
+	l.queued = false
+	if l.judged || (!l.mayPublish() && (l.in.due.IsZero() || l.in.link == 0)) {
+		return false
+	}
+	payload := r.scratch[:0]
+	b := l.batch(r, &payload)
+	r.scratch = payload
+	r.put(out, &post{channel: l.channel, payload: payload, envelopes: b.count, batch: b})
+	l.queued = l.mayPublish()
+	return l.queued
+}
+
+// putBaselines puts the baselines' posts, which are published in their order.
+func (r *Router) putBaselines(out bus.Outlet) {
+	n := 0
+	for ; n < len(r.posts) && out.Ready(r.posts[n].channel, r.posts[n].global); n++ {
+		r.put(out, &r.posts[n])
+	}
+	if r.posts = slices.Delete(r.posts, 0, n); len(r.posts) > 0 {
+		return
+	}
+	if r.cast != nil {
+		if !out.Ready(r.keys.Broadcast(), true) {
+			return
+		}
+		if p, ok := r.cast.gather(); ok {
+			r.put(out, &p)
+		}
+	}
+	r.posted = 0
+}
+
+// put signs a post, counts it and gives it to the bus.
+func (r *Router) put(out bus.Outlet, p *post) {
+	r.signer.Sign(p.channel, p.payload)
+	r.countPost(p.envelopes, len(p.payload))
+	r.putPosts++
+	out.Put(bus.Publication{Channel: p.channel, Global: p.global, Payload: p.payload, Tag: r.newPost(p)})
+}
+
+// maxScratch is how much room for batches is kept, in bytes.
+const maxScratch = 256 << 10
+
+func (r *Router) countPost(envelopes, size int) {
+	r.m.Publishes.Inc()
+	r.m.PublishedBytes.Add(float64(size))
+	if envelopes == 0 {
+		r.m.Acknowledgements.Inc()
+		return
+	}
+	r.m.BatchEnvelopes.Observe(float64(envelopes))
+}
+
+// Published takes what became of batches: see bus.Source.
+func (r *Router) Published(results []bus.Result) {
+	r.mu.Lock()
+	defer r.unlock()
+	for i := range results {
+		p, ok := results[i].Tag.(*post)
+		if !ok {
+			continue
+		}
+		p.replied(r, results[i].Receivers, results[i].Err)
+		r.reusePost(p)
+	}
+}
+
+// flushAndRelock has the bus publish what is due. It is called with mu held, and releases it
+// meanwhile.
+func (r *Router) flushAndRelock() {
+	if !r.hasPosts() {
+		return
+	}
+	r.mu.Unlock()
+	r.bus.Flush()
+	r.mu.Lock()
+}

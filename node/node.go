@@ -11,25 +11,7 @@ import (
 	"time"
 
 	"github.com/beeline-ws/beeline/metrics"
-	"github.com/beeline-ws/beeline/registry"
-	"github.com/beeline-ws/beeline/router"
 )
-
-// exchange is what a node needs of its router.
-type exchange interface {
-	Start(context.Context) error
-	SetDraining(context.Context) error
-	Stop(context.Context) error
-	Hindrances() []router.Hindrance
-	Join(ctx context.Context, address string, s router.Session) error
-	Withdraw(address string, s router.Session)
-	Leave(address string, s router.Session)
-	JoinAsync(deadline time.Time, address string, s router.Session, joined func(error))
-	Send(m router.Message, done func(router.MessageID, router.Outcome))
-	Flush()
-	Confirm(client string, id router.MessageID)
-	Drop(client string, id router.MessageID)
-}
 
 // Node is a whole beeline node: a router, the listeners and the sessions.
 type Node struct {
@@ -193,10 +175,7 @@ func (n *Node) startRouter(ctx context.Context) error {
 	if n.url == "" {
 		n.url = advertised(n.client.Addr())
 	}
-	if len(n.opts.ClusterKeys) == 0 {
-		n.log.Warn("what nodes tell each other is not authenticated: whoever may publish to this Redis can speak for any node. " +
-			"Set BEELINE_CLUSTER_KEY on all nodes; see docs/redis.md")
-	}
+	n.warnOfNoKey()
 	r, err := n.compose(n.url)
 	if err != nil {
 		return fmt.Errorf("make router: %w", err)
@@ -209,34 +188,6 @@ func (n *Node) startRouter(ctx context.Context) error {
 		return fmt.Errorf("start router: %w", err)
 	}
 	return nil
-}
-
-// leastSubscriberBuffer is what Redis must let a node lag, in bytes: the batches of two
-// others that it has not acknowledged.
-const leastSubscriberBuffer = 8 << 20
-
-func (n *Node) newRouter(url string) (exchange, error) {
-	o := n.opts
-	reg, err := registry.New(registry.Options{
-		Redis: o.Redis, NodeID: n.id, Prefix: o.Prefix, Heartbeat: o.Heartbeat,
-		Metrics: n.metrics.Registry, Logger: n.log,
-		SubscriberBuffer: int64(max(leastSubscriberBuffer, o.MaxMessage+leastSubscriberBuffer/2)),
-	})
-	if err != nil {
-		return nil, err
-	}
-	r, err := router.New(router.Options{
-		NodeID: n.id, URL: url, Version: o.Version, Redis: o.Redis, Registry: reg,
-		Delivery: o.Delivery, Duplicates: o.Duplicates,
-		MessageTimeout: o.MessageTimeout, Grace: o.Grace, MaxPendingBytes: o.MaxPendingBytes, OwnerCache: o.OwnerCache,
-		MaxClientSessions: o.MaxClientSessions,
-		Gather:            func(on bool) { n.engine.gather(on) }, Metrics: n.metrics.Router, Logger: n.log,
-		ClusterKeys: o.ClusterKeys, ValidData: validData, ReadExternal: n.readExternal,
-	})
-	if err != nil {
-		return nil, err // not r: a nil *Router is not a nil exchange
-	}
-	return r, nil
 }
 
 // Stop drains the node: no new clients, every session is told and closed, then

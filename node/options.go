@@ -45,7 +45,9 @@ type Options struct {
 	// to two verify. Default: nothing is signed, and Start logs a warning.
 	ClusterKeys []router.ClusterKey
 
-	Delivery   router.Delivery     // default Targeted
+	// Delivery is the way of messages to their receivers' nodes; default Targeted. The others
+	// know no duplicates but Allow, no Grace, and no ClusterKeys.
+	Delivery   router.Delivery
 	Duplicates registry.Duplicates // default Allow
 	// MessageTimeout is a message's deadline; default 5 s.
 	MessageTimeout time.Duration
@@ -129,6 +131,8 @@ func (o *Options) setDefaults() {
 	setDefault(&o.Version, "unknown")
 	setDefault(&o.RedisName, "unnamed")
 	setDefault(&o.AdminListen, "127.0.0.1:9090")
+	setDefault(&o.Delivery, router.Targeted)
+	setDefault(&o.Duplicates, registry.Allow)
 	setDefault(&o.MessageTimeout, 5*time.Second)
 	setDefault(&o.HandshakeTimeout, 5*time.Second)
 	setDefault(&o.MaxHead, 8<<10)
@@ -175,6 +179,7 @@ func (o *Options) check() error {
 	}
 	require(validName(o.Name), "name %.200q: allowed are up to %d letters, digits, '.', '_' and '-'", o.Name, maxName)
 	require(o.Redis != nil, "a Redis client is required")
+	errs = append(errs, o.checkDelivery()...)
 	require(o.Registerer != nil && o.Gatherer != nil, "a registerer needs its gatherer, and the other way round")
 	require(o.MessageTimeout > 0, "message timeout %v is not positive", o.MessageTimeout)
 	require(o.Grace >= 0 && o.Grace <= o.MessageTimeout/2,

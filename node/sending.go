@@ -131,8 +131,8 @@ func (s *session) send(m router.Message) {
 		return
 	}
 	m.From = s.client
-	if f.above(maxInFlight/2, maxInFlightBytes/2) && s.node.opts.Delivery == router.Targeted {
-		m.Receipt, m.Crowded = true, true // soon the session will wait for outcomes
+	if f.above(maxInFlight/2, maxInFlightBytes/2) {
+		m.Crowded = true
 	}
 	x := s.node.sends.Get().(*sending)
 	x.session, x.size, x.units, x.id = s, size, units, append(x.id[:0], m.Ref...)

@@ -72,12 +72,12 @@ func (s *Settings) differs(peer *NodeInfo) *Difference {
 		return &Difference{setting, quoted(ours), quoted(theirs), quoted(peer.ID)}
 	}
 	switch {
+	case theirs.Delivery != "" && s.Delivery != theirs.Delivery: // each delivery counts its own envelopes
+		return difference("BEELINE_DELIVERY", s.Delivery, theirs.Delivery)
 	case !s.Envelopes.orFirst().overlaps(theirs.Envelopes.orFirst()):
 		return difference("the version of envelopes", s.Envelopes.orFirst().String(), theirs.Envelopes.orFirst().String())
 	case theirs.Delivery == "":
 		return nil // of an older version
-	case s.Delivery != theirs.Delivery:
-		return difference("BEELINE_DELIVERY", s.Delivery, theirs.Delivery)
 	case s.Duplicates != theirs.Duplicates:
 		return difference("BEELINE_DUPLICATES", string(s.Duplicates), string(theirs.Duplicates))
 	case s.Heartbeat != theirs.Heartbeat:

@@ -24,7 +24,8 @@ type Message struct {
 	// make room for a later one.
 	Droppable bool
 	// Crowded says that what waits for outcomes will soon keep the sender from sending: the
-	// message is Overloaded rather than wait for a node that does not answer.
+	// message is Overloaded rather than wait for a node that does not answer. It implies
+	// Receipt. The baselines take no notice of it.
 	Crowded bool
 	// Ref is the sending client's own name for the message, or empty. The router
 	// copies nothing of it. A message with the Ref, To and Data of an earlier one of

@@ -64,7 +64,7 @@ func (r *Router) newPending(m Message, done func(MessageID, Outcome)) *pending {
 	p := r.unusedPending()
 	p.Message, p.done, p.accepted = m, done, r.now()
 	p.ID = r.newID()
-	p.Receipt = m.Receipt || m.Confirm
+	p.Receipt = m.Receipt || m.Confirm || m.Crowded
 	p.Ref = nil
 	return p
 }

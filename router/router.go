@@ -20,16 +20,6 @@ import (
 	"github.com/beeline-ws/beeline/router/task"
 )
 
-// Delivery is the way a message takes to its owners.
-type Delivery string
-
-// The deliveries. The last two exist to be compared with.
-const (
-	Targeted  Delivery = "targeted"  // look the owners up, publish to their private channels
-	Broadcast Delivery = "broadcast" // publish to one shared channel, every node filters
-	Subscribe Delivery = "subscribe" // a Redis subscription for each local address
-)
-
 var (
 	errDeaf    = errors.New("this node does not hear its private channel")
 	errAway    = errors.New("the node's lease has ended: Redis does not answer")

@@ -34,7 +34,7 @@ type demoCluster struct {
 	recorder recorder
 	page     page
 	keys     registry.Keys
-	secret   router.ClusterKey
+	secrets  []router.ClusterKey // of targeted's nodes; the others sign nothing
 	nodes    []*demoNode
 	clients  []*demoClient
 
@@ -66,8 +66,10 @@ type arrival struct {
 
 func (c *demoCluster) start(ctx context.Context) error {
 	c.arrivals, c.ended = make(chan arrival), make(chan struct{})
-	c.secret = make(router.ClusterKey, 32)
-	_, _ = rand.Read(c.secret) // never fails
+	if router.Delivery(c.flags.delivery) == router.Targeted {
+		c.secrets = []router.ClusterKey{make(router.ClusterKey, 32)}
+		_, _ = rand.Read(c.secrets[0]) // never fails
+	}
 	if err := c.findKeys(); err != nil {
 		return err
 	}
@@ -116,7 +118,7 @@ func (c *demoCluster) addNode(ctx context.Context, i int) error {
 		Name: n.name, Version: versionString(), Redis: n.redis,
 		Listen: listen, AdminListen: "127.0.0.1:0",
 		Delivery: router.Delivery(c.flags.delivery), DrainPeriod: -1,
-		ClusterKeys: []router.ClusterKey{c.secret},
+		ClusterKeys: c.secrets,
 		Page:        c.page.handler(i), Logger: c.log,
 	})
 	if err != nil {

@@ -171,3 +171,12 @@ func TestCheckerWantsToHearOfTheOffline(t *testing.T) {
 	x.answer(7, 1, "timeout", 0)
 	x.want(t, nil, findings{offline: 1, misanswered: 1}, "was for nobody, and its sender was not told so")
 }
+
+// Where nobody can know who is connected, a message to nobody times out; it is not delivered.
+func TestCheckerTakesTimeoutsOfTheUnsure(t *testing.T) {
+	x := newTrial(wantsReceipt | toNobody)
+	x.unsure = true
+	x.answer(7, 0, "timeout", 0)
+	x.answer(7, 1, "delivered", 0)
+	x.want(t, nil, findings{misanswered: 1}, "message 1 from client 1 to client 2 was for nobody, and its sender was not told so")
+}

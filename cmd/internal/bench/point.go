@@ -60,6 +60,7 @@ func (r *runner) measure(whole context.Context, p *report.Point) (err error) {
 	}
 	x := &point{Point: p, site: s, fleet: newFleet(s.urls, p.Clients, absent, p.MessageBytes, fail), gone: make(map[uint32]bool)}
 	x.fleet.draw = newDraw(p, absent)
+	x.fleet.checker.unsure = p.Arm == report.Broadcast
 	x.fleet.moving = p.Workload == report.Churn
 	x.fleet.receipts = p.Workload == report.Offline || p.Workload == report.Churn || p.Workload == report.Kill
 	p.Figures = make(map[report.Figure]float64)

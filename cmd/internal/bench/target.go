@@ -92,8 +92,10 @@ func (t *private) open(ctx context.Context, p *report.Point, fail context.Cancel
 	t.opened++
 	env := []string{
 		"BEELINE_DELIVERY=" + string(p.Arm), fmt.Sprintf("BEELINE_KEY_PREFIX=bench%d", t.opened),
-		"BEELINE_LOG_LEVEL=info",                  // it says where a node listens
-		"BEELINE_CLUSTER_KEY=" + cluster.NewKey(), // as it is meant to be used
+		"BEELINE_LOG_LEVEL=info", // it says where a node listens
+	}
+	if p.Arm == report.Targeted { // as it is meant to be used; the others sign nothing
+		env = append(env, "BEELINE_CLUSTER_KEY="+cluster.NewKey())
 	}
 	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	go watch(watching, t.redis.Process, func() { fail(t.redisDied()) }) // nodes would wait for it for long

@@ -138,6 +138,9 @@ func workloadTable(w Workload, cells []*cell) table {
 	if w == Kill {
 		t.Note = strings.TrimSpace(t.Note + " Recovery is the time from the kill to the first sender who is told that a client of that node is offline; –: none was before its message's deadline.")
 	}
+	if w == Offline && slices.ContainsFunc(cells, func(c *cell) bool { return c.arm == Broadcast }) {
+		t.Note = strings.TrimSpace(t.Note + " Under broadcast nobody knows who is offline: those senders wait for their messages' deadlines.")
+	}
 	if own(cells[0].load) != "" {
 		t.Head, t.Left = append(t.Head, "load"), 2
 	}

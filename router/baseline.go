@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/beeline-ws/beeline/registry"
 	"github.com/beeline-ws/beeline/router/link"
 )
 
@@ -166,17 +165,14 @@ func (r *Router) lookUpReceivers(asked []*pending) {
 	}
 	began := r.now()
 	r.run(func(ctx context.Context) {
-		pipe := r.opts.Redis.Pipeline()
-		lookups := make([]registry.Lookup, len(asked))
+		addresses := make([]string, len(asked))
 		for i, p := range asked {
-			lookups[i] = r.reg.QueueLookup(pipe, p.To)
+			addresses[i] = p.To
 		}
-		_, err := pipe.Exec(ctx) // each lookup has an error of its own, too
-		r.reg.ObserveLookups(began, err)
-		r.reg.CheckLookups(ctx, lookups)
+		lookups := r.reg.LookupAll(ctx, addresses)
 		var unproved []*pending
 		for i, p := range asked {
-			owners, err := lookups[i].Owners()
+			owners, err := lookups[i].Owners, lookups[i].Err
 			if len(owners) > 0 {
 				continue
 			}

@@ -56,19 +56,12 @@ func (r *Router) roundTrip(ctx context.Context, c *commit) {
 	ctx, cancel := r.runtime.WithTimeout(ctx, commitTimeout)
 	defer cancel()
 	began := r.now()
-	pipe := r.opts.Redis.Pipeline()
-	lookups := make([]registry.Lookup, len(c.routes))
+	addresses := make([]string, len(c.routes))
 	for i, rt := range c.routes {
-		lookups[i] = r.reg.QueueLookup(pipe, rt.address)
+		addresses[i] = rt.address
 	}
-	r.m.CommitCommands.Observe(float64(pipe.Len()))
-	_, err := pipe.Exec(ctx)
-	r.reg.ObserveLookups(began, err)
-	if err != nil { // each command has an error of its own, too
-		r.log.Debug("round trip failed", "error", err)
-	}
-
-	r.reg.CheckLookups(ctx, lookups)
+	r.m.CommitCommands.Observe(float64(len(addresses)))
+	lookups := r.reg.LookupAll(ctx, addresses)
 	dead, crowds := r.revive(ctx, lookups), r.crowds(ctx, lookups)
 	r.mu.Lock()
 	empty := r.take(c.routes, lookups, dead, crowds)
@@ -80,9 +73,9 @@ func (r *Router) roundTrip(ctx context.Context, c *commit) {
 
 // take hands the lookups' answers to their routes and returns the routes whose
 // address nobody seems to own. Nodes that are dead own nothing.
-func (r *Router) take(routes []*route, lookups []registry.Lookup, dead nodeSet, crowds map[int]crowd) (empty []*route) {
+func (r *Router) take(routes []*route, lookups []registry.Answer, dead nodeSet, crowds map[int]crowd) (empty []*route) {
 	for i, rt := range routes {
-		found, err := lookups[i].Owners()
+		found, err := lookups[i].Owners, lookups[i].Err
 		owners := found
 		if err == nil {
 			owners = r.living(rt.address, r.living(rt.address, found, dead), crowds[i].dead)

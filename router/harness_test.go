@@ -42,6 +42,7 @@ type testNode struct {
 	*Router
 	t      testing.TB
 	client redis.UniversalClient
+	reg    *registry.Registry
 	m      *metrics.Metrics
 	where  *httptest.Server
 	gone   atomic.Bool
@@ -83,7 +84,7 @@ func startNode(t testing.TB, name string, client redis.UniversalClient, prefix s
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts.Registry = reg
+	opts.Registry, n.reg = reg, reg
 	if n.Router, err = New(opts); err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,8 @@ type Registry interface {
 	Stop(ctx context.Context) error
 	Keys() registry.Keys
 	Timing() registry.Timing
+	// OneMaster reports whether one Redis master has all addresses.
+	OneMaster() bool
 
 	// Whom addresses belong to.
 

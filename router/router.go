@@ -35,13 +35,13 @@ type Options struct {
 	NodeID          string
 	URL             string // how other nodes reach this one: http://host:port
 	Version         string
-	Redis           redis.UniversalClient
-	Registry        *registry.Registry  // started and stopped by the router
-	Prober          Prober              // who is at a node's address; default: HTTP. Closed by the router
-	Delivery        Delivery            // default Targeted
-	Duplicates      registry.Duplicates // the same on all nodes; default registry.Allow
-	MessageTimeout  time.Duration       // a message's deadline; default 5 s
-	MaxPendingBytes int                 // payload bytes without outcome, of which one client or node has half at most; default 64 MiB
+	Redis           redis.UniversalClient // for the default of Bus alone
+	Registry        Registry              // started and stopped by the router
+	Prober          Prober                // who is at a node's address; default: HTTP. Closed by the router
+	Delivery        Delivery              // default Targeted
+	Duplicates      registry.Duplicates   // the same on all nodes; default registry.Allow
+	MessageTimeout  time.Duration         // a message's deadline; default 5 s
+	MaxPendingBytes int                   // payload bytes without outcome, of which one client or node has half at most; default 64 MiB
 	// DuplicatesOf returns the rule for an address, the same on all nodes for the same
 	// Duplicates. Default: Duplicates, for every address.
 	DuplicatesOf func(address string) registry.Duplicates
@@ -54,6 +54,9 @@ type Options struct {
 	Metrics           *metrics.Router // required
 	Logger            *slog.Logger    // default: discard
 	Runtime           task.Runtime    // time and tasks; default: task.Real
+	// Bus makes what carries batches between nodes, for the router as its source. Default:
+	// Redis, with the connections of Registry, which is a *registry.Registry then.
+	Bus func(source bus.Source) (bus.Bus, error)
 
 	// ClusterKeys sign what nodes publish to each other: the first one signs, all of up
 	// to two verify. Default: nothing is signed.
@@ -76,7 +79,7 @@ type Options struct {
 type Router struct {
 	opts    Options
 	keys    registry.Keys
-	reg     *registry.Registry
+	reg     Registry
 	runtime task.Runtime
 	m       *metrics.Router
 	log     *slog.Logger
@@ -180,8 +183,8 @@ func New(opts Options) (*Router, error) {
 	if opts.ValidData == nil {
 		opts.ValidData = validJSON
 	}
-	if opts.NodeID == "" || opts.Redis == nil || opts.Registry == nil || opts.Metrics == nil {
-		return nil, errors.New("router: NodeID, Redis, Registry and Metrics are required")
+	if opts.NodeID == "" || opts.Redis == nil && opts.Bus == nil || opts.Registry == nil || opts.Metrics == nil {
+		return nil, errors.New("router: NodeID, Redis or Bus, Registry and Metrics are required")
 	}
 	if err := opts.Duplicates.Check(); err != nil {
 		return nil, fmt.Errorf("router: Options.Duplicates: %w", err)
@@ -209,12 +212,11 @@ func New(opts Options) (*Router, error) {
 		routes: make(map[string]*route), links: make(map[string]*peer),
 		dead: make(map[string]struct{}), receipts: make(map[MessageID]*pending), origins: make(map[uint64]string), dedup: newDedup(opts.Runtime.Now),
 	}
+	if opts.Bus == nil {
+		opts.Bus = r.redisBus
+	}
 	var err error
-	r.bus, err = bus.New(bus.Options{
-		Redis: opts.Redis, Connections: r.reg.Redis(), Source: r, GlobalChannel: r.keys.Broadcast(), Logger: r.log,
-		Intercept: opts.intercept, Subscribing: opts.subscribing,
-	})
-	if err != nil {
+	if r.bus, err = opts.Bus(r); err != nil {
 		return nil, fmt.Errorf("router: %w", err)
 	}
 	r.leaseTurn.Set()
@@ -232,6 +234,18 @@ func New(opts Options) (*Router, error) {
 	}
 	r.countFromZero()
 	return r, nil
+}
+
+// redisBus is the default of Options.Bus.
+func (r *Router) redisBus(source bus.Source) (bus.Bus, error) {
+	reg, ok := r.reg.(*registry.Registry)
+	if !ok {
+		return nil, errors.New("a Registry that is not a *registry.Registry needs a Bus")
+	}
+	return bus.New(bus.Options{
+		Redis: r.opts.Redis, Connections: reg.Redis(), Source: source, GlobalChannel: r.keys.Broadcast(), Logger: r.log,
+		Intercept: r.opts.intercept, Subscribing: r.opts.subscribing,
+	})
 }
 
 func (r *Router) chooseWay() error {

@@ -19,7 +19,7 @@ type nodeSet map[string]struct{}
 // revive looks again at the nodes among the owners that lookups found which are taken
 // for dead. It returns those that have no lease now either, and forgets the deaths of the
 // others: they were deaf or frozen for longer than their lease, and came back.
-func (r *Router) revive(ctx context.Context, lookups []registry.Lookup) nodeSet {
+func (r *Router) revive(ctx context.Context, lookups []registry.Answer) nodeSet {
 	dead := make(nodeSet)
 	suspects := r.deadAmong(lookups)
 	leased, err := r.reg.Leased(ctx, suspects)
@@ -35,7 +35,7 @@ func (r *Router) revive(ctx context.Context, lookups []registry.Lookup) nodeSet 
 	return dead
 }
 
-func (r *Router) deadAmong(lookups []registry.Lookup) (nodes []string) {
+func (r *Router) deadAmong(lookups []registry.Answer) (nodes []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.dead) == 0 {
@@ -43,8 +43,7 @@ func (r *Router) deadAmong(lookups []registry.Lookup) (nodes []string) {
 	}
 	found := make(nodeSet)
 	for _, l := range lookups {
-		owners, _ := l.Owners() // an error is the route's to take
-		for _, o := range owners {
+		for _, o := range l.Owners {
 			_, dead := r.dead[o.NodeID]
 			if _, before := found[o.NodeID]; dead && !before {
 				found[o.NodeID] = struct{}{}
@@ -102,13 +101,12 @@ type crowd struct {
 }
 
 // crowds looks at the owners that lookups found for addresses with many of them.
-func (r *Router) crowds(ctx context.Context, lookups []registry.Lookup) (all map[int]crowd) {
+func (r *Router) crowds(ctx context.Context, lookups []registry.Answer) (all map[int]crowd) {
 	for i, l := range lookups {
-		owners, _ := l.Owners()
-		if len(owners) <= maxStrangers {
+		if len(l.Owners) <= maxStrangers {
 			continue
 		}
-		if dead, sure := r.meetStrangers(ctx, owners); len(dead) > 0 || !sure {
+		if dead, sure := r.meetStrangers(ctx, l.Owners); len(dead) > 0 || !sure {
 			if all == nil {
 				all = make(map[int]crowd)
 			}

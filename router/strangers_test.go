@@ -4,8 +4,6 @@ import (
 	"context"
 	"strconv"
 	"testing"
-
-	"github.com/beeline-ws/beeline/registry"
 )
 
 // forge writes so many owners of an address into Redis that never lived.
@@ -81,11 +79,7 @@ func TestManyOwnersWithoutLeasesWaitUntilTheirDeathIsSure(t *testing.T) {
 	c := newCluster(t, 1, nil)
 	n := c.node(0)
 	c.forge("bob", 2*maxStrangers)
-	pipe := n.client.Pipeline()
-	lookups := []registry.Lookup{n.reg.QueueLookup(pipe, "bob")}
-	if _, err := pipe.Exec(context.Background()); err != nil {
-		t.Fatal(err)
-	}
+	lookups := n.reg.LookupAll(context.Background(), []string{"bob"})
 	n.mu.Lock()
 	defer n.unlock()
 	rt := n.routeTo("bob")

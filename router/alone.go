@@ -18,9 +18,9 @@ func (r *Router) sendAlone(p *pending) bool {
 		return r.sendAloneConfirmed(p, h, sessions)
 	}
 	r.release()
-	f := r.deliverOnce(&p.Message, func() fate { return r.fan.deliver(h, sessions, &p.Message) })
+	f := r.deliverOnce(&p.Message, func() ackResult { return r.fan.deliver(h, sessions, &p.Message) })
 	r.mu.Lock()
-	if f == fateJoining {
+	if f == ackJoining {
 		p.route = nil // it may be another by now
 		return false
 	}
@@ -42,10 +42,10 @@ func (r *Router) sendAloneConfirmed(p *pending, h *localAddress, sessions []Sess
 	r.keep(p)
 	r.awaitReceipt(p)
 	r.release()
-	f := r.deliverOnce(&lent.Message, func() fate { return r.fan.deliver(h, sessions, &lent.Message) })
+	f := r.deliverOnce(&lent.Message, func() ackResult { return r.fan.deliver(h, sessions, &lent.Message) })
 	r.mu.Lock()
 	switch {
-	case f == fateJoining && p.deadlineNode.in:
+	case f == ackJoining && p.deadlineNode.in:
 		p.local = false
 		r.pending.remove(p)
 		p.Data = lent.Data
@@ -53,7 +53,7 @@ func (r *Router) sendAloneConfirmed(p *pending, h *localAddress, sessions []Sess
 		r.reuse(lent)
 		return false
 	case !p.deadlineNode.in: // it has its outcome
-	case f == fateDelivered:
+	case f == ackDelivered:
 		p.queued = 1
 		r.delivered(p, f)
 	default:
@@ -78,8 +78,8 @@ func (r *Router) mayBeAlone(p *pending) bool {
 }
 
 // delivered is the outcome of what was delivered here, or refused.
-func (r *Router) delivered(p *pending, f fate) Outcome {
-	if f == fateOverloaded {
+func (r *Router) delivered(p *pending, f ackResult) Outcome {
+	if f == ackOverloaded {
 		return r.overloaded(overloadQueue)
 	}
 	p.took = r.now().Sub(p.accepted)

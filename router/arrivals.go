@@ -80,26 +80,23 @@ func (in *inbox) unnumbered(h *link.Header, e link.Envelope) {
 func (in *inbox) numbered(h *link.Header, envelopes link.Envelopes, n int) {
 	r := in.r
 	r.mu.Lock()
-	if r.links[h.From] == nil && len(r.links) >= maxLinks {
+	if r.peers[h.From] == nil && len(r.peers) >= maxPeers {
 		r.unlock()
 		in.dropped(dropTooManyLinks)
 		return
 	}
-	l := r.linkTo(h.From)
-	l.acknowledged(r, h.Ack)
-	in.limit = r.refusalLimit()
-	skip, ok := l.in.takes(h, n, in.limit)
-	if n > 0 && l.in.link != 0 && (!ok || skip > 0) { // what it missed or has seen it says again
-		l.owe(r, 0, 0, 0)
-	}
+	p := r.peer(h.From)
+	r.acknowledged(p, h.Ack)
+	in.limit = r.refusedLimit()
+	skip, ok := p.link.Receive(in.now, h, n, in.limit)
+	r.linkChanged(p)
 	r.unlock()
 	if !ok {
 		in.dropped(dropGap)
 		return
 	}
-	var refused []link.Nack
-	within := r.lazyAck
-	size := len(envelopes)
+	var nacks []link.Nack
+	within, size := r.lazyAck, len(envelopes)
 	r.opts.Gather(true)
 	for i := range n {
 		e := envelopes.Next()
@@ -107,21 +104,20 @@ func (in *inbox) numbered(h *link.Header, envelopes link.Envelopes, n int) {
 			in.dropped(dropDuplicate)
 			continue
 		}
-		code, patience := in.take(h, &l.in, e)
+		code, mayTake := in.take(h, p.link.Refused(), e)
 		if code != 0 {
-			refused = append(refused, link.Nack{Seq: h.First + uint64(i), Code: code})
-			patience = 0
+			nacks = append(nacks, link.Nack{Seq: h.First + uint64(i), Code: code})
+			mayTake = 0
 		}
-		within = min(within, patience)
+		within = min(within, mayTake)
 	}
 	r.opts.Gather(false)
 	if n <= skip {
 		return
 	}
 	r.mu.Lock()
-	l.in.expected = h.First + uint64(n)
-	l.in.exceptions = append(l.in.exceptions, refused...)
-	l.owe(r, n-skip, size, within)
+	p.link.Received(r.now(), h, n, skip, size, nacks, within)
+	r.linkChanged(p)
 	r.unlock()
 }
 
@@ -152,7 +148,7 @@ func readMessage(e link.Envelope) (a arrival, ok bool) {
 
 // take acts on one envelope. It returns why a message was refused, if it was, and
 // how long the acknowledgement may take.
-func (in *inbox) take(h *link.Header, from *inlink, e link.Envelope) (code link.NackCode, within time.Duration) {
+func (in *inbox) take(h *link.Header, refused *link.Refused, e link.Envelope) (code link.NackCode, within time.Duration) {
 	r := in.r
 	if e.Kind >= link.Kinds {
 		in.dropped(dropUnknownKind)
@@ -160,10 +156,10 @@ func (in *inbox) take(h *link.Header, from *inlink, e link.Envelope) (code link.
 	}
 	r.received[e.Kind].Inc()
 	switch e.Kind {
-	case link.KindVoid: // it may be a nudge
-		return 0, receiptAck
+	case link.KindVoid: // it may be a request for an acknowledgement
+		return 0, link.PromptAck
 	case link.KindMessage:
-		return in.takeMessage(h, from, e)
+		return in.takeMessage(h, refused, e)
 	case link.KindClaimed:
 		if !r.local.claimed(strings.Clone(e.Claimed())) {
 			return link.NackNotHere, 0
@@ -181,12 +177,12 @@ func (in *inbox) take(h *link.Header, from *inlink, e link.Envelope) (code link.
 	case link.KindPruned:
 		r.local.newGeneration() // claims did not wait for this node
 		r.reg.VerifyLeases()
-		return 0, receiptAck
+		return 0, link.PromptAck
 	case link.KindWithdrawn:
 		if in.recent.has(MessageID(e.Withdrawn())) {
-			return 0, receiptAck
+			return 0, link.PromptAck
 		}
-		return link.NackOverloaded, receiptAck
+		return link.NackOverloaded, link.PromptAck
 	case link.KindProbe:
 		if h.From == r.opts.NodeID {
 			r.tookProbe(e.Probe())
@@ -196,21 +192,21 @@ func (in *inbox) take(h *link.Header, from *inlink, e link.Envelope) (code link.
 }
 
 // takeMessage reads a message and delivers it.
-func (in *inbox) takeMessage(h *link.Header, from *inlink, e link.Envelope) (code link.NackCode, within time.Duration) {
+func (in *inbox) takeMessage(h *link.Header, refused *link.Refused, e link.Envelope) (code link.NackCode, within time.Duration) {
 	r := in.r
 	var ok bool
 	if in.arrival, ok = readMessage(e); !ok || !in.trusts && !in.arrival.wellMade(r) {
 		in.dropped(dropMalformed)
-		return link.NackOverloaded, receiptAck
+		return link.NackOverloaded, link.PromptAck
 	}
 	if in.arrival.Confirm {
 		r.cameFrom(h.From, in.arrival.ID.Origin)
 	}
 	within = r.lazyAck
 	if in.arrival.flags&link.FlagReceipt != 0 {
-		within = receiptAck
+		within = link.PromptAck
 	}
-	return in.message(h, from, &in.arrival), within
+	return in.message(h, refused, &in.arrival), within
 }
 
 // takeReplaced ends the sessions of an address that another node has replaced. Where the
@@ -237,7 +233,7 @@ func (a *arrival) wellMade(r *Router) bool {
 func validJSON(data []byte) bool { return utf8.Valid(data) && json.Valid(data) }
 
 // message delivers a message to this node's sessions. It never routes it again.
-func (in *inbox) message(h *link.Header, from *inlink, a *arrival) link.NackCode {
+func (in *inbox) message(h *link.Header, refused *link.Refused, a *arrival) link.NackCode {
 	r := in.r
 	switch {
 	case a.hops > maxHops:
@@ -246,30 +242,30 @@ func (in *inbox) message(h *link.Header, from *inlink, a *arrival) link.NackCode
 	case in.recent.has(a.ID):
 		in.dropped(dropDuplicate)
 		return 0
-	case from == nil && in.stale(a):
+	case refused == nil && in.stale(a):
 		in.dropped(dropStale)
 		return 0
-	case from != nil && !from.admits(a):
-		from.refuse(strings.Clone(a.To), in.now, r.opts.MessageTimeout, in.limit) // this one may be sent again, too
+	case refused != nil && !refused.Admits(a.To, a.flags&link.FlagFirst != 0):
+		refused.Add(strings.Clone(a.To), in.now, r.opts.MessageTimeout, in.limit) // this one may be sent again, too
 		return link.NackJoining                                                   // not "not here": the entry may be good
 	}
 	f := r.deliverHere(&a.Message, a.believed, time.UnixMicro(a.accepted), in.now)
 	switch f {
-	case fateDelivered:
+	case ackDelivered:
 		in.recent.add(a.ID)
-	case fateNotHere:
+	case ackNotHere:
 		r.m.WastedDeliveries.Inc()
-	case fateStale:
+	case ackStale:
 		r.learn(strings.Clone(a.To))
 	}
-	if from == nil {
+	if refused == nil {
 		r.reply(h.From, a, f)
 		return 0
 	}
-	if f == fateNotHere || f == fateJoining || f == fateStale {
-		from.refuse(strings.Clone(a.To), in.now, r.opts.MessageTimeout, in.limit)
+	if f == ackNotHere || f == ackJoining || f == ackStale {
+		refused.Add(strings.Clone(a.To), in.now, r.opts.MessageTimeout, in.limit)
 	}
-	return refusalOf[f]
+	return nackFor(f)
 }
 
 // learn looks up who else owns an address that this node holds, unless Redis may
@@ -286,11 +282,19 @@ func (r *Router) learn(address string) {
 	rt.ask(r)
 }
 
-var refusalOf = map[fate]link.NackCode{
-	fateNotHere:    link.NackNotHere,
-	fateStale:      link.NackStale,
-	fateJoining:    link.NackJoining,
-	fateOverloaded: link.NackOverloaded,
+// nackFor returns how a result on this node is told to the sender's; 0: it was delivered.
+func nackFor(result ackResult) link.NackCode {
+	switch result {
+	case ackNotHere:
+		return link.NackNotHere
+	case ackStale:
+		return link.NackStale
+	case ackJoining:
+		return link.NackJoining
+	case ackOverloaded:
+		return link.NackOverloaded
+	}
+	return 0
 }
 
 func (in *inbox) dropped(why dropReason) { in.r.drops[why].Inc() }

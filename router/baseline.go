@@ -30,7 +30,7 @@ func (w *broadcast) send(p *pending) {
 	if !w.r.room(p) {
 		return
 	}
-	if len(w.batch)+len(p.Data) > maxBatchBytes {
+	if len(w.batch)+len(p.Data) > link.MaxBatchBytes {
 		if full, ok := w.gather(); ok {
 			w.r.posts = append(w.r.posts, full)
 		}

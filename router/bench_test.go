@@ -74,7 +74,7 @@ func benchRoute(b testing.TB) (*Router, *peer) {
 	r.bus = noBus{r.bus}
 	rt := r.routeTo("bob")
 	rt.found(r, []registry.Owner{{NodeID: "n1", Token: "1"}}, true)
-	return r, r.linkTo("n1")
+	return r, r.peer("n1")
 }
 
 // BenchmarkCacheHit measures Send with a cached owner, and the acknowledgement.
@@ -104,17 +104,25 @@ func BenchmarkGroupCommit(b *testing.B) {
 			continue
 		}
 		r.mu.Lock()
-		l.goBack(r)
+		r.goBack(l)
 		r.mu.Unlock()
 		r.Batches(benchOutlet{r})
 	}
 }
 
-func acknowledgeAll(r *Router, l *peer) {
+func acknowledgeAll(r *Router, p *peer) {
 	r.mu.Lock()
-	l.next, l.high, l.sent = l.end(), l.end(), l.end()
-	l.acknowledged(r, link.Ack{Life: l.id, UpTo: l.end() - 1})
+	drain(r, p)
+	_, _, _, sent, _ := p.link.Numbers()
+	r.acknowledged(p, link.Ack{Life: p.link.Life(), UpTo: sent - 1})
 	r.release()
+}
+
+// drain has everything on the link count as published.
+func drain(r *Router, p *peer) {
+	for p.link.Ready() {
+		r.scratch, _ = r.batch(p, r.scratch[:0])
+	}
 }
 
 // BenchmarkInbox measures the taking of a batch of 32 messages, for each message.

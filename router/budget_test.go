@@ -7,7 +7,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/beeline-ws/beeline/registry"
 	"github.com/beeline-ws/beeline/router/link"
 )
 
@@ -76,52 +75,10 @@ func TestWithdrawnMessageThatArrivedIsDelivered(t *testing.T) {
 		want link.NackCode
 	}{{id, 0}, {MessageID{id.Origin, id.Count + 1}, link.NackOverloaded}} {
 		e := link.Envelopes(link.AppendWithdrawn(nil, link.MessageID(one.id)))
-		if code, _ := in.take(&link.Header{From: "n0"}, new(inlink), e.Next()); code != one.want {
+		if code, _ := in.take(&link.Header{From: "n0"}, new(link.Refused), e.Next()); code != one.want {
 			t.Errorf("message %s is answered with %d, want %d", one.id, code, one.want)
 		}
 	}
-}
-
-// A link publishes no more than its budget before it is acknowledged, in batches of a
-// bounded size, whatever waits.
-func TestUnacknowledgedBytesHaveABudget(t *testing.T) {
-	c := newCluster(t, 1, nil)
-	r := c.node(0).Router
-	r.mu.Lock()
-	defer r.release()
-	l := r.linkTo("n9")
-	rt := r.routeTo("bob")
-	const size = 50 << 10
-	for i := range 400 {
-		p := &pending{Message: Message{ID: MessageID{1, uint64(i)}, To: "bob", Data: make([]byte, size)}, route: rt}
-		p.deadlineNode.in = true
-		l.push(r, item{cargo: p, owner: registry.Owner{NodeID: "n9"}, size: size})
-	}
-	published := 0
-	for l.mayPublish() {
-		var payload []byte
-		b := l.batch(r, &payload)
-		published += b.count * size
-		if most := maxBatchBytes + 2*largeMessage; len(payload) > most || b.count == 0 {
-			t.Fatalf("a batch of %d messages has %d bytes, want at most %d", b.count, len(payload), most)
-		}
-	}
-	if most := maxBudget + maxBatchBytes + largeMessage; published > most {
-		t.Errorf("%d bytes are published without acknowledgement, want at most %d", published, most)
-	}
-	for range 10 {
-		l.lost()
-		l.rewind()
-	}
-	published = 0
-	for l.mayPublish() {
-		var payload []byte
-		published += l.batch(r, &payload).count * size
-	}
-	if published > 2*minBudget {
-		t.Errorf("after losses %d bytes are published at once, want at most %d", published, 2*minBudget)
-	}
-	l.restart(r)
 }
 
 // What gathers for the shared channel of broadcast leaves in batches of a bounded size.
@@ -134,8 +91,8 @@ func TestBroadcastBatchesAreBounded(t *testing.T) {
 		n.Router.Send(Message{From: "ann", To: "bob", Data: make([]byte, 60<<10)}, nil)
 	}
 	n.mu.Lock()
-	if len(n.posts) < 5 || len(n.cast.batch) > maxBatchBytes {
-		t.Errorf("%d batches wait, and one of %d bytes; want at least 5 and at most %d bytes", len(n.posts), len(n.cast.batch), maxBatchBytes)
+	if len(n.posts) < 5 || len(n.cast.batch) > link.MaxBatchBytes {
+		t.Errorf("%d batches wait, and one of %d bytes; want at least 5 and at most %d bytes", len(n.posts), len(n.cast.batch), link.MaxBatchBytes)
 	}
 	n.unlock()
 	bob.await("got all", func() bool { return len(bob.got) == 100 })

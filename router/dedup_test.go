@@ -94,7 +94,7 @@ func TestRepeatsAreForgottenInTheEnd(t *testing.T) {
 	r := newDedup(time.Now)
 	repeated := func(from string, content uint64) bool {
 		m := Message{From: from, contentHash: content}
-		_, ok := r.deliverOnce(&m, func() fate { return fateDelivered })
+		_, ok := r.deliverOnce(&m, func() ackResult { return ackDelivered })
 		return ok
 	}
 	for i := range maxRemembered + 1 {
@@ -131,7 +131,7 @@ func TestRepeatOvertakenByItsFirst(t *testing.T) {
 	m.contentHash = m.hashContent()
 	out := make(chan Outcome, 2)
 	n.Send(m, func(_ MessageID, o Outcome) { out <- o })
-	if f := n.deliverHere(&m, noneAssumed, n.now(), n.now()); f != fateDelivered {
+	if f := n.deliverHere(&m, noneAssumed, n.now(), n.now()); f != ackDelivered {
 		t.Fatalf("the first meets fate %v", f)
 	}
 	wantNone(t, out)

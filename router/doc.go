@@ -34,13 +34,13 @@
 // A link numbers its envelopes. The receiver takes only the next number and
 // drops what it has seen, the sender keeps what is not acknowledged and goes
 // back to it (go-back-N) when a PUBLISH failed, reached nobody, or was not
-// acknowledged in time. Links are described in link.go, the bytes in package link.
+// acknowledged in time. Links and their bytes are described in package link.
 //
 // # Whom a node believes
 //
 // Batches between nodes are signed with the cluster's key (clusterkey.go, link/seal.go), and a
 // node that has one takes no other. What was recorded and is played again does nothing:
-// links' lives and numbers see to it (lives.go), and for what has no number stale.go.
+// links' lives and numbers see to it (link/lives.go), and for what has no number stale.go.
 // Without a key messages are checked like a client's, and a link that somebody else has cut
 // begins a new life.
 //

@@ -77,7 +77,7 @@ func TestFloodOfAnInletLeavesRoomForSessions(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.mu.Lock()
-	n.linkTo("mute") // what waits for an owner that never answers has no outcome
+	n.peer("mute") // what waits for an owner that never answers has no outcome
 	n.release()
 	c.client.HSet(t.Context(), n.keys.Address("stuck"), "mute", "1")
 	c.client.HSet(t.Context(), n.keys.Node("mute"), "started", "1")

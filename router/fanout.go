@@ -77,7 +77,7 @@ type portion struct {
 
 // deliver puts m into the queues of sessions, which are those of h. When it returns, one
 // has it, or none takes it. Those behind the first ones may get it a little later.
-func (t *fanouts) deliver(h *localAddress, sessions []Session, m *Message) fate {
+func (t *fanouts) deliver(h *localAddress, sessions []Session, m *Message) ackResult {
 	if len(sessions) <= maxFront && t.several.Load() == 0 {
 		return deliverTo(sessions, m)
 	}
@@ -91,13 +91,13 @@ func (t *fanouts) deliver(h *localAddress, sessions []Session, m *Message) fate 
 		n = leading(f.front, sessions)
 	}
 	if n < len(sessions) && !room {
-		return fateOverloaded
+		return ackOverloaded
 	}
 	made := deliverTo(sessions[:n], m)
-	for ; made != fateDelivered && !waits && n < len(sessions); n++ {
+	for ; made != ackDelivered && !waits && n < len(sessions); n++ {
 		made = min(made, deliverTo(sessions[n:n+1], m)) // joining is the largest of the three
 	}
-	if made == fateDelivered && n < len(sessions) {
+	if made == ackDelivered && n < len(sessions) {
 		if !waits {
 			f.front = sessions[:n]
 		}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // What is in flight: from a route's owners being known to their answers.
@@ -52,13 +53,13 @@ func (p *pending) send(r *Router, owners []registry.Owner, assumed ownerSet) {
 		p.unanswered++
 		switch {
 		case o.NodeID == r.opts.NodeID && p.route.mending:
-			p.settle(r, o, fateJoining)
+			p.settle(r, o, ackJoining)
 		case o.NodeID == r.opts.NodeID:
 			p.route.hand(r, handover{p: p, owner: o, assumedOwners: assumed})
 		default:
 			if why := r.pushMessage(p, o, first); why != roomy {
 				r.overloaded(why)
-				p.settle(r, o, fateNoRoom)
+				p.settle(r, o, ackNoRoom)
 			}
 		}
 	}
@@ -70,14 +71,14 @@ func (p *pending) send(r *Router, owners []registry.Owner, assumed ownerSet) {
 
 // pushMessage puts p onto the link to an owner, or tells what has no room for it.
 func (r *Router) pushMessage(p *pending, o registry.Owner, first bool) overload {
-	if !r.roomForLink(o.NodeID) {
+	if !r.roomForPeer(o.NodeID) {
 		return overloadLinks
 	}
-	l := r.linkTo(o.NodeID)
-	if why := l.roomFor(r, p); why != roomy {
+	to := r.peer(o.NodeID)
+	if why := to.roomFor(r, p); why != roomy {
 		return why
 	}
-	l.push(r, item{cargo: p, owner: o, first: first, size: len(p.Data)})
+	r.push(to, link.Frame{Payload: p, Token: o.Token, First: first, Size: len(p.Data), Urgent: p.Receipt})
 	return roomy
 }
 
@@ -126,22 +127,24 @@ func (rt *route) lookAhead(r *Router, next []registry.Owner) {
 		return
 	}
 	for _, o := range next {
-		if o.NodeID == r.opts.NodeID || !r.roomForLink(o.NodeID) {
+		if o.NodeID == r.opts.NodeID || !r.roomForPeer(o.NodeID) {
 			continue
 		}
-		if l := r.linkTo(o.NodeID); len(l.window) == 0 {
-			l.push(r, item{cargo: nudge})
+		if p := r.peer(o.NodeID); p.link.Len() == 0 {
+			p.link.Ping(r.now())
+			r.linkChanged(p)
 		}
 	}
 	rt.retryAfter(r, retryUnsettled)
 }
 
-// nudge asks the owners to acknowledge what nobody has waited for up to now, because
+// requestAcks asks the owners to acknowledge what nobody has waited for up to now, because
 // something does: what is on its way must be answered before the route goes on.
-func (rt *route) nudge(r *Router) {
+func (rt *route) requestAcks(r *Router) {
 	for _, o := range rt.owners {
-		if l := r.links[o.NodeID]; l != nil && len(l.window) > 0 && l.urgent == 0 {
-			l.push(r, item{cargo: nudge})
+		if p := r.peers[o.NodeID]; p != nil {
+			p.link.RequestAck(r.now())
+			r.linkChanged(p)
 		}
 	}
 }

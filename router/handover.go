@@ -20,7 +20,7 @@ type handover struct {
 	owner         registry.Owner // this node
 	assumedOwners ownerSet
 	degraded      bool // Redis is away; see deliverCutOff
-	fate          fate
+	result        ackResult
 }
 
 // maxHandoverRoom is how many handovers the room that is kept for them has.
@@ -105,28 +105,28 @@ func (rt *route) handOver(r *Router) (more bool) {
 func (x *handover) deliver(r *Router, rt *route) {
 	switch {
 	case rt.stopped:
-		x.fate = fateJoining
+		x.result = ackJoining
 	case x.degraded:
-		x.fate = r.deliverOnce(&x.message, func() fate { return r.local.deliver(r.fan, &x.message, noneAssumed) })
+		x.result = r.deliverOnce(&x.message, func() ackResult { return r.local.deliver(r.fan, &x.message, noneAssumed) })
 	default:
-		x.fate = r.deliverHere(&x.message, x.assumedOwners, x.p.accepted, r.now())
+		x.result = r.deliverHere(&x.message, x.assumedOwners, x.p.accepted, r.now())
 	}
-	rt.stopped = x.fate != fateDelivered && x.fate != fateOverloaded
+	rt.stopped = x.result != ackDelivered && x.result != ackOverloaded
 }
 
 func (x *handover) done(r *Router, rt *route) {
 	p := x.p
 	if !x.degraded {
-		p.settle(r, x.owner, x.fate)
+		p.settle(r, x.owner, x.result)
 		return
 	}
 	p.handingOver = false
 	rt.handingOver--
-	switch x.fate {
-	case fateDelivered:
+	switch x.result {
+	case ackDelivered:
 		r.delivery[pathLocal].Observe(r.now().Sub(p.accepted).Seconds())
 		p.arrived(r, r.opts.NodeID)
-	case fateOverloaded:
+	case ackOverloaded:
 		p.reached, p.full = append(p.reached, r.opts.NodeID), true
 		r.overloaded(overloadQueue)
 	}

@@ -341,3 +341,15 @@ func until(t testing.TB, what string, ok func() bool) {
 }
 
 func (n *testNode) wasted() float64 { return testutil.ToFloat64(n.m.Router.WastedDeliveries) }
+
+// suspend has nothing published to a peer until resume, as while it is found out whether it
+// lives. It is called with mu held, and so is resume.
+func (n *testNode) suspend(p *peer) {
+	p.link.Suspend()
+	n.linkChanged(p)
+}
+
+func (n *testNode) resume(p *peer) {
+	p.link.Resume(n.now())
+	n.linkChanged(p)
+}

@@ -54,7 +54,7 @@ func (r *Router) beat(ctx context.Context, patience time.Duration) error {
 	}
 	r.reg.Works(registry.Beating)
 	r.leaseUntil.Store(int64(before.Add(r.reg.Timing().NodeTTL()).Sub(r.started)))
-	r.dropIdleLinks()
+	r.forgetIdlePeers()
 	return nil
 }
 
@@ -154,20 +154,4 @@ func (r *Router) leaseLives() bool { return r.leaseLivesAt(r.now()) }
 
 func (r *Router) leaseLivesAt(now time.Time) bool {
 	return int64(now.Sub(r.started)) < r.leaseUntil.Load()
-}
-
-// dropIdleLinks forgets links to nodes that nothing is exchanged with, and does so
-// sooner when there are so many that most must be strangers'.
-func (r *Router) dropIdleLinks() {
-	r.mu.Lock()
-	defer r.unlock()
-	idle := idleLink
-	if len(r.links) > maxLinks/2 {
-		idle = crowdedLink
-	}
-	for node, l := range r.links {
-		if l.idles() && r.now().Sub(l.used) > idle {
-			r.forgetLink(node, l)
-		}
-	}
 }

@@ -1,11 +1,9 @@
 package router
 
 import (
-	"slices"
 	"strconv"
 	"testing"
 
-	"github.com/beeline-ws/beeline/registry"
 	"github.com/beeline-ws/beeline/router/link"
 )
 
@@ -63,8 +61,8 @@ func TestRefusalsOfStrangersAreBounded(t *testing.T) {
 	n := newCluster(t, 1, nil).node(0)
 	in := newInbox(n.Router)
 	n.mu.Lock()
-	for i := range maxLinks - 2 {
-		n.linkTo("stranger" + strconv.Itoa(i))
+	for i := range maxPeers - 2 {
+		n.peer("stranger" + strconv.Itoa(i))
 	}
 	n.release()
 	p := &postman{in, "n9"}
@@ -75,69 +73,10 @@ func TestRefusalsOfStrangersAreBounded(t *testing.T) {
 	}
 	n.mu.Lock()
 	defer n.release()
-	claims, messages := &n.links["n8"].in, &n.links["n9"].in
-	if got := len(claims.exceptions); got != leastRefused {
+	if got := n.peers["n8"].link.Nacks(); got != leastRefused {
 		t.Errorf("%d refusals wait to be acknowledged, want %d", got, leastRefused)
 	}
-	if got := len(messages.young) + len(messages.old); got > 2*leastRefused || got < leastRefused {
+	if got := n.peers["n9"].link.Refused().Len(); got > 2*leastRefused || got < leastRefused {
 		t.Errorf("%d refused addresses are remembered, want %d to %d", got, leastRefused, 2*leastRefused)
-	}
-}
-
-// parcel is cargo that tells what became of it.
-type parcel struct{ fates []fate }
-
-func (*parcel) kind() link.Kind                              { return link.KindVoid }
-func (*parcel) encode(to []byte, _ bool) []byte              { return link.AppendBare(to, link.KindVoid) }
-func (*parcel) awaited() bool                                { return true }
-func (p *parcel) settle(_ *Router, _ registry.Owner, f fate) { p.fates = append(p.fates, f) }
-
-// PUBLISH on the new master counts nobody while the peer still hears by way of the former
-// one. What the peer acknowledges it has.
-func TestAcknowledgementCountsMoreThanPublish(t *testing.T) {
-	n := newCluster(t, 1, nil).node(0)
-	n.mu.Lock()
-	defer n.release()
-	l, p, payload := n.linkTo("n9"), new(parcel), []byte(nil)
-	l.queued = true // so that nobody else publishes
-	l.push(n.Router, item{cargo: p})
-	b := l.batch(n.Router, &payload)
-	l.published(n.Router, &b, 0, nil)
-	l.acknowledged(n.Router, link.Ack{Life: l.id, UpTo: 1})
-	l.push(n.Router, item{cargo: p})
-	b = l.batch(n.Router, &payload)
-	l.published(n.Router, &b, 0, nil) // now that says nothing
-	l.buried(n.Router, true)
-	if want := []fate{fateDelivered, fateUnknown}; !slices.Equal(p.fates, want) {
-		t.Errorf("fates %v, want %v", p.fates, want)
-	}
-}
-
-// Whether what PUBLISH counted for nobody was heard depends on when it was published
-// first, and is of interest as long as it is not acknowledged.
-func TestLinkKnowsSinceWhenPublishCountsNobody(t *testing.T) {
-	n := newCluster(t, 1, nil).node(0)
-	n.mu.Lock()
-	defer n.release()
-	l, p, payload := n.linkTo("n9"), new(parcel), []byte(nil)
-	l.queued = true // so that nobody else publishes
-	publish := func(receivers int64) {
-		b := l.batch(n.Router, &payload)
-		l.published(n.Router, &b, receivers, nil)
-	}
-	l.push(n.Router, item{cargo: p})
-	publish(0)
-	since := l.uncounted
-	if since.IsZero() {
-		t.Fatal("it counts as heard")
-	}
-	publish(0)
-	publish(1)
-	if l.uncounted != since {
-		t.Error("the first PUBLISH is forgotten")
-	}
-	l.acknowledged(n.Router, link.Ack{Life: l.id, UpTo: 1})
-	if !l.uncounted.IsZero() || l.relayed {
-		t.Error("what was acknowledged still counts")
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"maps"
 	"time"
+
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 const (
@@ -17,57 +19,37 @@ const (
 	maxDead = 1 << 10
 )
 
-// judge holds a link whose peer did not hear and finds out whether it is dead
-// or deaf. It is called with mu held.
-func (r *Router) judge(l *peer) {
-	if l.judged {
-		return
-	}
-	l.setJudged(r, true)
-	r.run(func(ctx context.Context) { r.decide(ctx, l) })
-}
-
-// setJudged notes whether a judge holds the link.
-func (l *peer) setJudged(r *Router, judged bool) {
-	switch {
-	case judged && !l.judged:
-		r.judging++
-	case l.judged && !judged:
-		r.judging--
-	}
-	l.judged = judged
+// judge finds out whether the peer of a link that was suspended is dead or deaf. It is
+// called with mu held.
+func (r *Router) judge(p *peer) {
+	r.run(func(ctx context.Context) { r.decide(ctx, p) })
 }
 
 // decide returns when the peer is dead and buried, or when it may be tried again.
-func (r *Router) decide(ctx context.Context, l *peer) {
+func (r *Router) decide(ctx context.Context, p *peer) {
 	for wait := firstTry; ; wait = min(2*wait, lastTry) {
-		if found := r.examine(ctx, l.node); found != deaf && r.bury(ctx, l, found) {
+		if found := r.examine(ctx, p.node); found != deaf && r.bury(ctx, p, found) {
 			return
 		}
-		if r.heard(ctx, l.node) {
+		if r.heard(ctx, p.node) {
 			break
 		}
 		if r.runtime.Sleep(ctx, wait) != nil {
 			return
 		}
-		if r.waitsForNobody(l) {
+		if r.waitsForNobody(p) {
 			break
 		}
 	}
 	r.mu.Lock()
-	unheard := l.unheard
+	unheard := p.link.Unheard()
 	r.mu.Unlock()
 	if unheard {
-		r.bus.ResetPublishing(l.channel, errHearsElsewhere)
+		r.bus.ResetPublishing(p.channel, errHearsElsewhere)
 	}
 	r.mu.Lock()
-	l.setJudged(r, false)
-	l.lost() // it may have missed what was published before, too
-	l.rewind()
-	l.progress = time.Time{}
-	l.unheard = false
-	r.dirty(l)
-	r.schedule(r.now().Add(firstResend))
+	p.link.Resume(r.now())
+	r.linkChanged(p)
 	r.unlock()
 }
 
@@ -75,19 +57,22 @@ var errHearsElsewhere = errors.New("the peer hears by way of another server")
 
 // waitsForNobody tells whether nothing waits on the link, or all that does met its
 // deadline.
-func (r *Router) waitsForNobody(l *peer) bool {
+func (r *Router) waitsForNobody(p *peer) bool {
 	r.mu.Lock()
 	defer r.unlock()
-	if len(l.window) == 0 {
-		return true
+	if !p.link.Payloads(overdue) {
+		return false
 	}
-	for _, it := range l.window {
-		if p, ok := it.cargo.(*pending); it.cargo != nudge && (!ok || p.deadlineNode.in) {
-			return false
-		}
+	if p.link.Len() > 0 { // void numbers, and requests for acknowledgements
+		p.link.Clear(r.now())
 	}
-	l.restart(r) // only void numbers are left, and who asked for their answers
 	return true
+}
+
+// overdue reports whether a payload has met its deadline.
+func overdue(x link.Payload) bool {
+	p, ok := x.(*pending)
+	return ok && !p.deadlineNode.in
 }
 
 // heard tells whether a node's private channel has a listener: an empty batch is
@@ -146,37 +131,39 @@ func (r *Router) goneFrom(ctx context.Context, url, node string) bool {
 // that is gone is removed first: while there is one, nothing of the node's is pruned. One
 // that has lapsed has no lease, or has come back and has another, which must stay: the
 // node relies on it, and welcomes clients. It fails if Redis doesn't answer.
-func (r *Router) bury(ctx context.Context, l *peer, why condition) bool {
-	counted, err := r.publishCounts(ctx, l) // after the death: no failover before it is missed
+func (r *Router) bury(ctx context.Context, p *peer, why condition) bool {
+	counted, err := r.publishCounts(ctx, p) // after the death: no failover before it is missed
 	if err != nil {
 		return false
 	}
 	if why == gone {
-		r.removeLease(ctx, l.node)
+		r.removeLease(ctx, p.node)
 	}
 	r.mu.Lock()
 	if len(r.dead) >= maxDead {
 		clear(r.dead) // they would be found dead again
 	}
-	r.dead[l.node] = struct{}{}
-	maps.DeleteFunc(r.origins, func(_ uint64, node string) bool { return node == l.node })
-	l.buried(r, counted)
+	r.dead[p.node] = struct{}{}
+	maps.DeleteFunc(r.origins, func(_ uint64, node string) bool { return node == p.node })
+	settled := p.link.DeclareDead(r.now(), counted, r.takeSettled())
+	r.linkChanged(p)
+	r.settle(p, settled)
 	r.unlock()
-	r.log.Info("node is dead", "peer", l.node, "why", why.String())
+	r.log.Info("node is dead", "peer", p.node, "why", why.String())
 	return true
 }
 
 // publishCounts tells whether a dead peer had not heard what PUBLISH counted for nobody.
-func (r *Router) publishCounts(ctx context.Context, l *peer) (bool, error) {
+func (r *Router) publishCounts(ctx context.Context, p *peer) (bool, error) {
 	r.mu.Lock()
-	since := l.uncounted
+	since := p.link.UnheardSince()
 	r.unlock()
 	if since.IsZero() {
 		return false, nil // there is nothing of that kind
 	}
 	ctx, cancel := r.runtime.WithTimeout(ctx, judgeTimeout)
 	defer cancel()
-	return r.reg.ConfirmUnreceived(ctx, l.node, since)
+	return r.reg.ConfirmUnreceived(ctx, p.node, since)
 }
 
 func (r *Router) removeLease(ctx context.Context, node string) {

@@ -3,6 +3,7 @@ package router
 import (
 	"log/slog"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,7 +23,7 @@ func TestForgedLifeCutsALinkForAMomentOnly(t *testing.T) {
 	bob := c.node(1).connect("bob")
 	n.wantOutcome("bob", "0", Delivered)
 	want := []string{"0"}
-	for i, life := range []uint64{math.MaxUint64, math.MaxUint64, 1, n.links["n1"].id + 1<<60, math.MaxInt64} {
+	for i, life := range []uint64{math.MaxUint64, math.MaxUint64, 1, n.peers["n1"].link.Life() + 1<<60, math.MaxInt64} {
 		forged := link.AppendHeader(nil, &link.Header{From: "n0", Life: life, First: 1, Base: 1})
 		c.client.Publish(t.Context(), n.keys.Channel("n1"), forged)
 		want = append(want, strconv.Itoa(i+1))
@@ -42,8 +43,9 @@ func TestForgedNumbersCutALinkForAMomentOnly(t *testing.T) {
 	bob := c.node(1).connect("bob")
 	n.wantOutcome("bob", "0", Delivered)
 	n.mu.Lock()
-	l := n.links["n1"]
-	forged := link.AppendHeader(nil, &link.Header{From: "n0", Life: l.id, First: l.next, Base: l.base})
+	to := n.peers["n1"].link
+	base, next, _, _, _ := to.Numbers()
+	forged := link.AppendHeader(nil, &link.Header{From: "n0", Life: to.Life(), First: next, Base: base})
 	n.release()
 	for range link.MaxWindow {
 		forged = link.AppendBare(forged, link.KindVoid)
@@ -90,7 +92,7 @@ func TestLinkThatBeginsAnewIsLogged(t *testing.T) {
 			n.wantOutcome("bob", "0", Delivered)
 			if change == nil {
 				n.mu.Lock()
-				later := n.links["n1"].id + 1<<60
+				later := n.peers["n1"].link.Life() + 1<<60
 				n.release()
 				forged := link.AppendHeader(nil, &link.Header{From: "n0", Life: later, First: 1, Base: 1})
 				c.client.Publish(t.Context(), n.keys.Channel("n1"), forged)
@@ -138,15 +140,20 @@ func TestRenewedLinkLetsNothingPassWhatWasRefused(t *testing.T) {
 	r.Send(Message{From: "alice", To: "eve", Data: []byte("other")}, nil)
 	r.mu.Lock()
 	defer r.release()
-	l.next, l.high, l.sent = l.end(), l.end(), l.end()
-	l.acknowledged(r, link.Ack{Life: l.id, UpTo: 1, Nacks: []link.Nack{{Seq: 1, Code: link.NackJoining}}})
-	before := l.id
-	l.acknowledged(r, link.Ack{Life: l.id + 1<<20, UpTo: 0})
-	if !newerLife(l.id, before+1<<20) {
-		t.Errorf("the new life %x is not newer than what the peer believes in", l.id)
+	drain(r, l)
+	r.acknowledged(l, link.Ack{Life: l.link.Life(), UpTo: 1, Nacks: []link.Nack{{Seq: 1, Code: link.NackJoining}}})
+	before := l.link.Life()
+	r.acknowledged(l, link.Ack{Life: before + 1<<20, UpTo: 0})
+	if life := l.link.Life(); int64(life-before-1<<20) <= 0 {
+		t.Errorf("the new life %x is not newer than what the peer believes in", life)
 	}
-	if l.next != l.base || len(l.window) != 1 || l.window[0].cargo.(*pending).To != "eve" {
-		t.Errorf("%d messages are to be sent again, want eve's", len(l.window))
+	var again []string
+	l.link.Payloads(func(x link.Payload) bool {
+		again = append(again, x.(*pending).To)
+		return true
+	})
+	if base, next, _, _, _ := l.link.Numbers(); next != base || !slices.Equal(again, []string{"eve"}) {
+		t.Errorf("the messages to %v are to be sent again, want eve's", again)
 	}
 	rt := r.routes["bob"]
 	for i, p := range rt.back {
@@ -159,36 +166,18 @@ func TestRenewedLinkLetsNothingPassWhatWasRefused(t *testing.T) {
 	}
 }
 
-func TestLivesGrow(t *testing.T) {
-	r, _ := benchRoute(t)
-	r.mu.Lock()
-	defer r.release()
-	for _, last := range []uint64{0, 1, r.lives, math.MaxInt64, math.MaxUint64 - 1, math.MaxUint64} {
-		r.lives = last
-		for range 3 {
-			before := r.lives
-			if life := r.nextLife(); !newerLife(life, before) || life == 0 {
-				t.Fatalf("life %x follows %x", life, before)
-			}
-		}
-	}
-	if newerLife(0, 1) || newerLife(0, 0) || !newerLife(1, 0) || newerLife(5, 5) {
-		t.Error("0 is no life")
-	}
-}
-
 // Strangers' batches make links. They don't keep a new node out for long.
 func TestStrangersLinksMakeRoom(t *testing.T) {
 	n := newCluster(t, 1, nil).node(0)
 	n.mu.Lock()
 	defer n.release()
-	for i := range maxLinks {
-		n.linkTo("stranger" + strconv.Itoa(i)).used = n.now().Add(-crowdedLink - 1)
+	for i := range maxPeers {
+		n.peer("stranger" + strconv.Itoa(i)).used = n.now().Add(-crowdedPeer - 1)
 	}
 	n.mu.Unlock()
-	n.dropIdleLinks()
+	n.forgetIdlePeers()
 	n.mu.Lock()
-	if len(n.links) > 1 {
-		t.Errorf("%d links are kept", len(n.links))
+	if len(n.peers) > 1 {
+		t.Errorf("%d links are kept", len(n.peers))
 	}
 }

@@ -59,19 +59,19 @@ func (r *Router) Leave(address string, s Session) {
 // whom a sender that did not look up takes for all owners; if this node does not
 // know for sure that they are, the sender shall look up. Who was welcomed after m was
 // delivered elsewhere is not owed it, and may be a client that has it and has moved.
-func (t *localAddresses) deliver(fan *fanouts, m *Message, assumed ownerSet) fate {
+func (t *localAddresses) deliver(fan *fanouts, m *Message, assumed ownerSet) ackResult {
 	t.mu.RLock()
 	h := t.byName[m.To]
 	switch {
 	case h == nil:
 		t.mu.RUnlock()
-		return fateNotHere
+		return ackNotHere
 	case m.since != 0 && (h.join != nil || h.since > m.since):
 		t.mu.RUnlock()
-		return fateDelivered
+		return ackDelivered
 	case assumed != noneAssumed && h.join == nil && (h.validAt != t.generation || h.owners != assumed):
 		t.mu.RUnlock()
-		return fateStale
+		return ackStale
 	}
 	sessions := h.sessions
 	t.mu.RUnlock()
@@ -80,15 +80,15 @@ func (t *localAddresses) deliver(fan *fanouts, m *Message, assumed ownerSet) fat
 
 // deliverTo asks every session. Where all are closing, or none has joined yet,
 // the address is about to change: the sender shall look again.
-func deliverTo(sessions []Session, m *Message) fate {
-	f := fateJoining
+func deliverTo(sessions []Session, m *Message) ackResult {
+	f := ackJoining
 	for _, s := range sessions {
 		switch s.Deliver(m) {
 		case Delivered:
-			f = fateDelivered
+			f = ackDelivered
 		case Overloaded:
-			if f != fateDelivered {
-				f = fateOverloaded
+			if f != ackDelivered {
+				f = ackOverloaded
 			}
 		}
 	}
@@ -213,12 +213,12 @@ func (t *localAddresses) sessions() (n int) {
 // deliverHere delivers m to this node's sessions and measures how long it took.
 // See localAddresses.deliver for assumed; what is known about other owners counts only
 // while the node's lease lives.
-func (r *Router) deliverHere(m *Message, assumed ownerSet, accepted, now time.Time) fate {
+func (r *Router) deliverHere(m *Message, assumed ownerSet, accepted, now time.Time) ackResult {
 	if assumed != noneAssumed && !r.leaseLivesAt(now) {
-		return fateStale
+		return ackStale
 	}
-	f := r.deliverOnce(m, func() fate { return r.local.deliver(r.fan, m, assumed) })
-	if f == fateDelivered {
+	f := r.deliverOnce(m, func() ackResult { return r.local.deliver(r.fan, m, assumed) })
+	if f == ackDelivered {
 		r.delivery[pathRemote].Observe(now.Sub(accepted).Seconds())
 	}
 	return f
@@ -226,7 +226,7 @@ func (r *Router) deliverHere(m *Message, assumed ownerSet, accepted, now time.Ti
 
 // deliverOnce delivers m here if nothing that it repeats was delivered. A message of this
 // node's that another owner has delivered is no repeat of itself.
-func (r *Router) deliverOnce(m *Message, deliver func() fate) fate {
+func (r *Router) deliverOnce(m *Message, deliver func() ackResult) ackResult {
 	if m.contentHash == 0 || m.since != 0 && m.ID.Origin == r.origin {
 		return deliver()
 	}

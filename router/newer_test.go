@@ -73,7 +73,7 @@ func TestRepeatOfOneDeliveredElsewhere(t *testing.T) {
 	bob := n.connect("bob")
 	first := Message{ID: MessageID{Origin: 7, Count: 1}, From: "alice", To: "bob", Data: []byte("once"), Ref: []byte("1")}
 	first.contentHash, first.since = first.hashContent(), time.Now().UnixMicro()
-	if f := n.deliverHere(&first, noneAssumed, n.now(), n.now()); f != fateDelivered {
+	if f := n.deliverHere(&first, noneAssumed, n.now(), n.now()); f != ackDelivered {
 		t.Fatalf("the first meets fate %v", f)
 	}
 	n.want(n.repeat("alice", "1", "once"), Delivered)

@@ -43,32 +43,23 @@ func (a *answers) get() (count int, absent []registry.Owner) {
 	return a.count, slices.Clone(a.absent)
 }
 
-func (n *notice) encode(b []byte, _ bool) []byte {
+// Append appends the envelope.
+func (n *notice) Append(b []byte, _ *link.Frame) ([]byte, link.Kind) {
 	if n.token != "" {
-		return link.AppendReplaced(b, n.address, n.token)
+		return link.AppendReplaced(b, n.address, n.token), link.KindReplaced
 	}
-	return link.AppendClaimed(b, n.address)
-}
-
-// awaited: a claim waits for it.
-func (*notice) awaited() bool { return true }
-
-func (n *notice) kind() link.Kind {
-	if n.token != "" {
-		return link.KindReplaced
-	}
-	return link.KindClaimed
+	return link.AppendClaimed(b, n.address), link.KindClaimed
 }
 
 // settle counts every answer: an owner that is dead, or does not hold the address,
 // needs no telling, and its entry goes.
-func (n *notice) settle(r *Router, owner registry.Owner, f fate) {
+func (n *notice) settle(r *Router, owner registry.Owner, f ackResult) {
 	absent := true
 	switch f {
-	case fateDead, fateUnknown:
+	case ackDead, ackUnknown:
 		r.stale[staleDead].Inc()
 		r.pruneDead(n.address, owner)
-	case fateNotHere:
+	case ackNotHere:
 		r.stale[staleMoved].Inc()
 		r.prune(n.address, owner)
 	default:
@@ -108,16 +99,15 @@ func (r *Router) notify(address string, others []registry.Owner, replaced bool, 
 		if replaced {
 			n.token = o.Token
 		}
-		if !r.pushNotice(o.NodeID, item{cargo: n, owner: o}) && told == nil {
+		if !r.announceTo(o.NodeID, link.Frame{Payload: n, Token: o.Token, Urgent: true}) && told == nil {
 			r.afterFunc(retryUnsettled, func() { r.notify(address, []registry.Owner{o}, replaced, nil) })
 		}
 	}
-	r.schedule(r.now().Add(firstResend))
 }
 
-// pushNotice puts a notice onto the link to a node, or reports that there is no room.
-func (r *Router) pushNotice(node string, it item) bool {
-	return r.roomForLink(node) && r.linkTo(node).push(r, it)
+// announceTo puts an announcement onto the link to a node, or reports that there is no room.
+func (r *Router) announceTo(node string, f link.Frame) bool {
+	return r.roomForPeer(node) && r.push(r.peer(node), f)
 }
 
 // OnEvicted is called by the registry: another session has the lease.
@@ -157,16 +147,3 @@ func (r *Router) distrustOwners() {
 	defer r.release()
 	r.generation++
 }
-
-// bare is cargo that says all by its kind. Its acknowledgement is awaited.
-type bare link.Kind
-
-const (
-	nudge  = bare(link.KindVoid)   // asks for the acknowledgement of what was sent before
-	pruned = bare(link.KindPruned) // entries of the receiving node were removed, although it lives
-)
-
-func (b bare) kind() link.Kind                    { return link.Kind(b) }
-func (b bare) encode(to []byte, _ bool) []byte    { return link.AppendBare(to, link.Kind(b)) }
-func (bare) awaited() bool                        { return true }
-func (bare) settle(*Router, registry.Owner, fate) {}

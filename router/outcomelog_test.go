@@ -17,7 +17,7 @@ func TestRepeatsOfAnotherClientAreRemembered(t *testing.T) {
 	flood := Message{From: "eve", To: "bob", Data: []byte("x")}
 	for i := range 3 * maxRemembered { // delivered to nobody here: only the memory is asked
 		flood.contentHash = uint64(i + 1)
-		n.dedup.deliverOnce(&flood, func() fate { return fateDelivered })
+		n.dedup.deliverOnce(&flood, func() ackResult { return ackDelivered })
 	}
 	n.want(n.repeat("ann", "1", "once"), Delivered)
 	c.node(1).wantOutcome("bob", "next", Delivered)

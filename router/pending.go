@@ -103,10 +103,19 @@ func (p *pending) delivered() bool { return p.queued > 0 }
 // lost tells whether every node that had p has dropped it from its sessions' queues.
 func (p *pending) lost() bool { return len(p.dropped) > 0 && len(p.dropped) >= p.queued }
 
-func (p *pending) encode(b []byte, first bool) []byte {
-	if !p.deadlineNode.in {
-		return link.AppendBare(b, link.KindVoid)
+// Append appends the message's envelope: only its number if nobody waits for it any more,
+// or if it is withdrawn.
+func (p *pending) Append(b []byte, f *link.Frame) ([]byte, link.Kind) {
+	switch {
+	case !p.deadlineNode.in:
+		return link.AppendBare(b, link.KindVoid), link.KindVoid
+	case f.Withdrawn:
+		return link.AppendWithdrawn(b, link.MessageID(p.ID)), link.KindWithdrawn
 	}
+	return p.encode(b, f.First), link.KindMessage
+}
+
+func (p *pending) encode(b []byte, first bool) []byte {
 	var flags byte
 	if first {
 		flags |= link.FlagFirst
@@ -126,16 +135,6 @@ func (p *pending) encode(b []byte, first bool) []byte {
 	return appendMessage(b, &p.Message, flags, p.hops, p.accepted.UnixMicro(), p.assumedOwners)
 }
 
-// awaited: the receiving node sees it by link.FlagReceipt.
-func (p *pending) awaited() bool { return p.Receipt }
-
-func (p *pending) kind() link.Kind {
-	if !p.deadlineNode.in {
-		return link.KindVoid
-	}
-	return link.KindMessage
-}
-
 // arrived takes that a node has put p into the queue of a session.
 func (p *pending) arrived(r *Router, node string) {
 	p.reached, p.queued, p.since = append(p.reached, node), p.queued+1, p.accepted.UnixMicro()
@@ -145,31 +144,35 @@ func (p *pending) arrived(r *Router, node string) {
 }
 
 // settle takes an owner's answer: 0 for delivered.
-func (p *pending) settle(r *Router, owner registry.Owner, f fate) {
+func (p *pending) settle(r *Router, owner registry.Owner, f ackResult) {
 	p.unanswered--
 	switch f {
-	case fateDelivered:
+	case ackDelivered:
 		p.arrived(r, owner.NodeID)
-	case fateOverloaded:
+	case ackOverloaded:
 		p.reached = append(p.reached, owner.NodeID)
 		p.full = true
 		r.overloaded(overloadQueue)
-	case fateNoRoom: // its reason is counted already
+	case link.AckTooLarge:
 		p.reached = append(p.reached, owner.NodeID)
 		p.full = true
-	case fateUnknown:
+		r.overloaded(overloadRedis)
+	case ackNoRoom: // its reason is counted already
+		p.reached = append(p.reached, owner.NodeID)
+		p.full = true
+	case ackUnknown:
 		p.reached = append(p.reached, owner.NodeID)
 		p.unknown = true
-	case fateJoining:
+	case ackJoining:
 		p.again, p.joining = true, true
 		r.stale[staleJoining].Inc()
-	case fateStale:
+	case ackStale:
 		p.again = true
 		if p.inFlight {
 			p.route.noCacheBefore = r.now().Add(uncachedAfterStale)
 		}
 		r.stale[staleCached].Inc()
-	case fateNotHere:
+	case ackNotHere:
 		p.again = true
 		if p.assumedOwners != noneAssumed { // the entry has most likely gone with the session
 			r.stale[staleCached].Inc()
@@ -177,7 +180,7 @@ func (p *pending) settle(r *Router, owner registry.Owner, f fate) {
 		}
 		r.stale[staleMoved].Inc()
 		r.prune(p.To, owner)
-	case fateDead:
+	case ackDead:
 		p.again = true
 		r.stale[staleDead].Inc()
 		r.pruneDead(p.To, owner)

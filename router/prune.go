@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/router/link"
 	"github.com/beeline-ws/beeline/router/task"
 )
 
@@ -101,7 +102,7 @@ func (r *Router) pruneAll(ctx context.Context, entries []staleEntry) {
 
 // tellPruned has a node verify its leases. It is called with mu held.
 func (r *Router) tellPruned(node string) {
-	if !r.pushNotice(node, item{cargo: pruned}) {
+	if !r.announceTo(node, link.Frame{Payload: pruned, Urgent: true}) {
 		r.afterFunc(retryUnsettled, func() { r.tellPruned(node) })
 	}
 }

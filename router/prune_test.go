@@ -119,7 +119,7 @@ func TestLeaseOfANodeThatCameBackStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.mu.Lock()
-	l := n.linkTo("n1")
+	l := n.peer("n1")
 	n.unlock()
 	n.bury(t.Context(), l, found)
 	if _, ok, err := n.reg.Node(t.Context(), "n1"); !ok || err != nil {

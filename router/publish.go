@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/beeline-ws/beeline/router/bus"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // The router is the source of its bus: it makes batches of what waits on the links when the
@@ -16,7 +17,8 @@ type post struct {
 	global    bool // not a node's channel
 	payload   []byte
 	envelopes int
-	batch     batch                            // of a link; else
+	to        *peer // whose link's batch it is, or nil
+	batch     link.Batch
 	then      func(receivers int64, err error) // of a baseline, with mu held
 }
 
@@ -26,10 +28,9 @@ func (p *post) replied(r *Router, receivers int64, err error) {
 		p.then(receivers, err)
 		return
 	}
-	l := p.batch.link
-	l.published(r, &p.batch, receivers, err)
+	r.batchReplied(p.to, &p.batch, receivers, err)
 	if errors.Is(err, bus.ErrLost) || errors.Is(err, bus.ErrMoved) {
-		l.goBack(r) // at once, when there is a connection
+		r.goBack(p.to)
 	}
 }
 
@@ -67,9 +68,9 @@ func (r *Router) Batches(out bus.Outlet) (more bool) {
 	before := r.putPosts
 	r.putBaselines(out)
 	rest := r.outgoing[:0]
-	for _, l := range r.outgoing {
-		if !out.Ready(l.channel, false) || r.putLink(out, l) {
-			rest = append(rest, l)
+	for _, p := range r.outgoing {
+		if !out.Ready(p.channel, false) || r.putLink(out, p) {
+			rest = append(rest, p)
 		}
 	}
 	r.outgoing = rest
@@ -83,17 +84,16 @@ func (r *Router) Batches(out bus.Outlet) (more bool) {
 }
 
 // putLink puts the next batch of a link, if it has one, and reports whether it has more.
-func (r *Router) putLink(out bus.Outlet, l *peer) (more bool) {
-	l.queued = false
-	if l.judged || (!l.mayPublish() && (l.in.due.IsZero() || l.in.link == 0)) {
+func (r *Router) putLink(out bus.Outlet, to *peer) (more bool) {
+	to.queued = false
+	if !to.link.Ready() {
 		return false
 	}
-	payload := r.scratch[:0]
-	b := l.batch(r, &payload)
+	payload, b := r.batch(to, r.scratch[:0])
 	r.scratch = payload
-	r.put(out, &post{channel: l.channel, payload: payload, envelopes: b.count, batch: b})
-	l.queued = l.mayPublish()
-	return l.queued
+	r.put(out, &post{channel: to.channel, payload: payload, envelopes: b.Count, to: to, batch: b})
+	to.queued = to.link.Ready()
+	return to.queued
 }
 
 // putBaselines puts the baselines' posts, which are published in their order.

@@ -94,8 +94,8 @@ func TestImpossibleBatchIsNotAnswered(t *testing.T) {
 	in.handle(in.private, string(link.AppendBare(batch, link.KindVoid)))
 	n.mu.Lock()
 	defer n.unlock()
-	if l := n.links["stranger"]; l == nil || l.queued || !l.in.due.IsZero() {
-		t.Errorf("the stranger is to be answered: %+v", l)
+	if l := n.peers["stranger"]; l == nil || l.queued || l.link.OwesAck() {
+		t.Errorf("the stranger is to be answered: %v", l.link)
 	}
 }
 

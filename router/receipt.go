@@ -21,13 +21,12 @@ type answer struct {
 	client  string // the message's receiver
 }
 
-func (a *answer) encode(b []byte, _ bool) []byte {
-	return link.AppendReceipt(b, link.MessageID(a.id), byte(a.outcome), a.client)
+// Append appends the envelope.
+func (a *answer) Append(b []byte, _ *link.Frame) ([]byte, link.Kind) {
+	return link.AppendReceipt(b, link.MessageID(a.id), byte(a.outcome), a.client), link.KindReceipt
 }
-func (*answer) kind() link.Kind { return link.KindReceipt }
-func (*answer) awaited() bool   { return false }
 
-func (a *answer) settle(*Router, registry.Owner, fate) {}
+func (a *answer) settle(*Router, registry.Owner, ackResult) {}
 
 // Confirm takes the word of client, that has a session here, that it has received
 // the message. It leaves with the next Flush. A word about a message that was not
@@ -62,24 +61,23 @@ func (r *Router) report(client string, id MessageID, o Outcome) {
 // answerTo leaves half of the link's window to messages: clients that make up
 // confirmations must not be able to fill it.
 func (r *Router) answerTo(node string, a *answer) {
-	if !r.roomForLink(node) {
+	if !r.roomForPeer(node) {
 		return
 	}
-	if l := r.linkTo(node); len(l.window) < link.MaxWindow/2 {
-		l.push(r, item{cargo: a})
-		r.schedule(r.now().Add(firstResend))
+	if p := r.peer(node); p.link.Len() < link.MaxWindow/2 {
+		r.push(p, link.Frame{Payload: a})
 	}
 }
 
 // cameFrom notes which node gives its messages IDs of that origin: confirmations go
-// there. Nodes that are gone fall out when there are more than maxLinks.
+// there. Nodes that are gone fall out when there are more than maxPeers.
 func (r *Router) cameFrom(node string, origin uint64) {
 	r.mu.Lock()
 	defer r.release()
 	if r.origins[origin] == node {
 		return
 	}
-	if len(r.origins) >= maxLinks {
+	if len(r.origins) >= maxPeers {
 		clear(r.origins)
 	}
 	r.origins[origin] = strings.Clone(node)
@@ -116,12 +114,12 @@ func (r *Router) receipt(node string, id MessageID, o Outcome, client string) {
 }
 
 // reply answers a baseline's message to its sender's node, over the link there.
-func (r *Router) reply(node string, a *arrival, f fate) {
-	if a.flags&link.FlagReceipt == 0 || f != fateDelivered && f != fateOverloaded {
+func (r *Router) reply(node string, a *arrival, f ackResult) {
+	if a.flags&link.FlagReceipt == 0 || f != ackDelivered && f != ackOverloaded {
 		return
 	}
 	o := Delivered
-	if f == fateOverloaded {
+	if f == ackOverloaded {
 		o = Overloaded
 	}
 	r.mu.Lock()

@@ -144,7 +144,7 @@ func TestMadeUpConfirmationsDontFillTheLink(t *testing.T) {
 	until(t, "the link has room again", func() bool {
 		c.node(1).mu.Lock()
 		defer c.node(1).mu.Unlock()
-		return len(c.node(1).linkTo("n0").window) == 0
+		return c.node(1).peer("n0").link.Len() == 0
 	})
 	bob.confirm(id)
 	c.node(0).want(out, Confirmed)

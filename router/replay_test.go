@@ -82,8 +82,8 @@ func (n *testNode) awaitAcknowledged() {
 	until(n.t, "all is acknowledged", func() bool {
 		n.mu.Lock()
 		defer n.release()
-		for _, l := range n.links {
-			if len(l.window) > 0 {
+		for _, l := range n.peers {
+			if l.link.Len() > 0 {
 				return false
 			}
 		}
@@ -96,12 +96,12 @@ func (n *testNode) forgetLinks() {
 	until(n.t, "nothing waits on the links", func() bool {
 		n.mu.Lock()
 		defer n.release()
-		for node, l := range n.links {
-			if len(l.window) == 0 && l.in.due.IsZero() {
-				n.forgetLink(node, l)
+		for _, p := range n.peers {
+			if p.link.Len() == 0 && !p.link.OwesAck() {
+				n.forgetPeer(p)
 			}
 		}
-		return len(n.links) == 0
+		return len(n.peers) == 0
 	})
 }
 
@@ -119,7 +119,7 @@ func TestBatchPlayedAgainDoesNothing(t *testing.T) {
 		link.KindVoid: func(c *cluster, _ *testSession) {
 			n := c.node(0)
 			n.mu.Lock()
-			n.linkTo("n1").push(n.Router, item{cargo: nudge})
+			n.push(n.peer("n1"), link.Frame{Payload: bare(link.KindVoid), Urgent: true})
 			n.unlock()
 		},
 		link.KindClaimed: func(c *cluster, _ *testSession) { c.node(0).connect("bob") },

@@ -93,7 +93,7 @@ func TestFlushWhileDeafKillsNobody(t *testing.T) {
 	until(t, "the node is judged", func() bool {
 		c.node(0).mu.Lock()
 		defer c.node(0).mu.Unlock()
-		return c.node(0).links["n1"].judged
+		return c.node(0).peers["n1"].stalls()
 	})
 	c.client.FlushAll(context.Background())
 	looked := make(chan struct{}, 1<<10)
@@ -122,8 +122,8 @@ func TestExpiredMessagesKeepNoMemory(t *testing.T) {
 	until(t, "they are on the link", func() bool {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		l := n.links["n1"]
-		return l != nil && len(l.window) == messages
+		l := n.peers["n1"]
+		return l != nil && l.link.Len() == messages
 	})
 	n.expire()
 	for _, out := range outs {
@@ -131,30 +131,15 @@ func TestExpiredMessagesKeepNoMemory(t *testing.T) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, it := range n.links["n1"].window {
-		if p, ok := it.cargo.(*pending); ok && p.Data != nil {
-			t.Errorf("%d bytes are kept", len(p.Data))
+	kept := 0
+	n.peers["n1"].link.Payloads(func(x link.Payload) bool {
+		if p, ok := x.(*pending); ok {
+			kept += len(p.Data)
 		}
-	}
-}
-
-func TestRefusalsAreBounded(t *testing.T) {
-	var in inlink
-	for i := range 10 * link.MaxRefused {
-		in.refuse(MessageID{1, uint64(i)}.String(), time.Now(), time.Minute, link.MaxRefused)
-	}
-	if n := len(in.young) + len(in.old); n > 2*link.MaxRefused {
-		t.Errorf("%d refusals are remembered, want at most %d", n, 2*link.MaxRefused)
-	}
-	if last := (MessageID{1, 10*link.MaxRefused - 1}).String(); in.admits(&arrival{Message: Message{To: last}}) {
-		t.Error("the last refusal is forgotten")
-	}
-}
-
-// A refusal of a newer node's that is not known here says nothing.
-func TestUnknownRefusalIsNotDelivered(t *testing.T) {
-	if f := fateOf(link.NackCode(99)); f != fateUnknown {
-		t.Errorf("fate %d, want %d", f, fateUnknown)
+		return true
+	})
+	if kept > 0 {
+		t.Errorf("%d bytes are kept", kept)
 	}
 }
 
@@ -162,13 +147,13 @@ func TestUnknownRefusalIsNotDelivered(t *testing.T) {
 func TestStrangersMakeNoMoreLinksThanAreAllowed(t *testing.T) {
 	n := newCluster(t, 1, nil).node(0)
 	in := newInbox(n.Router)
-	for i := range maxLinks + 5 {
+	for i := range maxPeers + 5 {
 		in.handle(in.private, string(link.AppendHeader(nil, &link.Header{From: MessageID{1, uint64(i)}.String(), Life: 1, First: 1, Base: 1})))
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.links) > maxLinks {
-		t.Errorf("%d links, want at most %d", len(n.links), maxLinks)
+	if len(n.peers) > maxPeers {
+		t.Errorf("%d links, want at most %d", len(n.peers), maxPeers)
 	}
 }
 
@@ -176,7 +161,7 @@ func TestStrangersMakeNoMoreLinksThanAreAllowed(t *testing.T) {
 // its own deadline: until then none that came later may pass it.
 func TestRefusalIsRememberedFromTheLastMessage(t *testing.T) {
 	c := newCluster(t, 1, func(o *Options) { o.MessageTimeout = 10 * time.Second })
-	in, from, began := newInbox(c.node(0).Router), new(inlink), time.Now()
+	in, from, began := newInbox(c.node(0).Router), new(link.Refused), time.Now()
 	count := uint64(0)
 	refuse := func(after time.Duration, address string) {
 		t.Helper()
@@ -306,7 +291,7 @@ func TestClientsOfADeafNodeAreLookedFor(t *testing.T) {
 	until(t, "the node is judged", func() bool {
 		n.mu.Lock()
 		defer n.release()
-		return n.links["n1"].judged
+		return n.peers["n1"].stalls()
 	})
 	second := next.connect("bob")
 	out := n.sendTo("bob", "3")

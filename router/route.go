@@ -91,7 +91,7 @@ func (rt *route) knows(r *Router) bool {
 	if rt.cachedOwners == noneAssumed || rt.generation != r.generation || rt.mending || rt.asking || len(rt.waiting)+len(rt.back) > 0 {
 		return false
 	}
-	return len(r.dead) == 0 && r.judging+r.stalled == 0 || !slices.ContainsFunc(rt.owners, func(o registry.Owner) bool {
+	return len(r.dead) == 0 && r.slowPeers == 0 || !slices.ContainsFunc(rt.owners, func(o registry.Owner) bool {
 		_, dead := r.dead[o.NodeID]
 		return dead || r.stallsAt(o)
 	})
@@ -113,7 +113,7 @@ func (rt *route) ask(r *Router) {
 			rt.settle(r)
 		}
 	case rt.mending && rt.inflight > 0:
-		rt.nudge(r)
+		rt.requestAcks(r)
 	default:
 		rt.asking = true
 		r.lookups.add(rt)
@@ -170,7 +170,7 @@ func (rt *route) found(r *Router, owners []registry.Owner, all bool) {
 	if rt.inflight > 0 && (rt.mending || !slices.Equal(owners, rt.owners)) {
 		rt.covered = 0
 		rt.cachedOwners = noneAssumed
-		rt.nudge(r)
+		rt.requestAcks(r)
 		rt.lookAhead(r, owners)
 		return // the last answer will ask again
 	}

@@ -84,6 +84,7 @@ type Router struct {
 	m       *metrics.Router
 	log     *slog.Logger
 	started time.Time
+	lives   *link.Lives   // of the links to peers
 	lazyAck time.Duration // how long an acknowledgement that nobody waits for may take
 	origin  uint64        // of this process's message IDs
 
@@ -124,34 +125,32 @@ type Router struct {
 	mu         sync.Mutex
 	routes     map[string]*route
 	idleRoutes routeLRU
-	links      map[string]*peer
-	lives      uint64 // the number of the last life of a link
-	floor      uint64 // newer than the lives of links that are forgotten: new ones begin there
-	// renewedSaid is when a new life of a link was logged last.
-	renewedSaid  time.Time
-	signer       *link.Signer
-	judging      int    // links that are judged
-	stalled      int    // links whose peers do not answer
-	generation   uint64 // grows when what is cached of owners no longer counts
-	dead         map[string]struct{}
-	pending      pendingMessages
-	receipts     map[MessageID]*pending // messages whose receipts are envelopes
-	origins      map[uint64]string      // which nodes' messages carry which origin
-	dedup        *dedup
-	awaited      []awaited   // a baseline's messages that were published and wait for receipts
-	unused       []*pending  // for the next messages
-	lookups      lookupQueue // for the next commits
-	outgoing     []*peer     // with something to publish
-	posts        []post      // of the baselines
-	putPosts     int         // given to the bus
-	unusedPosts  []*post     // for the next
-	posted       int         // bytes of data in what the baselines have queued
-	deadlines    deadlines
-	sweepAt      time.Time // when the sweeper looks next; zero: nothing waits
-	scratch      []byte
-	calls        []call   // senders' callbacks, run when mu is released
-	handovers    []*route // whose messages for this node's sessions are handed over then
-	handoverRoom []handover
+	peers      map[string]*peer
+	// renewedLogged is when a new life of a link was logged last.
+	renewedLogged time.Time
+	signer        *link.Signer
+	slowPeers     int    // that do not answer, or may be dead or deaf
+	generation    uint64 // grows when what is cached of owners no longer counts
+	dead          map[string]struct{}
+	pending       pendingMessages
+	receipts      map[MessageID]*pending // messages whose receipts are envelopes
+	origins       map[uint64]string      // which nodes' messages carry which origin
+	dedup         *dedup
+	awaited       []awaited   // a baseline's messages that were published and wait for receipts
+	unused        []*pending  // for the next messages
+	lookups       lookupQueue // for the next commits
+	outgoing      []*peer     // with something to publish
+	posts         []post      // of the baselines
+	putPosts      int         // given to the bus
+	unusedPosts   []*post     // for the next
+	posted        int         // bytes of data in what the baselines have queued
+	deadlines     deadlines
+	sweepAt       time.Time // when the sweeper looks next; zero: nothing waits
+	scratch       []byte
+	calls         []call   // senders' callbacks, run when mu is released
+	handovers     []*route // whose messages for this node's sessions are handed over then
+	handoverRoom  []handover
+	settledRoom   []link.Settled // room for what an acknowledgement settles
 
 	ctx     context.Context // ends the goroutines
 	cancel  context.CancelFunc
@@ -204,12 +203,13 @@ func New(opts Options) (*Router, error) {
 		opts: opts, keys: opts.Registry.Keys(), reg: opts.Registry, runtime: opts.Runtime, m: opts.Metrics, log: opts.Logger,
 		origin: opts.Runtime.Rand(), started: opts.Runtime.Now(),
 		signer:  link.NewSigner(opts.ClusterKeys),
+		lives:   link.NewLives(opts.Runtime.Rand),
 		lazyAck: cmp.Or(opts.lazyAck, min(maxLazyAck, opts.MessageTimeout/5)),
 		local:   newLocalAddresses(opts.NodeID), pending: newPendingMessages(opts.MaxPendingBytes), idleRoutes: routeLRU{limit: opts.OwnerCache},
 		leaseTurn: opts.Runtime.NewSignal(), probed: opts.Runtime.NewSignal(), beatDue: opts.Runtime.NewSignal(),
 		work: opts.Runtime.NewSignal(), sweep: opts.Runtime.NewSignal(),
 		prunes: prunes{some: opts.Runtime.NewSignal()}, tasks: newTasks(opts.Runtime),
-		routes: make(map[string]*route), links: make(map[string]*peer),
+		routes: make(map[string]*route), peers: make(map[string]*peer),
 		dead: make(map[string]struct{}), receipts: make(map[MessageID]*pending), origins: make(map[uint64]string), dedup: newDedup(opts.Runtime.Now),
 	}
 	if opts.Bus == nil {
@@ -332,10 +332,9 @@ func (r *Router) Stop(ctx context.Context) error {
 	for p := r.pending.oldest; p != nil; p = r.pending.oldest {
 		p.conclude(r, p.atLast())
 	}
-	for _, l := range r.links {
-		if !l.in.due.IsZero() {
-			r.dirty(l)
-		}
+	for _, p := range r.peers {
+		p.link.AckNow()
+		r.publishSoon(p)
 	}
 	r.lookups, r.posts = lookupQueue{}, nil // what they were for has its outcome
 	r.unlock()

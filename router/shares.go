@@ -123,8 +123,8 @@ func (d *pendingMessages) roomFor(m *Message) overload {
 // A message beyond it is Overloaded. What waits for a node that stands still may take
 // half of the bytes, and of a link's window a sender or a receiver may take half; an eighth
 // is left to notices.
-func (l *peer) roomFor(r *Router, p *pending) overload {
-	free := link.MaxWindow - noticeRoom - len(l.window)
+func (to *peer) roomFor(r *Router, p *pending) overload {
+	free := link.MaxWindow - announcementRoom - to.link.Len()
 	switch {
 	case free <= 0:
 		return overloadNode
@@ -132,7 +132,7 @@ func (l *peer) roomFor(r *Router, p *pending) overload {
 		return overloadSender
 	case p.route.inflight > free:
 		return overloadReceiver
-	case l.bytes > 0 && l.bytes > r.pending.limitBytes-r.pending.bytes:
+	case to.link.Bytes() > 0 && to.link.Bytes() > r.pending.limitBytes-r.pending.bytes:
 		return overloadNode
 	}
 	return roomy
@@ -147,8 +147,8 @@ func (r *Router) stalls(address string) bool {
 
 // stallsAt tells whether an owner's node does not answer.
 func (r *Router) stallsAt(o registry.Owner) bool {
-	l := r.links[o.NodeID]
-	return l != nil && (l.judged || l.stalls())
+	p := r.peers[o.NodeID]
+	return p != nil && p.stalls()
 }
 
 // overloaded counts why a message found no room.

@@ -140,8 +140,8 @@ func TestStalledNodeTakesNoMoreThanItsShare(t *testing.T) {
 		n.wantOutcome(to, "first", Delivered)
 	}
 	n.mu.Lock()
-	stalled := n.linkTo("n1")
-	stalled.setJudged(n.Router, true)
+	stalled := n.peer("n1")
+	n.suspend(stalled)
 	n.mu.Unlock()
 	waiting := 0
 	for i := range 200 { // of many senders, that the node's share is the bound
@@ -160,8 +160,7 @@ func TestStalledNodeTakesNoMoreThanItsShare(t *testing.T) {
 		t.Errorf("%d messages of 100 bytes wait, want about half of 10,000 bytes", waiting)
 	}
 	n.mu.Lock()
-	stalled.setJudged(n.Router, false)
-	n.dirty(stalled)
+	n.resume(stalled)
 	n.unlock()
 	eve.await("got all", func() bool { return len(eve.got) == 5 })
 	wantNothingPending(t, c)
@@ -172,21 +171,21 @@ func TestNoticesHaveRoomOnAFullLink(t *testing.T) {
 	n := c.node(0)
 	n.mu.Lock()
 	defer n.release()
-	l := n.linkTo("n1")
-	l.setJudged(n.Router, true)
+	l := n.peer("n1")
+	n.suspend(l)
 	p := &pending{route: n.routeTo("bob")}
 	sent := 0
 	for ; l.roomFor(n.Router, p) == roomy; sent++ {
-		l.push(n.Router, item{cargo: nudge})
+		n.push(l, link.Frame{Payload: bare(link.KindVoid), Urgent: true})
 	}
-	if sent != link.MaxWindow-noticeRoom {
-		t.Errorf("messages may take %d places of the window, want %d", sent, link.MaxWindow-noticeRoom)
+	if sent != link.MaxWindow-announcementRoom {
+		t.Errorf("messages may take %d places of the window, want %d", sent, link.MaxWindow-announcementRoom)
 	}
-	if !l.push(n.Router, item{cargo: nudge}) {
+	if !n.push(l, link.Frame{Payload: bare(link.KindVoid), Urgent: true}) {
 		t.Error("a notice finds no room")
 	}
-	l.restart(n.Router)
-	l.setJudged(n.Router, false)
+	l.link.Clear(n.now())
+	n.resume(l)
 }
 
 // An owner that the registry names gets a link although strangers' batches have made all
@@ -196,27 +195,27 @@ func TestOwnersHaveALinkAmongStrangers(t *testing.T) {
 	n := c.node(0)
 	bob := c.node(1).connect("bob")
 	in := newInbox(n.Router)
-	for i := range maxLinks + 5 {
+	for i := range maxPeers + 5 {
 		in.handle(in.private, string(link.AppendHeader(nil, &link.Header{From: MessageID{1, uint64(i)}.String(), Life: 1, First: 1, Base: 1})))
 	}
 	n.wantOutcome("bob", "x", Delivered)
 	bob.wantGot("x")
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, l := range n.links {
-		l.setJudged(n.Router, true)
+	for _, l := range n.peers {
+		n.suspend(l)
 	}
-	if n.roomForLink("n2") {
+	if n.roomForPeer("n2") {
 		t.Error("a link is forgotten that something waits for")
 	}
 	n.notify("ann", []registry.Owner{{NodeID: "n2", Token: "1"}}, false, &answers{came: n.runtime.NewSignal()})
 	n.answerTo("n3", &answer{client: "ann"})
 	n.tellPruned("n4")
-	if len(n.links) > maxLinks {
-		t.Errorf("there are %d links, want %d at most", len(n.links), maxLinks)
+	if len(n.peers) > maxPeers {
+		t.Errorf("there are %d links, want %d at most", len(n.peers), maxPeers)
 	}
-	for _, l := range n.links {
-		l.setJudged(n.Router, false)
+	for _, l := range n.peers {
+		n.resume(l)
 	}
 }
 
@@ -265,8 +264,8 @@ func TestCrowdedSenderDoesNotWaitForAStalledNode(t *testing.T) {
 	n.wantOutcome("bob", "0", Delivered)
 	n.wantOutcome("eve", "0", Delivered)
 	n.mu.Lock()
-	stalled := n.linkTo("n1")
-	stalled.setJudged(n.Router, true)
+	stalled := n.peer("n1")
+	n.suspend(stalled)
 	n.mu.Unlock()
 	crowded := func(to, data string) <-chan Outcome {
 		out := make(chan Outcome, 1)
@@ -281,8 +280,7 @@ func TestCrowdedSenderDoesNotWaitForAStalledNode(t *testing.T) {
 	}
 	wantNone(t, waits)
 	n.mu.Lock()
-	stalled.setJudged(n.Router, false)
-	n.dirty(stalled)
+	n.resume(stalled)
 	n.unlock()
 	n.want(waits, Delivered)
 	n.want(crowded("bob", "2"), Delivered)

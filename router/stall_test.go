@@ -22,11 +22,11 @@ func TestStalledLinkHarmsNoOther(t *testing.T) {
 	n.wantOutcome("bob", "first", Delivered)
 
 	n.mu.Lock()
-	stalled := n.linkTo("n1")
-	stalled.setJudged(n.Router, true)
+	stalled := n.peer("n1")
+	n.suspend(stalled)
 	const room = 160
-	for range link.MaxWindow - noticeRoom - 2*room { // what takes the room, but not the time, of messages; of the rest bob may have half
-		stalled.push(n.Router, item{cargo: nudge})
+	for range link.MaxWindow - announcementRoom - 2*room { // what takes the room, but not the time, of messages; of the rest bob may have half
+		n.push(stalled, link.Frame{Payload: bare(link.KindVoid), Urgent: true})
 	}
 	n.mu.Unlock()
 	want := []string{"first"}
@@ -44,8 +44,7 @@ func TestStalledLinkHarmsNoOther(t *testing.T) {
 		t.Errorf("message %d has the outcome %v while its owner is judged", i, <-outcomes[i])
 	}
 	n.mu.Lock()
-	stalled.setJudged(n.Router, false)
-	n.dirty(stalled)
+	n.resume(stalled)
 	n.unlock()
 	for _, o := range outcomes {
 		n.want(o, Delivered)
@@ -76,7 +75,7 @@ func TestDeathIsKnownThoughAFormerOwnerStandsStill(t *testing.T) {
 	until(t, "it is noticed that node 1 does not answer", func() bool {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		return n.links["n1"].stalls()
+		return n.peers["n1"].stalls()
 	})
 	n.wantOutcome("bob", "after the death", Offline)
 	wantNone(t, inFlight)
@@ -101,11 +100,14 @@ func TestNothingOvertakesWhatABuriedLinkHeld(t *testing.T) {
 	release := sync.OnceFunc(c.node(1).mu.Unlock)
 	defer release()
 	n.mu.Lock()
-	n.linkTo("n2").setJudged(n.Router, true)
+	n.suspend(n.peer("n2"))
 	n.mu.Unlock()
 	first := n.sendTo("bob", "2")
 	n.mu.Lock()
-	n.linkTo("n2").buried(n.Router, true)
+	back2 := n.peer("n2")
+	settled := back2.link.DeclareDead(n.now(), true, nil)
+	n.linkChanged(back2)
+	n.settle(back2, settled)
 	n.unlock()
 	second := n.sendTo("bob", "3")
 	until(t, "the second message has been looked up", func() bool {

@@ -87,7 +87,7 @@ func (r *Router) strangersAmong(owners []registry.Owner) (nodes []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, o := range owners {
-		if r.links[o.NodeID] == nil && o.NodeID != r.opts.NodeID {
+		if r.peers[o.NodeID] == nil && o.NodeID != r.opts.NodeID {
 			nodes = append(nodes, o.NodeID)
 		}
 	}

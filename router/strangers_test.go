@@ -18,11 +18,11 @@ func (c *cluster) forge(address string, owners int) {
 	}
 }
 
-// linked counts the links of a node, and those that are judged.
-func (n *testNode) linked() (links, judged int) {
+// linked counts the peers of a node, and those that are slow.
+func (n *testNode) linked() (peers, slow int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return len(n.links), n.judging
+	return len(n.peers), n.slowPeers
 }
 
 // Owners that somebody has made up cost a look at their leases and no links; a client

@@ -36,8 +36,8 @@ func (r *Router) sweepOnce() {
 	}
 	r.overdue(now)
 	r.runDue(now)
-	for _, l := range r.links {
-		l.watch(r, now)
+	for _, p := range r.peers {
+		r.tick(p, now)
 	}
 	if p := r.pending.oldest; p != nil {
 		r.schedule(p.deadline)

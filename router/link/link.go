@@ -104,7 +104,7 @@ func (l *Link) Tick(now time.Time) (suspended bool) {
 	again := l.state == StateStalled
 	l.lose()
 	l.stall()
-	return again && l.suspend()
+	return again && l.Suspend()
 }
 
 // ackTimeout is how long an acknowledgement may take.
@@ -120,10 +120,8 @@ func (l *Link) ackTimeout() time.Duration {
 func (l *Link) GoBack() { l.goBack() }
 
 // Resume is the end of StateSuspended: the peer lives and is subscribed. It may have
-// missed what was published before. unheard reports whether PUBLISH has reached nobody
-// meanwhile.
-func (l *Link) Resume(now time.Time) (unheard bool) {
-	unheard = l.unheard
+// missed what was published before.
+func (l *Link) Resume(now time.Time) {
 	l.unheard = false
 	l.lose()
 	l.goBack()
@@ -133,7 +131,6 @@ func (l *Link) Resume(now time.Time) (unheard bool) {
 	if !l.in.due.IsZero() && !now.Before(l.in.due) {
 		l.in.ackNow = true
 	}
-	return unheard
 }
 
 // DeclareDead is the peer's death, the end of StateSuspended: every frame is settled, and
@@ -185,6 +182,9 @@ func (l *Link) Urgent() bool { return l.urgent > 0 }
 // UnheardSince returns since when the window may have what PUBLISH has counted for
 // nobody; zero if it has nothing of that kind.
 func (l *Link) UnheardSince() time.Time { return l.unheardSince }
+
+// Unheard reports whether PUBLISH has reached nobody since the link was suspended.
+func (l *Link) Unheard() bool { return l.unheard }
 
 // Life returns the number of the present life, PeerLife that of the peer's: the last that
 // was received, or the newest that is refused.

@@ -93,6 +93,9 @@ func (l *Link) AckNow() { l.in.ackNow = !l.in.due.IsZero() }
 // OwesAck reports whether an acknowledgement is owed.
 func (l *Link) OwesAck() bool { return !l.in.due.IsZero() }
 
+// Nacks returns how many nacks are kept that the peer may not know of.
+func (l *Link) Nacks() int { return len(l.in.nacks) }
+
 // acknowledge returns the acknowledgement that travels now.
 func (in *receiver) acknowledge() Ack {
 	in.due, in.ackNow, in.frames, in.framesBytes = time.Time{}, false, 0, 0

@@ -105,5 +105,5 @@ func (l *Link) reachedNobody(now time.Time, b *Batch) (suspended bool) {
 	if l.unheardSince.IsZero() {
 		l.unheardSince = now.Add(-l.opts.ReplyTime)
 	}
-	return l.suspend()
+	return l.Suspend()
 }

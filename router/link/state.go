@@ -64,8 +64,9 @@ func (l *Link) stall() {
 	l.goBack()
 }
 
-// suspend is StateSuspended. It reports whether it was not.
-func (l *Link) suspend() bool {
+// Suspend has nothing published until Resume: the caller may know a reason of its own. It
+// reports whether the link was not suspended yet.
+func (l *Link) Suspend() bool {
 	suspended := l.state != StateSuspended
 	l.state, l.waitingSince = StateSuspended, time.Time{}
 	return suspended

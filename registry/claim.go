@@ -15,10 +15,10 @@ const (
 	written    = 1
 	superseded = 2 // a newer claim of this node owns the address
 	replaced   = 3 // written, in the place of a key that was not beeline's
-	foreign    = 4 // the key is not beeline's; see rubbish.go
+	external   = 4 // the key is not beeline's; see overwritten.go
 )
 
-// claim is a claim on its way. It is in one hand at a time: the committer's while
+// claim is a claim on its way. It is in one hand at a time: the batcher's while
 // it is queued and sent, then that of whoever deals with the answer.
 type claim struct {
 	// Static once it is queued.
@@ -28,7 +28,7 @@ type claim struct {
 	rule     Duplicates
 	again    bool                    // restores an entry
 	deadline time.Time               // it is not sent after; zero: none
-	answered func(*Registry, *claim) // called by the committer; must not block
+	answered func(*Registry, *claim) // called by the batcher; must not block
 	claimed  func([]Owner, error)    // of ClaimAsync
 
 	// The answer.
@@ -92,7 +92,7 @@ func readException(claims []*claim, exception any) (err error) {
 	}
 	cl := claims[i-1]
 	cl.verdict = int(verdict)
-	if cl.verdict != replaced && cl.verdict != foreign {
+	if cl.verdict != replaced && cl.verdict != external {
 		cl.others, err = readOwners(cl.others, fields[2:])
 		return err
 	}

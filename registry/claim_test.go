@@ -155,9 +155,9 @@ func TestClaimsThatArriveTogetherTravelTogether(t *testing.T) {
 		claims.Go(func() { a.claim(fmt.Sprint("client", i)) })
 	}
 	eventually(t, func() bool {
-		a.committer.mu.Lock()
-		defer a.committer.mu.Unlock()
-		return len(a.committer.claims) >= 1000-maxGroup
+		a.batcher.mu.Lock()
+		defer a.batcher.mu.Unlock()
+		return len(a.batcher.claims) >= 1000-maxGroup
 	}, func() string { return "claims do not gather" })
 	s.Resume()
 	claims.Wait()

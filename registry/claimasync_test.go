@@ -106,16 +106,16 @@ func TestClaimsPastTheirDeadlineAreNotSent(t *testing.T) {
 
 // waiting returns how many claims are queued.
 func (n *testNode) waiting() int {
-	n.committer.mu.Lock()
-	defer n.committer.mu.Unlock()
-	return len(n.committer.claims)
+	n.batcher.mu.Lock()
+	defer n.batcher.mu.Unlock()
+	return len(n.batcher.claims)
 }
 
 // wantsReleased returns how many releases are queued.
 func (n *testNode) wantsReleased() int {
-	n.committer.mu.Lock()
-	defer n.committer.mu.Unlock()
-	return len(n.committer.releases)
+	n.batcher.mu.Lock()
+	defer n.batcher.mu.Unlock()
+	return len(n.batcher.releases)
 }
 
 // startUnsettled starts a node whose claims wait, because another one says nothing.
@@ -178,11 +178,11 @@ func TestClaimSentBeforeTheEpochSettledIsMadeAgain(t *testing.T) {
 	s := redistest.StartOwn(t)
 	s.AwaitUptime()
 	a := startNode(t, single(s), "a", Options{}).under(Replace)
-	settle := func(at time.Time) {
+	enter := func(s epochState) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.epochs["0"].settled = at
-		a.updateSettled()
+		a.epochs.of["0"].state = s
+		a.settledChangedLocked()
 	}
 	sending := make(chan struct{}, 10)
 	a.rdb.AddHook(onPipelines(func(send func() error, _ []redis.Cmder) error {
@@ -190,11 +190,11 @@ func TestClaimSentBeforeTheEpochSettledIsMadeAgain(t *testing.T) {
 		return send()
 	}))
 	s.Pause()
-	settle(time.Time{})
+	enter(epochVerified)
 	p := a.begin(time.Time{}, "alice")
 	first := p.lease.Token()
 	receive(t, sending, "the claim is sent")
-	settle(time.Now())
+	enter(epochSettled)
 	s.Resume()
 	must(t, p.answer(t).err)
 	if p.lease.Token() == first {
@@ -276,7 +276,7 @@ func TestUnknownScriptHasNoAnsweredClaimMadeAgain(t *testing.T) {
 		g.claims = []*claim{{lease: &p.lease, address: "alice", number: p.lease.number, rule: Replace,
 			answered: (*Registry).claimAnswered, claimed: p.claimed}}
 		g.releases = []release{{address: "bob", number: atA.number}}
-		a.committer.commit(t.Context(), &g)
+		a.batcher.commit(t.Context(), &g)
 		answer := p.answer(t)
 		must(t, answer.err)
 		if len(answer.others) != 1 || answer.others[0] != b.owner(atB) {

@@ -34,7 +34,7 @@
 // replication ID of that moment, and the time of the last call. If one is gone or
 // differs, or the last call is too long ago, data may have been lost and a new
 // epoch begins (scripts/epoch.lua). So it does where somebody else has overwritten an
-// address's key (rubbish.go). What it can't see is single keys that somebody removes, or
+// address's key (overwritten.go). What it can't see is single keys that somebody removes, or
 // that Redis evicts: maxmemory-policy must be noeviction.
 //
 //  1. Every beat, every group of claims and every Settled reads the epoch. A
@@ -45,7 +45,7 @@
 //  3. An epoch is settled once every node vouches for it that subscribes to a
 //     private channel, which survives a flush, or has a node lease, which
 //     survives a failover. One that has neither, because it is about to subscribe
-//     again, is waited for if others remember that its lease may live (sighting.go). A
+//     again, is waited for if others remember that its lease may live (lastSeen.go). A
 //     master that was just started must be up for a second, after a restart for a
 //     NodeTTL, so that nodes are back to be counted.
 //     After an outage that node leases may not have outlasted, nodes get two heartbeats
@@ -76,13 +76,13 @@
 //
 // # Goroutines
 //
-// The committer sends claims and releases in groups, in the order in which they
+// The batcher sends claims and releases in groups, in the order in which they
 // came, and tells the claims' callers itself; a claim that has to wait for an
 // epoch or for the removal of dead owners has a goroutine meanwhile. The refresher
-// refreshes, claims again (through the committer, as releases do), verifies, and looks whether the peers have. They start in Start, and all
+// refreshes, claims again (through the batcher, as releases do), verifies, and looks whether the peers have. They start in Start, and all
 // are awaited in Stop. Callbacks (Events) come from the refresher, and OnDataLost from
 // whoever meets a new epoch. Registry.mu guards the leases and the epochs; it is taken
-// before the committer's own and never held during a round trip or a callback.
+// before the batcher's own and never held during a round trip or a callback.
 //
 // It imports go-redis, and of beeline packages metrics and redisconn, which has the
 // connections to Redis. Every key

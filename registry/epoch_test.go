@@ -17,7 +17,7 @@ func TestFirstNodeSettlesAtItsFirstBeat(t *testing.T) {
 	onEach(t, func(t *testing.T, s store) {
 		a := startNode(t, s, "a", Options{})
 		if !a.AllSettled() {
-			t.Error("not undisturbed after the first beat")
+			t.Error("not settled after the first beat")
 		}
 		a.wantSettled("alice", true)
 		if value(t, a.metrics.Settled) != 1 || value(t, a.metrics.EpochChanges) != 0 {
@@ -51,7 +51,7 @@ func TestFlushUnsettlesUntilEveryNodeHasVerified(t *testing.T) {
 		a.wantOwners("alice")
 		a.wantSettled("alice", false)
 		if a.AllSettled() {
-			t.Error("undisturbed after a flush")
+			t.Error("settled after a flush")
 		}
 		receive(t, a.disturbed, "a is told of the disturbance")
 		a.wantClaimWaits("bob")
@@ -205,9 +205,9 @@ func TestThoseWhoAskAtOnceShareAnAnswer(t *testing.T) {
 	a := startNode(t, single(s), "a", Options{})
 	before := s.CommandCount(t, "evalsha")["evalsha"]
 
-	asking := a.askingOf("0")
-	asking.turn <- struct{}{}
-	early := asking.join()
+	barrier := a.barrierOf("0")
+	barrier.turn <- struct{}{}
+	early := barrier.join()
 	const callers = 200
 	var begun, ended sync.WaitGroup
 	begun.Add(callers)
@@ -224,9 +224,9 @@ func TestThoseWhoAskAtOnceShareAnAnswer(t *testing.T) {
 	}
 	begun.Wait()
 	early.err = context.Canceled // whoever asked gave up; the others ask again
-	asking.begin(early)
-	close(early.answered)
-	<-asking.turn
+	barrier.begin(early)
+	close(early.done)
+	<-barrier.turn
 	ended.Wait()
 	if calls := s.CommandCount(t, "evalsha")["evalsha"] - before; calls > callers/2 {
 		t.Errorf("%d callers asked Redis %d times", callers, calls)
@@ -249,9 +249,9 @@ func TestClusterTagsNameEachMaster(t *testing.T) {
 			t.Errorf("tag of epoch %s is %s", tag, got)
 		}
 	}
-	a.see("999", "an epoch of a master that left")
+	a.noteEpoch("999", "an epoch of a master that left")
 	if a.AllSettled() {
-		t.Error("undisturbed although an epoch is open")
+		t.Error("settled although an epoch is open")
 	}
 	a.beat()
 	a.eventuallySettled("alice")
@@ -284,9 +284,9 @@ func TestSentinelFailover(t *testing.T) {
 func (n *testNode) wouldSettle(master string) bool {
 	n.t.Helper()
 	n.mu.Lock()
-	e := *n.epochs[master]
+	e := *n.epochs.of[master]
 	n.mu.Unlock()
-	e.ripe = true
+	e.peersReturned = true
 	settled, err := n.allVerified(n.t.Context(), master, &e)
 	must(n.t, err)
 	return settled
@@ -340,7 +340,7 @@ func TestPublishCountsForSureOnlyLongAfterAFailover(t *testing.T) {
 	opts := Options{Heartbeat: calm}
 	a, b := startNode(t, st, "a", opts), startNode(t, st, "b", opts)
 	a.eventuallySettled("alice")
-	a.eventuallyUndisturbed()
+	a.eventuallyAllSettled()
 	before := time.Now()
 	a.wantUnreceived(false, before) // it does not know what was before
 	later := func() time.Time { return time.Now().Add(a.timing.NodeTTL()) }
@@ -350,11 +350,11 @@ func TestPublishCountsForSureOnlyLongAfterAFailover(t *testing.T) {
 	a.wantUnreceived(false, before)
 	a.keepBeating()
 	b.keepBeating()
-	a.eventuallyUndisturbed()
+	a.eventuallyAllSettled()
 	a.wantUnreceived(false, before)
 	c := startNode(t, st, "c", opts)
 	c.keepBeating()
-	c.eventuallyUndisturbed() // though it came later
+	c.eventuallyAllSettled() // though it came later
 	c.wantUnreceived(false, before)
 	s.KillReplica()
 	eventually(t, func() bool {
@@ -376,7 +376,7 @@ func TestPublishCountsAfterAFlush(t *testing.T) {
 		a.wantUnreceived(false, before)
 		a.keepBeating()
 		b.keepBeating()
-		a.eventuallyUndisturbed()
+		a.eventuallyAllSettled()
 		a.wantUnreceived(true, before)
 	})
 }

@@ -10,7 +10,7 @@ import (
 // nobody else meanwhile.
 const groupKeys = 128
 
-// group is what the committer sends in one pipeline. Its memory serves one group
+// group is what the batcher sends in one pipeline. Its memory serves one group
 // after the other.
 type group struct {
 	claims   []*claim
@@ -85,9 +85,9 @@ func (g *group) writeClaims(ctx context.Context, r *Registry) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	g.every = r.settledEpoch(everyMaster)
+	g.every = r.epochs.settled(allMasters)
 	for master, read := range g.epochs {
-		read.settled = r.settledEpoch(master)
+		read.settled = r.epochs.settled(master)
 	}
 	return nil
 }
@@ -140,17 +140,17 @@ func (r *Registry) keysOfACall() int {
 // they don't count: then all masters are asked, and vouch for all claims.
 func (g *group) readEpochs(ctx context.Context, r *Registry) {
 	for master, read := range g.epochs {
-		read.id, read.err = r.seeAnswer(master, read.call)
+		read.id, read.err = r.noteEpochAnswer(master, read.call)
 	}
 	if r.slotsRested(g.shifts) {
 		return
 	}
 	every := &epochRead{settled: g.every}
-	every.id, every.err = r.ask(ctx, everyMaster)
+	every.id, every.err = r.passBarrier(ctx, allMasters)
 	clear(g.epochs)
-	g.epochs[everyMaster] = every
+	g.epochs[allMasters] = every
 	for _, cl := range g.claims {
-		cl.master = everyMaster
+		cl.master = allMasters
 	}
 }
 
@@ -166,7 +166,7 @@ func (g *group) readClaims(r *Registry) (failed error) {
 				cl.complete = read.id != "" && read.id == read.settled && cl.was == ""
 			}
 			if cl.was != "" {
-				r.claimMetRubbish(cl)
+				r.claimMetOverwritten(cl)
 			}
 			cl.wrote = cl.wrote || cl.err != nil || cl.verdict == written
 			if cl.err != nil {

@@ -297,12 +297,12 @@ func (n *testNode) eventuallySettled(address string) {
 	}, func() string { return fmt.Sprintf("%s is not settled (error: %v)", address, err) })
 }
 
-func (n *testNode) eventuallyUndisturbed() {
+func (n *testNode) eventuallyAllSettled() {
 	n.t.Helper()
 	eventually(n.t, func() bool {
 		n.passTime()
 		return n.AllSettled()
-	}, func() string { return n.opts.NodeID + " is disturbed" })
+	}, func() string { return n.opts.NodeID + " is not settled" })
 }
 
 // passTime has the time pass, if heartbeats are long, that an epoch needs to settle: its
@@ -313,11 +313,9 @@ func (n *testNode) passTime() {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, e := range n.epochs {
-		e.ripe = true
-		if !e.settled.IsZero() {
-			e.settled = e.settled.Add(-n.timing.Heartbeat)
-		}
+	for _, e := range n.epochs.of {
+		e.peersReturned = true
+		e.settledAt = e.settledAt.Add(-n.timing.Heartbeat)
 	}
 }
 

@@ -82,7 +82,7 @@ func (r *Registry) ClaimAsync(deadline time.Time, l *Lease, address string, rule
 		r.failClaim(cl, err)
 		return
 	}
-	if err := r.committer.claim(cl); err != nil {
+	if err := r.batcher.claim(cl); err != nil {
 		r.failClaim(cl, err)
 	}
 }
@@ -117,7 +117,7 @@ func (r *Registry) claimAnswered(cl *claim) {
 // failClaim ends a claim with an error and releases what it wrote.
 func (r *Registry) failClaim(cl *claim, err error) {
 	if cl.wrote {
-		r.committer.release(release{address: cl.address, number: cl.number, doubtful: cl.err != nil})
+		r.batcher.release(release{address: cl.address, number: cl.number, doubtful: cl.err != nil})
 	}
 	var holders []Owner
 	if errors.Is(err, ErrHeld) {
@@ -143,7 +143,7 @@ func (r *Registry) repeatClaim(cl *claim) {
 		defer r.repeating.Add(-1)
 		err := r.clearWay(cl, settled)
 		if err == nil {
-			err = r.committer.claim(cl)
+			err = r.batcher.claim(cl)
 		}
 		if err != nil {
 			r.failClaim(cl, err)
@@ -161,7 +161,7 @@ func (r *Registry) clearWay(cl *claim, settled bool) error {
 		return r.awaitSettled(ctx, cl.master)
 	case cl.verdict == refused:
 		return r.pruneDead(ctx, cl.address, cl.others)
-	case cl.verdict == foreign: // it is removed next
+	case cl.verdict == external: // it is removed next
 		return rest(ctx, settlePause)
 	}
 	return nil // settled meanwhile
@@ -227,7 +227,7 @@ func rest(ctx context.Context, d time.Duration) error {
 func (r *Registry) admit(cl *claim) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !cl.complete || !r.settledIn(cl.master, cl.epoch) {
+	if !cl.complete || !r.epochs.isSettled(cl.master, cl.epoch) {
 		return false
 	}
 	r.wheel.add(cl.lease)
@@ -243,15 +243,15 @@ func (r *Registry) admit(cl *claim) bool {
 func (r *Registry) Release(l *Lease) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.forget(l) {
+	if r.forgetLocked(l) {
 		// Under mu, so that a claim of the same lease that the refresher
 		// queues is either before this or not made.
-		r.committer.release(release{address: l.address, number: l.number})
+		r.batcher.release(release{address: l.address, number: l.number})
 	}
 }
 
 // forget stops refreshing l and tells whether it was held. The caller holds mu.
-func (r *Registry) forget(l *Lease) bool {
+func (r *Registry) forgetLocked(l *Lease) bool {
 	if l.state != leaseHeld {
 		return false
 	}

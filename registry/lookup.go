@@ -49,14 +49,14 @@ func (r *Registry) CheckLookups(ctx context.Context, lookups []Lookup) {
 		}
 	}
 	for _, l := range lookups {
-		if what := l.rubbish(); what != "" {
-			r.foundRubbish(l.address, what)
+		if what := l.external(); what != "" {
+			r.foundOverwritten(l.address, what)
 		}
 	}
 }
 
-// rubbish says what was found in the place of the address's hash; empty: nothing wrong.
-func (l Lookup) rubbish() string {
+// external says what was found in the place of the address's hash; empty: nothing wrong.
+func (l Lookup) external() string {
 	if reply, err := l.cmd.Slice(); err == nil && len(reply) == 1 {
 		what, _ := reply[0].(string)
 		return what
@@ -80,7 +80,7 @@ func (l Lookup) Owners() ([]Owner, error) {
 	case len(reply) == 0:
 		return nil, nil
 	}
-	if what := l.rubbish(); what != "" {
+	if what := l.external(); what != "" {
 		return nil, fmt.Errorf("look up owners of %s: %w: its key is %s", quoted(l.address), ErrUnsettled, quoted(what))
 	}
 	owners, err := readOwners(make([]Owner, 0, len(reply)/2), reply)

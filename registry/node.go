@@ -42,7 +42,7 @@ func (r *Registry) Beat(ctx context.Context, info NodeInfo) error {
 		return fmt.Errorf("beat: announce epoch: %w", err)
 	}
 	if !r.AllSettled() {
-		if _, err := r.settleAll(ctx); err != nil {
+		if _, err := r.countAllPeers(ctx); err != nil {
 			r.log.Debug("epoch could not be settled", "error", err) // the lease is written all the same
 		}
 	}
@@ -61,14 +61,14 @@ func (r *Registry) beat(ctx context.Context, info NodeInfo) error {
 	byTag, calls := r.epochCalls(tags)
 	vouched, now := r.vouched(), time.Now()
 	lease := r.nodeCall("beat", info, vouched, r.timing.NodeTTL())
-	around := r.looksAround()
-	list := r.listCall(r.opts.NodeID, around)
+	read := r.nodesToRead()
+	list := r.listCall(r.opts.NodeID, read)
 	err = r.redis.Run(ctx, append(calls, lease, list))
 	r.noticeLapse(lease)
 	if err != nil {
 		return err
 	}
-	if err := r.lookAround(ctx, info, list, around > 0); err != nil {
+	if err := r.noteNodeList(ctx, info, list, read > 0); err != nil {
 		return err
 	}
 	r.beatMu.Lock()
@@ -78,7 +78,7 @@ func (r *Registry) beat(ctx context.Context, info NodeInfo) error {
 	}
 	r.last, r.lastBeat, r.announced, r.lapsed = info, now, vouched, false
 	r.beatMu.Unlock()
-	err = r.seeAll(byTag)
+	err = r.noteEpochAnswers(byTag)
 	if lapsed {
 		r.events.OnLeaseLost()
 		r.VerifyLeases()
@@ -96,7 +96,7 @@ func (r *Registry) noticeLapse(lease *redisconn.Call) {
 	added, _ := reply[0].(int64)
 	since, _ := reply[1].(string)
 	if len(reply) > 2 {
-		r.tellRubbish(r.keys.Node(r.opts.NodeID), fmt.Sprint(reply[2]))
+		r.logOverwritten(r.keys.Node(r.opts.NodeID), fmt.Sprint(reply[2]))
 	}
 	r.beatMu.Lock()
 	defer r.beatMu.Unlock()
@@ -253,12 +253,7 @@ func (r *Registry) ConfirmDead(ctx context.Context, id string) (bool, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, e := range r.epochs {
-		if e.renewed && time.Since(e.seen) < r.timing.NodeTTL() {
-			return false, nil
-		}
-	}
-	return true, nil
+	return !r.epochs.beganLately(time.Now()), nil
 }
 
 // beatsOn tells whether what kept this node from beating, such as a right that it lost,
@@ -290,7 +285,7 @@ func (r *Registry) alive(ctx context.Context, owners []Owner) (live map[string]b
 	byMaster, calls := r.epochCalls(tags)
 	var says map[string]int64
 	err = r.timed("nodes", func() error {
-		if says, err = r.vouchers(ctx, ids, ""); err != nil {
+		if says, err = r.vouchesOf(ctx, ids, ""); err != nil {
 			return err
 		}
 		return r.redis.Run(ctx, calls)
@@ -298,7 +293,7 @@ func (r *Registry) alive(ctx context.Context, owners []Owner) (live map[string]b
 	if err != nil {
 		return nil, false, fmt.Errorf("look at owners' nodes: %w", err)
 	}
-	if err := r.seeAll(byMaster); err != nil {
+	if err := r.noteEpochAnswers(byMaster); err != nil {
 		return nil, false, err
 	}
 	live, sure = map[string]bool{r.opts.NodeID: true}, r.redis.SlotShifts().Moves == before.Moves
@@ -308,8 +303,8 @@ func (r *Registry) alive(ctx context.Context, owners []Owner) (live map[string]b
 		live[id] = live[id] || what != leaseMissing
 	}
 	for tag, c := range byMaster {
-		id, _, _ := readEpoch(c)
-		sure = sure && r.settledIn(tag, id)
+		id, _, _ := parseEpoch(c)
+		sure = sure && r.epochs.isSettled(tag, id)
 	}
 	return live, sure, nil
 }

@@ -70,7 +70,7 @@ func (r *Registry) readList(c *redisconn.Call) (l nodeList, err error) {
 		return l, errMalformed
 	}
 	if reply[1] != "" {
-		r.tellRubbish(r.keys.Nodes(), reply[1])
+		r.logOverwritten(r.keys.Nodes(), reply[1])
 	}
 	if l.now, err = strconv.ParseFloat(reply[0], 64); err != nil {
 		return l, errMalformed

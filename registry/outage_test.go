@@ -50,7 +50,7 @@ func TestClaimWhoseAnswerNeverCameLeavesNoEntry(t *testing.T) {
 	a := hastyNode(t, single(s), "a")
 	s.Pause()
 	addresses := []string{"alice", "bob", "carol", "dave"}
-	for _, address := range addresses { // the committer gives up a claim after half a second
+	for _, address := range addresses { // the batcher gives up a claim after half a second
 		if _, err := a.claimFor(50*time.Millisecond, new(Lease), address); err == nil {
 			t.Error("claimed without Redis")
 		}
@@ -158,19 +158,19 @@ func TestReleasesBeyondTheBoundAreLeftToTheTTL(t *testing.T) {
 	r, err := New(Options{Redis: redistest.Start(t).Client(t), NodeID: "a"})
 	must(t, err)
 	for range maxWaitingReleases + 3 {
-		r.committer.release(release{address: "alice", number: 1})
+		r.batcher.release(release{address: "alice", number: 1})
 	}
 	if n := value(t, r.metrics.OperationErrors.WithLabelValues("release")); n != 3 {
 		t.Errorf("%v releases dropped, want 3", n)
 	}
-	r.committer.claims = make([]*claim, maxWaitingClaims)
-	_, err = (&testNode{Registry: r, t: t}).claimBy(time.Time{}, new(Lease), "alice")
+	r.batcher.claims = make([]*claim, maxWaitingClaims)
+	_, err = (&testNode{Registry: r, t: t, rule: Allow}).claimBy(time.Time{}, new(Lease), "alice")
 	wantError(t, err, errBusy)
-	if n := len(r.committer.releases); n != maxWaitingReleases {
+	if n := len(r.batcher.releases); n != maxWaitingReleases {
 		t.Errorf("%d releases wait: a claim that was not sent is released", n)
 	}
-	r.committer.claims = nil
-	r.committer.abort()
+	r.batcher.claims = nil
+	r.batcher.abort()
 }
 
 func TestEmbeddedRedisWillDo(t *testing.T) {

@@ -21,10 +21,10 @@ const (
 
 // What vouch.lua says about a node.
 const (
-	leaseMissing  = 0
-	leaseRubbish  = 1 // the key is there, and says nothing that a node says
-	leaseSilent   = 2 // it does not vouch for the epoch
-	leaseVouching = 3
+	leaseMissing    = 0
+	leaseUnreadable = 1 // the key is there, and says nothing that a node says
+	leaseSilent     = 2 // it does not vouch for the epoch
+	leaseVouching   = 3
 )
 
 // leaseFields are the fields of a node lease, in the order in which leaseCall asks for them.
@@ -51,7 +51,7 @@ func (r *Registry) eachLease(ctx context.Context, ids []string, begin func(keys 
 
 // vouchers asks which of nodes have a lease that vouches for an epoch ("master=ID"; empty:
 // none is asked for).
-func (r *Registry) vouchers(ctx context.Context, ids []string, epoch string) (map[string]int64, error) {
+func (r *Registry) vouchesOf(ctx context.Context, ids []string, epoch string) (map[string]int64, error) {
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
 	chunks, calls, err := r.eachLease(ctx, ids, func(keys []string) *redisconn.Call {

@@ -34,7 +34,7 @@ func TestListOfNodesFullOfJunkHidesNobodyAndIsCleaned(t *testing.T) {
 			return len(nodes) == 2
 		}, func() string { return "the nodes are not listed" })
 		a.wantOwners("held", a.owner(held))
-		if n := len(a.seenLately()); n > 2 {
+		if n := len(a.seenRecently()); n > 2 {
 			t.Errorf("%d nodes are remembered, want at most the two that have a lease", n)
 		}
 		if n := value(t, a.metrics.EpochChanges) + value(t, b.metrics.EpochChanges); n > 0 {

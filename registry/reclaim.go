@@ -55,7 +55,7 @@ func (f *refresher) reclaim(ctx context.Context, leases []*Lease) error {
 	return failed
 }
 
-// claimAgain claims all of waiting, in as few groups as the committer makes of
+// claimAgain claims all of waiting, in as few groups as the batcher makes of
 // them, and returns those that were refused because others own the address.
 func (f *refresher) claimAgain(ctx context.Context, waiting []*lost) (others []*lost, failed error) {
 	answers := make(chan *lost, len(waiting))
@@ -98,7 +98,7 @@ func (f *refresher) restored(w *lost) bool {
 			break
 		}
 		// Released meanwhile; where more claims waited than a group takes, before this one.
-		f.r.committer.release(release{address: w.claim.address, number: w.claim.number})
+		f.r.batcher.release(release{address: w.claim.address, number: w.claim.number})
 	case superseded:
 		f.lose(w.lease)
 	default:
@@ -117,7 +117,7 @@ func (f *refresher) claimHeld(w *lost, answers chan<- *lost) (bool, error) {
 	}
 	w.claim = &claim{lease: l, address: l.address, number: l.number, rule: w.rule, again: true,
 		answered: func(*Registry, *claim) { answers <- w }}
-	return true, f.r.committer.claim(w.claim)
+	return true, f.r.batcher.claim(w.claim)
 }
 
 func (f *refresher) holds(l *Lease) bool {

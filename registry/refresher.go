@@ -27,14 +27,28 @@ type refresher struct {
 	every time.Duration // between two ticks
 
 	// Guarded by Registry.mu.
-	due    bool // a verification is
-	hasty  bool // it shall not wait
-	outage bool // the last refresh or beat failed
+	verification verification
+	outage       bool // the last refresh or beat failed
 
 	// Owned by the loop.
-	notUntil time.Time     // the next verification, if Redis seems whole
+	notUntil time.Time     // the next verification, if it is due
 	pause    time.Duration // before the next look at an epoch that is not settled
 }
+
+// verification says when all leases are to be verified.
+type verification uint8
+
+const (
+	// verifyIdle: none is due. An answer after an outage, or a verification that failed,
+	// leads to verifyDue; a new epoch, or another node that took this one for dead, to
+	// verifyAtOnce.
+	verifyIdle verification = iota
+	// verifyDue: one begins when refresher.notUntil has come, which leads to verifyIdle.
+	verifyDue
+	// verifyAtOnce: one begins after a moment by chance, up to verifySpread, whatever
+	// notUntil says. The loop sets notUntil, which leads to verifyDue.
+	verifyAtOnce
+)
 
 // newRefresher returns a refresher, and the wheel that it turns.
 func newRefresher(r *Registry) (*refresher, *wheel) {
@@ -43,13 +57,20 @@ func newRefresher(r *Registry) (*refresher, *wheel) {
 	return f, newWheel(slots)
 }
 
-// hasten makes a verification due at once. The caller holds Registry.mu.
-func (f *refresher) hasten() {
-	f.due, f.hasty = true, true
-	f.nudge()
+// verifyAtOnceLocked makes a verification due at once. The caller holds Registry.mu.
+func (f *refresher) verifyAtOnceLocked() {
+	f.verification = verifyAtOnce
+	f.signal()
 }
 
-func (f *refresher) nudge() {
+// verifyDueLocked makes a verification due. The caller holds Registry.mu.
+func (f *refresher) verifyDueLocked() {
+	f.verification = max(f.verification, verifyDue)
+	f.signal()
+}
+
+// signal has the loop attend to what is due.
+func (f *refresher) signal() {
 	select {
 	case f.wake <- struct{}{}:
 	default:
@@ -129,7 +150,7 @@ func (f *refresher) probe(ctx context.Context) error {
 		return err
 	}
 	for _, tag := range tags {
-		if _, err := f.r.lookAt(ctx, tag); err != nil {
+		if _, err := f.r.readEpoch(ctx, tag); err != nil {
 			return err
 		}
 	}
@@ -145,8 +166,7 @@ func (r *Registry) noticeOutage(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err == nil && r.refresher.outage {
-		r.refresher.due = true
-		r.refresher.nudge()
+		r.refresher.verifyDueLocked()
 	}
 	r.refresher.outage = err != nil
 }
@@ -248,7 +268,7 @@ func (c *calls) refresh(r *Registry, leases []*Lease) {
 // lose stops refreshing a lease that another session took.
 func (f *refresher) lose(l *Lease) {
 	f.r.mu.Lock()
-	held := f.r.forget(l)
+	held := f.r.forgetLocked(l)
 	f.r.mu.Unlock()
 	if held {
 		f.r.metrics.LeasesLost.WithLabelValues("taken").Inc()

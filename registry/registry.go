@@ -93,12 +93,13 @@ type Registry struct {
 	masters   *masters
 	metrics   *metrics.Registry
 	log       *slog.Logger
-	committer *committer
+	batcher   *claimBatcher
 	refresher *refresher
 	stopping  context.Context // ends when Stop begins
 	stop      context.CancelCauseFunc
-	settling  chan struct{} // holds a token while somebody looks at the peers
-	roundTrip time.Duration // the longest that one in the background may take
+	// countingPeers holds a token while the other nodes are looked at.
+	countingPeers chan struct{}
+	roundTrip     time.Duration // the longest that one in the background may take
 
 	// Set by Start.
 	events         Events
@@ -106,9 +107,9 @@ type Registry struct {
 	cancel         context.CancelFunc // of everything
 	ended          sync.WaitGroup
 
-	tokens      atomic.Uint64 // the last claim's
-	undisturbed atomic.Bool
-	repeating   atomic.Int64 // claims that repeatClaim waits for
+	tokens     atomic.Uint64 // the last claim's
+	allSettled atomic.Bool   // what epochs.allSettled says
+	repeating  atomic.Int64  // claims that repeatClaim waits for
 
 	trouble      atomic.Pointer[error]      // that the last claim or beat had; nil: none
 	disagreement atomic.Pointer[Difference] // this node yields to; nil: none
@@ -117,12 +118,10 @@ type Registry struct {
 
 	mu            sync.Mutex // guards what follows, the leases, and parts of refresher
 	wheel         *wheel
-	epochs        map[string]*epoch  // by the tag of their master
-	askings       map[string]*asking // by the tag of the master
-	epochsChanged chan struct{}      // closed, and made anew, at each change of epochs
-	changes       uint64             // of epochs
-	surveyed      uint64             // slots' moves before the last survey
-	rubbish       rubbish
+	epochs        *epochs
+	epochsChanged chan struct{}           // closed, and made anew, at each change of epochs
+	barriers      map[string]*readBarrier // by the tag of the master
+	overwritten   overwrittenKeys
 	// waits ends those of claims that are to be made again.
 	waits map[*Lease]context.CancelFunc
 
@@ -132,7 +131,7 @@ type Registry struct {
 	resumed   time.Time           // its first beat after it had missed some
 	lapsed    bool                // others may have taken this node for dead
 	announced string              // the epochs that the node lease vouches for
-	sighted   map[string]sighting // all nodes that were listed lately
+	seen      map[string]lastSeen // all nodes that were listed lately
 	beats     int                 // that were tried
 	since     int64               // this node is in the cluster: Redis' Unix ms; 0: it is not yet
 }
@@ -173,12 +172,12 @@ func New(opts Options) (*Registry, error) {
 		metrics:       opts.Metrics,
 		log:           opts.Logger,
 		events:        noEvents{},
-		settling:      make(chan struct{}, 1),
-		epochs:        make(map[string]*epoch),
-		askings:       make(map[string]*asking),
+		countingPeers: make(chan struct{}, 1),
+		epochs:        newEpochs(Timing{Heartbeat: opts.Heartbeat}),
+		barriers:      make(map[string]*readBarrier),
 		epochsChanged: make(chan struct{}),
 		waits:         make(map[*Lease]context.CancelFunc),
-		rubbish:       rubbish{waiting: make(map[string]lostEpoch)},
+		overwritten:   overwrittenKeys{waiting: make(map[string]epochOf)},
 	}
 	r.stopping, r.stop = context.WithCancelCause(context.Background())
 	r.redis = redisconn.New(redisconn.Options{
@@ -190,14 +189,14 @@ func New(opts Options) (*Registry, error) {
 		Logger:  opts.Logger,
 	})
 	r.masters = newMasters(r.keys, r.redis)
-	r.committer = newCommitter(r)
+	r.batcher = newClaimBatcher(r)
 	r.refresher, r.wheel = newRefresher(r)
 	r.tokens.Store(uint64(rand.Uint32())) // unique for this node, and short
 	r.preregister()
 	return r, nil
 }
 
-// Start starts the committer, the refresher, and the watch of where Redis is. It is called once. events may be
+// Start starts the batcher, the refresher, and the watch of where Redis is. It is called once. events may be
 // nil.
 func (r *Registry) Start(events Events) {
 	if events != nil {
@@ -205,23 +204,23 @@ func (r *Registry) Start(events Events) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
-	r.ended.Go(func() { r.committer.loop(ctx) })
+	r.ended.Go(func() { r.batcher.loop(ctx) })
 	refreshing, stopRefreshing := context.WithCancel(ctx)
 	r.stopRefreshing = stopRefreshing
 	r.ended.Go(func() { r.refresher.loop(refreshing) })
-	r.ended.Go(func() { r.tellSettled(refreshing) })
+	r.ended.Go(func() { r.logSettled(refreshing) })
 	r.ended.Go(func() { r.redis.Watch(refreshing) })
 	if r.opts.SubscriberBuffer > 0 {
 		r.ended.Go(func() { r.redis.CheckSubscriberBuffer(refreshing, r.opts.SubscriberBuffer) })
 	}
 }
 
-// Stop sends what waits in the committer, stops the goroutines and removes the
+// Stop sends what waits in the batcher, stops the goroutines and removes the
 // node's lease, in the time that ctx allows. Leases that are still held stay in
 // Redis; without the node's lease they count no more.
 func (r *Registry) Stop(ctx context.Context) error {
 	r.stop(errStopped)
-	r.committer.stop()
+	r.batcher.stop()
 	if r.cancel != nil {
 		r.stopRefreshing()
 		stop := context.AfterFunc(ctx, r.cancel)
@@ -237,7 +236,7 @@ func (r *Registry) Stop(ctx context.Context) error {
 func (r *Registry) VerifyLeases() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.refresher.hasten()
+	r.refresher.verifyAtOnceLocked()
 }
 
 // Keys names this registry's keys and channels.

@@ -10,8 +10,8 @@ const (
 	// verifyPause is the shortest pause after each batch of a verification, which
 	// bounds it to 100,000 leases a second.
 	verifyPause = 10 * time.Millisecond
-	// verifySpread is by how much nodes that are disturbed together may begin to
-	// verify apart; with short heartbeats it is less.
+	// verifySpread is by how much nodes that notice a loss together may begin to verify
+	// apart; with short heartbeats it is less.
 	verifySpread = 250 * time.Millisecond
 	// verifyRetry follows a verification that failed.
 	verifyRetry = time.Second
@@ -20,11 +20,11 @@ const (
 	settlePause = 25 * time.Millisecond
 )
 
-// attend does what is due beside the ticks: it deals with what others have written, it
-// verifies, and looks whether the peers have verified too. It returns when it wants to be
-// called again, 0 for when something happens.
+// attend does what is due beside the ticks: it replaces keys that were overwritten, verifies
+// all leases, and looks whether the other nodes have verified theirs. It returns when it
+// wants to be called again, 0 for when something happens.
 func (f *refresher) attend(ctx context.Context) time.Duration {
-	return earliest(f.mend(ctx), f.attendLeases(ctx))
+	return earliest(f.replaceOverwritten(ctx), f.attendLeases(ctx))
 }
 
 // earliest returns the shorter of two waits, of which 0 is none.
@@ -37,19 +37,19 @@ func earliest(a, b time.Duration) time.Duration {
 
 func (f *refresher) attendLeases(ctx context.Context) time.Duration {
 	f.r.mu.Lock()
-	due, hasty := f.due, f.hasty
-	f.hasty = false
+	due := f.verification
+	f.verification = min(due, verifyDue)
 	f.r.mu.Unlock()
-	if hasty {
+	if due == verifyAtOnce {
 		f.notUntil, f.pause = time.Now().Add(upTo(min(verifySpread, f.r.timing.Heartbeat/8))), 0
 	}
-	if due {
+	if due != verifyIdle {
 		if wait := time.Until(f.notUntil); wait > 0 {
 			return wait
 		}
 		f.verify(ctx)
 	}
-	return f.settle(ctx)
+	return f.countPeers(ctx)
 }
 
 // verify refreshes all leases, claims again what is missing, and tells the peers
@@ -57,14 +57,9 @@ func (f *refresher) attendLeases(ctx context.Context) time.Duration {
 // is due again.
 func (f *refresher) verify(ctx context.Context) {
 	f.r.mu.Lock()
-	f.due = false
+	f.verification = verifyIdle
 	leases := f.r.wheel.all()
-	seen := make(map[string]string)
-	for master, e := range f.r.epochs {
-		if !e.untold {
-			seen[master] = e.id
-		}
-	}
+	epochs := f.r.epochs.toVerify()
 	f.r.mu.Unlock()
 
 	err := f.refreshAll(ctx, leases, pauseAfter)
@@ -72,14 +67,12 @@ func (f *refresher) verify(ctx context.Context) {
 	f.r.mu.Lock()
 	f.outage = err != nil
 	if err != nil {
-		f.due = true
+		f.verification = max(f.verification, verifyDue)
 		f.notUntil = time.Now().Add(min(verifyRetry, f.r.timing.Heartbeat/4))
 	} else {
 		f.notUntil = time.Now().Add(f.r.timing.Heartbeat)
-		for master, id := range seen {
-			if e := f.r.epochs[master]; e != nil && e.id == id {
-				e.verified = true
-			}
+		for master, id := range epochs {
+			f.r.epochs.on(leasesVerified, master, id, time.Now())
 		}
 	}
 	f.r.mu.Unlock()
@@ -109,16 +102,16 @@ func pauseAfter(took time.Duration) time.Duration {
 // upTo returns a duration by chance.
 func upTo(d time.Duration) time.Duration { return rand.N(d + 1) }
 
-// settle looks at the epochs that are not settled and returns when to look
-// again.
-func (f *refresher) settle(ctx context.Context) time.Duration {
+// countPeers looks at the other nodes while an epoch is not settled, and returns when to
+// look again.
+func (f *refresher) countPeers(ctx context.Context) time.Duration {
 	if f.r.AllSettled() {
 		f.pause = 0
 		return 0
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.r.roundTrip)
 	defer cancel()
-	settled, err := f.r.settleAll(ctx)
+	settled, err := f.r.countAllPeers(ctx)
 	if err != nil {
 		f.r.log.Debug("epoch could not be settled", "error", err)
 	}

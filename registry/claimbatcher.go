@@ -21,11 +21,11 @@ var (
 	errMalformed = errors.New("script answered in an unknown form")
 )
 
-// committer sends claims and releases in groups: one pipeline is under way at a
+// claimBatcher sends claims and releases in groups: one pipeline is under way at a
 // time, and what arrives meanwhile is the next group. So a release that follows a
 // claim finds what the claim wrote, unless more claims waited than a group takes; then
 // it is made again (refresher.restored).
-type committer struct {
+type claimBatcher struct {
 	r    *Registry
 	wake chan struct{}
 
@@ -46,12 +46,12 @@ type release struct {
 	doubtful bool
 }
 
-func newCommitter(r *Registry) *committer {
-	return &committer{r: r, wake: make(chan struct{}, 1), group: group{epochs: make(map[string]*epochRead)}}
+func newClaimBatcher(r *Registry) *claimBatcher {
+	return &claimBatcher{r: r, wake: make(chan struct{}, 1), group: group{epochs: make(map[string]*epochRead)}}
 }
 
 // claim queues a claim. At maxWaitingClaims it is refused.
-func (c *committer) claim(cl *claim) error {
+func (c *claimBatcher) claim(cl *claim) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -61,13 +61,13 @@ func (c *committer) claim(cl *claim) error {
 		return errBusy
 	}
 	c.claims = append(c.claims, cl)
-	c.nudge()
+	c.signal()
 	return nil
 }
 
 // release queues the removal of an entry. At maxWaitingReleases, and after the
 // stop, it is dropped: the entry ends with its TTL.
-func (c *committer) release(rel release) {
+func (c *claimBatcher) release(rel release) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.stopped || len(c.releases) >= maxWaitingReleases {
@@ -75,10 +75,10 @@ func (c *committer) release(rel release) {
 		return
 	}
 	c.releases = append(c.releases, rel)
-	c.nudge()
+	c.signal()
 }
 
-func (c *committer) nudge() {
+func (c *claimBatcher) signal() {
 	select {
 	case c.wake <- struct{}{}:
 	default:
@@ -87,7 +87,7 @@ func (c *committer) nudge() {
 
 // loop commits groups until ctx ends, or until nothing is left to commit after
 // stop.
-func (c *committer) loop(ctx context.Context) {
+func (c *claimBatcher) loop(ctx context.Context) {
 	for ctx.Err() == nil {
 		g, expired, stopped := c.take()
 		c.answer(expired, context.DeadlineExceeded)
@@ -107,15 +107,15 @@ func (c *committer) loop(ctx context.Context) {
 }
 
 // stop refuses what comes and lets the loop end when nothing waits.
-func (c *committer) stop() {
+func (c *claimBatcher) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stopped = true
-	c.nudge()
+	c.signal()
 }
 
 // abort answers the claims that were not sent.
-func (c *committer) abort() {
+func (c *claimBatcher) abort() {
 	c.mu.Lock()
 	c.stopped = true
 	claims := c.claims
@@ -127,7 +127,7 @@ func (c *committer) abort() {
 
 // take returns the next group, and the claims whose deadline passed while they
 // waited.
-func (c *committer) take() (g *group, expired []*claim, stopped bool) {
+func (c *claimBatcher) take() (g *group, expired []*claim, stopped bool) {
 	g = &c.group
 	g.reset()
 	now := time.Now()
@@ -169,7 +169,7 @@ func dropFirst[T any](queue []T, n int) []T {
 // commit runs one group: the claims, then the epochs of the masters they touch,
 // then the releases. A claim counts only together with the epoch that was read
 // behind it.
-func (c *committer) commit(ctx context.Context, g *group) {
+func (c *claimBatcher) commit(ctx context.Context, g *group) {
 	timed, cancel := context.WithTimeout(ctx, c.r.roundTrip)
 	defer cancel()
 	if err := g.write(timed, c.r); err != nil {
@@ -183,7 +183,7 @@ func (c *committer) commit(ctx context.Context, g *group) {
 	c.finishReleases(g, began)
 }
 
-func (c *committer) finishClaims(ctx context.Context, g *group, began time.Time) {
+func (c *claimBatcher) finishClaims(ctx context.Context, g *group, began time.Time) {
 	if len(g.claims) == 0 {
 		return
 	}
@@ -197,7 +197,7 @@ func (c *committer) finishClaims(ctx context.Context, g *group, began time.Time)
 }
 
 // answer ends claims that were not sent.
-func (c *committer) answer(claims []*claim, err error) {
+func (c *claimBatcher) answer(claims []*claim, err error) {
 	for _, cl := range claims {
 		cl.err = err
 		cl.answered(c.r, cl)
@@ -205,7 +205,7 @@ func (c *committer) answer(claims []*claim, err error) {
 }
 
 // finishReleases puts those that failed back, to be sent again a little later.
-func (c *committer) finishReleases(g *group, began time.Time) {
+func (c *claimBatcher) finishReleases(g *group, began time.Time) {
 	if len(g.releases) == 0 {
 		return
 	}
@@ -222,5 +222,5 @@ func (c *committer) finishReleases(g *group, began time.Time) {
 	room := max(0, min(len(again), maxWaitingReleases-len(c.releases)))
 	c.releases = append(c.releases, again[:room]...)
 	c.notUntil = time.Now().Add(releaseRetry)
-	time.AfterFunc(releaseRetry, c.nudge)
+	time.AfterFunc(releaseRetry, c.signal)
 }

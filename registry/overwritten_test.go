@@ -13,8 +13,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// rubbishValues are what somebody else may have written in the place of a key.
-var rubbishValues = map[string]func(ctx context.Context, c redis.UniversalClient, key string) error{
+// externalValues are what somebody else may have written in the place of a key.
+var externalValues = map[string]func(ctx context.Context, c redis.UniversalClient, key string) error{
 	"string": func(ctx context.Context, c redis.UniversalClient, key string) error {
 		return c.Set(ctx, key, strings.Repeat("x", 1<<20), 0).Err()
 	},
@@ -37,12 +37,12 @@ var rubbishValues = map[string]func(ctx context.Context, c redis.UniversalClient
 func (n *testNode) poison(what, key string) {
 	n.t.Helper()
 	must(n.t, n.rdb.Del(n.t.Context(), key).Err())
-	must(n.t, rubbishValues[what](n.t.Context(), n.rdb, key))
+	must(n.t, externalValues[what](n.t.Context(), n.rdb, key))
 }
 
 func onEachRubbish(t *testing.T, test func(t *testing.T, s store, what string)) {
 	onEach(t, func(t *testing.T, s store) {
-		for what := range rubbishValues {
+		for what := range externalValues {
 			t.Run(what, func(t *testing.T) {
 				own := s
 				own.prefix += ":" + strings.ReplaceAll(what, " ", "-")
@@ -166,7 +166,7 @@ func TestNoKeyThatIsOverwrittenStopsTheCluster(t *testing.T) {
 		for _, tag := range tags {
 			keys = append(keys, a.keys.Epoch(tag))
 		}
-		for what := range rubbishValues {
+		for what := range externalValues {
 			for i, key := range keys {
 				if strings.Contains(what, "hash") && (key == a.keys.Nodes() || strings.Contains(key, ":epoch:")) {
 					continue // as any hash
@@ -235,7 +235,7 @@ func TestRubbishIsToldOnceAndWithoutItsControlCharacters(t *testing.T) {
 	if len(quoted(strings.Repeat("\xff", 1<<20))) > 4*maxQuoted+5 {
 		t.Error("what is quoted has no bound")
 	}
-	l.last = l.last.Add(-rubbishLogEvery)
+	l.mu.last = l.mu.last.Add(-limitedLogEvery)
 	l.warn(log, "found")
 	if !strings.Contains(out.String(), `"others_since_the_last_line":4`) {
 		t.Errorf("the lines that were left out are not counted: %s", out.String())

@@ -23,6 +23,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
+	"github.com/beeline-ws/beeline/registry/redistest"
 	"github.com/beeline-ws/beeline/router"
 )
 
@@ -45,6 +46,7 @@ func TestMain(m *testing.M) {
 			break
 		}
 	}
+	redistest.End()
 	if err := goleak.Find(); code == 0 && err != nil {
 		fmt.Println(err)
 		code = 1

@@ -33,7 +33,7 @@ func newMoving(t *testing.T) *moving {
 	return m
 }
 
-func (m *moving) migrate(between func()) { m.MigrateSlot(m.slot, m.from, m.to, between) }
+func (m *moving) migrate(between func()) { m.MigrateSlot(m.slot, m.to, between) }
 
 // loses empties a master. Until b has noticed, it knows nothing of alice.
 func (m *moving) loses(s *redistest.Server) {

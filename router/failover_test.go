@@ -204,10 +204,10 @@ func onOwnRedisCluster(t *testing.T) (*redistest.Cluster, *cluster) {
 
 func TestClusterFailoverUnderLoad(t *testing.T) {
 	rc, c := onOwnRedisCluster(t)
-	master, _ := rc.MasterOf(c.node(1).keys.Channel("n1"))
-	replica := rc.AddReplica(t, master)
+	master, slot := rc.MasterOf(c.node(1).keys.Channel("n1"))
+	rc.AddReplica(master)
 	l := startLoad(c)
-	replica.TakeOver()
+	rc.Failover(slot)
 	l.recovers()
 }
 
@@ -217,11 +217,10 @@ func TestKilledClusterMasterUnderLoad(t *testing.T) {
 		until(t, "nobody dials any more", func() bool { return goleak.Find(before) == nil })
 	})
 	rc, c := onOwnRedisCluster(t)
-	master, _ := rc.MasterOf(c.node(1).keys.Channel("n1"))
-	replica := rc.AddReplica(t, master)
+	master, slot := rc.MasterOf(c.node(1).keys.Channel("n1"))
+	rc.AddReplica(master)
 	l := startLoad(c)
-	master.Kill()
-	rc.Succeed(replica)
+	rc.KillMaster(slot)
 	l.recovers()
 }
 
@@ -235,7 +234,7 @@ func TestSlotMigrationUnderLoad(t *testing.T) {
 		if to == from {
 			to = rc.Servers[1]
 		}
-		rc.MigrateSlot(slot, from, to, func() {
+		rc.MigrateSlot(slot, to, func() {
 			if c.node(0).connect("late "+key) == nil {
 				t.Error("nobody joins during a migration")
 			}

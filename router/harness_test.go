@@ -21,9 +21,10 @@ import (
 
 	"github.com/beeline-ws/beeline/metrics"
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(redistest.Main{M: m}) }
 
 // patience bounds every wait of a test. It is reached only by a failure.
 const patience = 2 * time.Minute

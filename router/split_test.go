@@ -46,7 +46,7 @@ func TestNodeWhoseSubscriptionIsSwallowedHearsAgain(t *testing.T) {
 	c, proxy := newSplitCluster(t, 2, nil)
 	bob := c.node(1).connect("bob")
 	c.node(0).wantOutcome("bob", "1", Delivered)
-	if n := proxy.HoldSubscriptions(); n != 1 {
+	if n := proxy.StallSubscriptions(); n != 1 {
 		t.Fatalf("%d connections are subscribed, want 1", n)
 	}
 	var outs []<-chan Outcome
@@ -59,7 +59,7 @@ func TestNodeWhoseSubscriptionIsSwallowedHearsAgain(t *testing.T) {
 	}
 	bob.wantGot(want...)
 	c.node(1).heals()
-	proxy.Flow() // what was swallowed arrives after all
+	proxy.Mend() // what was swallowed arrives after all
 	c.node(0).wantOutcome("bob", "5", Delivered)
 	bob.wantGot(append(want, "5")...)
 	if c.node(0).buried() > 0 {
@@ -76,13 +76,13 @@ func TestFrozenNodeTakesNothingBack(t *testing.T) {
 			c, proxy := newSplitCluster(t, 3, func(o *Options) { o.Duplicates, o.MessageTimeout = rule, patience })
 			old, stays := c.node(1).connect("bob"), c.node(1).connect("carol")
 			gone := c.node(1).connect("dave")
-			proxy.Hold()
+			proxy.Stall()
 			gone.leave() // its release is on its way, and comes late
 			c.lapses("n1")
 			bob, dave := c.node(2).connect("bob"), c.node(2).connect("dave")
 			c.node(0).wantOutcome("bob", "1", Delivered)
 			bob.wantGot("1")
-			proxy.Flow()
+			proxy.Mend()
 			old.await("was evicted", func() bool { return old.evicted != nil })
 			c.node(1).heals()
 			for _, from := range []*testNode{c.node(0), c.node(1)} {
@@ -110,7 +110,7 @@ func TestSplitNodeSharesItsClientsAfterwards(t *testing.T) {
 	c, proxy := newSplitCluster(t, 3, nil)
 	here := c.node(1).connect("bob")
 	c.node(1).wantOutcome("bob", "1", Delivered)
-	proxy.Hold()
+	proxy.Stall()
 	c.lapses("n1")
 	if err := c.node(1).unready(); err == nil {
 		t.Error("a node without Redis is healthy")
@@ -119,7 +119,7 @@ func TestSplitNodeSharesItsClientsAfterwards(t *testing.T) {
 	c.node(0).wantOutcome("bob", "2", Delivered)
 	there.wantGot("2")
 	late := c.node(1).sendTo("bob", "3") // waits: nobody can know who else owns bob
-	proxy.Flow()
+	proxy.Mend()
 	c.node(1).want(late, Delivered)
 	c.node(1).heals()
 	until(t, "both are owners", func() bool { return len(c.owners("bob")) == 2 })
@@ -137,13 +137,13 @@ func TestSplitNodeSharesItsClientsAfterwards(t *testing.T) {
 func TestSplitNodeWelcomesNobody(t *testing.T) {
 	c, proxy := newSplitCluster(t, 2, nil)
 	bob := c.node(1).connect("bob")
-	proxy.Hold()
+	proxy.Stall()
 	until(t, "it notices", func() bool { return c.node(1).unready() != nil })
 	if _, err := c.node(1).tryConnect("carol"); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("joining: %v, want that it is unavailable", err)
 	}
 	c.node(1).wantTimeout("nobody", "x")
-	proxy.Flow()
+	proxy.Mend()
 	c.node(1).heals()
 	c.node(0).wantOutcome("bob", "1", Delivered)
 	c.node(0).wantOutcome("carol", "1", Offline)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 
-	"github.com/beeline-ws/beeline/cmd/internal/cluster"
+	"github.com/beeline-ws/beeline/registry/redisproc"
 )
 
 const (
@@ -32,7 +32,7 @@ func startDemoRedis(ctx context.Context, embedded bool) (*demoRedis, error) {
 		return startEmbedded("as asked for")
 	}
 	server, err := startServer(ctx)
-	if !errors.Is(err, cluster.ErrNoRedis) {
+	if !errors.Is(err, redisproc.ErrNoRedis) {
 		return server, err
 	}
 	return startEmbedded("no redis-server is installed")
@@ -78,7 +78,7 @@ func startServer(ctx context.Context) (*demoRedis, error) {
 	if err != nil {
 		return nil, err
 	}
-	server, err := cluster.StartRedis(ctx, dir)
+	server, err := redisproc.Start(ctx, dir)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}

@@ -16,6 +16,8 @@ import (
 
 	"github.com/redis/go-redis/v9/logging"
 	"go.uber.org/goleak"
+
+	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
 // mainVariable, if it is set, makes the test binary beeline itself: end-to-end
@@ -28,7 +30,7 @@ func TestMain(m *testing.M) {
 		main()
 	}
 	logging.Disable() // as main does
-	code := m.Run()
+	code := redistest.Main{M: m}.Run()
 	http.DefaultClient.CloseIdleConnections()
 	if err := goleak.Find(goleak.IgnoreAnyFunction(redialling)); code == 0 && err != nil {
 		fmt.Fprintln(os.Stderr, err)

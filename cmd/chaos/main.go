@@ -21,7 +21,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/beeline-ws/beeline/cmd/internal/chaos"
-	"github.com/beeline-ws/beeline/cmd/internal/cluster"
+	"github.com/beeline-ws/beeline/cmd/internal/nodeproc"
 	"github.com/beeline-ws/beeline/cmd/internal/quote"
 	"github.com/beeline-ws/beeline/router/ledger"
 )
@@ -110,7 +110,7 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 		if f.race {
 			args = append(args, "-race")
 		}
-		if opts.Binary, err = cluster.Build(ctx, opts.Dir, args...); err != nil {
+		if opts.Binary, err = nodeproc.Build(ctx, opts.Dir, args...); err != nil {
 			return err
 		}
 	}

@@ -153,15 +153,15 @@ func TestCausesNameTheSettingToLookAt(t *testing.T) {
 		},
 		"an unknown authority": func(t *testing.T) {
 			s := startTLS(t, "127.0.0.1")
-			wantAdvice(t, Connector{}, "rediss://"+s.addr, "BEELINE_REDIS_CA_FILE")
+			wantAdvice(t, Connector{}, "rediss://"+s.TLSAddr, "BEELINE_REDIS_CA_FILE")
 		},
 		"a certificate for another name": func(t *testing.T) {
 			s := startTLS(t, "redis.internal")
-			wantAdvice(t, Connector{TLS: s.files}, "rediss://"+s.addr, "BEELINE_REDIS_SERVER_NAME")
+			wantAdvice(t, Connector{TLS: s.files}, "rediss://"+s.TLSAddr, "BEELINE_REDIS_SERVER_NAME")
 		},
 		"no certificate": func(t *testing.T) {
 			s := startTLS(t, "127.0.0.1")
-			wantAdvice(t, Connector{TLS: TLSFiles{CA: s.files.CA}}, "rediss://"+s.addr, "BEELINE_REDIS_CERT_FILE")
+			wantAdvice(t, Connector{TLS: TLSFiles{CA: s.files.CA}}, "rediss://"+s.TLSAddr, "BEELINE_REDIS_CERT_FILE")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

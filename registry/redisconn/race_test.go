@@ -109,7 +109,7 @@ func TestServerThatAcceptsAndHangsIsPassedOver(t *testing.T) {
 	t.Parallel()
 	from, to, name := startMoving(t)
 	name.LeadTo(from, to)
-	name.Proxy(from).Hold()
+	name.Proxy(from).Stall()
 	d, err := Connector{Resolver: name}.dialer(time.Hour, nil)
 	must(t, err)
 	conn, err := d.dial(t.Context(), "tcp", strings.TrimPrefix(name.URL(), "redis://"))

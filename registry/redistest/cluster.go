@@ -2,14 +2,18 @@ package redistest
 
 import (
 	"context"
-	"net"
 	"slices"
-	"strings"
-	"sync"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/registry/redisproc"
 )
+
+// hastyTimeout is the silence after which a killed server of a Cluster is taken for
+// dead: a test waits for it.
+const hastyTimeout = 2 * time.Second
 
 // Cluster is a Redis Cluster of three masters, or a test's share of one.
 type Cluster struct {
@@ -17,108 +21,95 @@ type Cluster struct {
 	Prefix string // for keys and channels; no other test of the process has it
 	// Servers are the masters, for Kill, Pause and the like; nil if shared.
 	Servers []*Server
+
+	t testing.TB
+	p *redisproc.Cluster
 }
-
-// A server of a Cluster that does not answer for so many milliseconds is taken for
-// dead: not because the machine stood still, and soon where a test wants that.
-const calmClusterTimeout, hastyClusterTimeout = "60000", "2000"
-
-var sharedCluster = sync.OnceValues(launchCluster)
 
 // StartCluster returns the Cluster that the process's tests share.
 func StartCluster(t testing.TB) *Cluster {
 	t.Helper()
-	binary(t)
-	masters, err := sharedCluster()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &Cluster{Addrs: addrs(masters), Prefix: newPrefix()}
+	p, err := sharedCluster()
+	return newCluster(t, started(t, p, err))
 }
 
 // StartOwnCluster starts a Cluster that ends with the test.
 func StartOwnCluster(t testing.TB) *Cluster {
 	t.Helper()
-	binary(t)
-	masters, err := launchCluster()
-	for _, p := range masters {
-		t.Cleanup(p.kill)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &Cluster{Addrs: addrs(masters), Prefix: newPrefix()}
-	for _, p := range masters {
-		c.Servers = append(c.Servers, &Server{Addr: p.addr, Prefix: c.Prefix, t: t, own: true, p: p})
+	p, err := redisproc.StartCluster(t.Context(), t.TempDir(), calmTimeout)
+	c := newCluster(t, started(t, p, err))
+	t.Cleanup(p.Kill)
+	must(t, awaitUptime(p))
+	for _, r := range p.Servers {
+		c.Servers = append(c.Servers, &Server{Addr: r.Addr, Prefix: c.Prefix, t: t, own: true, p: r})
 	}
 	return c
 }
 
-func launchCluster() (masters []*process, err error) {
-	slots := [][2]int{{0, 5460}, {5461, 10922}, {10923, 16383}}
-	for range slots {
-		p, err := launch("redis-server", "--cluster-enabled", "yes", "--cluster-node-timeout", calmClusterTimeout)
-		if err != nil {
-			return masters, err
-		}
-		masters = append(masters, p)
+func newCluster(t testing.TB, p *redisproc.Cluster) *Cluster {
+	c := &Cluster{Prefix: newPrefix(), t: t, p: p}
+	for _, r := range p.Servers {
+		c.Addrs = append(c.Addrs, r.Addr)
 	}
-	ctx := context.Background()
-	for i, p := range masters {
-		c := p.client()
-		defer func() { _ = c.Close() }()
-		if err := c.ClusterAddSlotsRange(ctx, slots[i][0], slots[i][1]).Err(); err != nil {
-			return masters, err
-		}
-		if err := c.Do(ctx, "CLUSTER", "SET-CONFIG-EPOCH", i+1).Err(); err != nil {
-			return masters, err
-		}
-	}
-	for _, p := range masters[1:] {
-		c := masters[0].client()
-		defer func() { _ = c.Close() }()
-		host, port, _ := net.SplitHostPort(p.addr)
-		if err := c.ClusterMeet(ctx, host, port).Err(); err != nil {
-			return masters, err
-		}
-	}
-	for _, p := range masters {
-		err := p.await("the Cluster is whole", func(ctx context.Context, c *redis.Client) bool {
-			info, err := c.ClusterInfo(ctx).Result()
-			return err == nil && strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_size:3") &&
-				upForASecond(ctx, c)
-		})
-		if err != nil {
-			return masters, err
-		}
-	}
-	return masters, nil
-}
-
-func addrs(ps []*process) (list []string) {
-	for _, p := range ps {
-		list = append(list, p.addr)
-	}
-	return list
+	return c
 }
 
 // URL returns the Cluster's URL, in the form of registry.Connect.
-func (c *Cluster) URL() string { return "redis+cluster://" + strings.Join(c.Addrs, ",") }
+func (c *Cluster) URL() string { return c.p.URL }
 
 // Client returns a client that is closed when t ends. It has go-redis' own timeouts.
-func (c *Cluster) Client(t testing.TB) *redis.ClusterClient {
+func (c *Cluster) Client(t testing.TB) *redis.ClusterClient { return c.client(t, 0) }
+
+// PatientClient is Client, but commands end with their context, or when the connection
+// does, and not because the machine stood still.
+func (c *Cluster) PatientClient(t testing.TB) *redis.ClusterClient { return c.client(t, patience) }
+
+func (c *Cluster) client(t testing.TB, timeout time.Duration) *redis.ClusterClient {
 	t.Helper()
-	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: slices.Clone(c.Addrs), DisableIdentity: true, ContextTimeoutEnabled: true})
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: slices.Clone(c.Addrs), DisableIdentity: true, ContextTimeoutEnabled: true,
+		DialTimeout: timeout, ReadTimeout: timeout, WriteTimeout: timeout, PoolTimeout: timeout})
 	t.Cleanup(func() { _ = client.Close() })
 	return client
 }
 
-// PatientClient is Client, but commands end with their context, or when the connection
-// does, and not because the machine stood still.
-func (c *Cluster) PatientClient(t testing.TB) *redis.ClusterClient {
-	t.Helper()
-	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: slices.Clone(c.Addrs), DisableIdentity: true, ContextTimeoutEnabled: true,
-		DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, PoolTimeout: patience})
-	t.Cleanup(func() { _ = client.Close() })
-	return client
+// MasterOf returns the master that has a key, and its slot.
+func (c *Cluster) MasterOf(key string) (master *Server, slot int) {
+	c.t.Helper()
+	slot, err := c.p.Slot(context.Background(), key)
+	must(c.t, err)
+	p, err := c.p.Master(context.Background(), slot)
+	must(c.t, err)
+	return c.Servers[slices.IndexFunc(c.Servers, func(s *Server) bool { return s.p == p })], slot
+}
+
+// AddReplica starts a replica of a master and returns when it can take over.
+func (c *Cluster) AddReplica(master *Server) {
+	c.t.Helper()
+	_, err := c.p.AddReplica(c.t.Context(), master.p)
+	must(c.t, err)
+}
+
+// Failover makes the replica of the shard that has a slot its master, in the orderly
+// way: no write is lost.
+func (c *Cluster) Failover(slot int) {
+	c.t.Helper()
+	must(c.t, c.p.Failover(context.Background(), slot))
+}
+
+// KillMaster ends the master that has a slot, and returns when the other masters have
+// found that out and made its replica the master.
+func (c *Cluster) KillMaster(slot int) {
+	c.t.Helper()
+	ctx := context.Background()
+	must(c.t, c.p.SetNodeTimeout(ctx, hastyTimeout))
+	must(c.t, c.p.KillMaster(ctx, slot))
+	must(c.t, c.p.SetNodeTimeout(ctx, calmTimeout))
+}
+
+// MigrateSlot moves a slot to another master, key by key. between is called when half
+// of it is done.
+func (c *Cluster) MigrateSlot(slot int, to *Server, between func()) {
+	c.t.Helper()
+	_, err := c.p.Migrate(context.Background(), slot, to.p, func() error { between(); return nil })
+	must(c.t, err)
 }

@@ -1,4 +1,5 @@
-// Package redistest starts real Redis servers for tests.
+// Package redistest starts real Redis servers for tests, by the recipes of package
+// redisproc: what fails there fails the test here, and what a test starts ends with it.
 //
 // Start gives a test a key prefix of its own on one server that all tests of
 // the process share: it is fast, it may run in parallel, and the server is up
@@ -9,8 +10,6 @@
 // replicas and have its slots moved. StartProxy puts a network in between that can hold
 // connections back, StartName a host name that leads to one server or another.
 //
-// The servers end with the test, the shared ones with the test process, however
-// it ends: each has a shell beside it that kills it when the process's end of a
-// pipe is closed. Without a redis-server on the machine tests are skipped, or
-// fail where CI=true.
+// A TestMain runs the tests by way of Main, which ends the shared servers. Without a
+// redis-server on the machine tests are skipped, or fail where CI=true.
 package redistest

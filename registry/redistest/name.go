@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+
+	"github.com/beeline-ws/beeline/registry/redisproc"
 )
 
 // Name is the name of a host behind which there are several servers, all at the same
@@ -19,7 +21,6 @@ type Name struct {
 	Host string // Host and Port are what clients dial
 	Port uint16
 
-	t       testing.TB
 	proxies map[*Server]*Proxy
 
 	mu      sync.Mutex
@@ -30,21 +31,16 @@ type Name struct {
 // StartName starts a name that leads to the first of servers.
 func StartName(t testing.TB, servers ...*Server) *Name {
 	t.Helper()
-	n := &Name{Host: "redis.example", t: t, proxies: make(map[*Server]*Proxy)}
-	port, err := freePort()
-	if err != nil {
-		t.Fatal(err)
+	if runtime.GOOS != "linux" {
+		t.Skip("this host may have no second address") // on Linux all of 127.0.0.0/8 are its own
 	}
-	n.Port = uint16(port)
+	port, err := redisproc.FreePort()
+	must(t, err)
+	number, err := strconv.ParseUint(port, 10, 16)
+	must(t, err)
+	n := &Name{Host: "redis.example", Port: uint16(number), proxies: make(map[*Server]*Proxy)}
 	for i, s := range servers {
-		// Every address of 127.0.0.0/8 is this host's own on Linux.
-		l, err := net.Listen("tcp", net.JoinHostPort(fmt.Sprintf("127.0.0.%d", 2+i), strconv.Itoa(port)))
-		if err != nil && runtime.GOOS != "linux" {
-			t.Skipf("this host has no second address: %v", err)
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		n.proxies[s] = startProxy(t, s, l)
+		n.proxies[s] = proxyAt(t, net.JoinHostPort(fmt.Sprintf("127.0.0.%d", 2+i), port), s)
 	}
 	n.LeadTo(servers[0])
 	return n

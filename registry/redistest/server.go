@@ -2,154 +2,123 @@ package redistest
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"path/filepath"
+	"crypto/rand"
+	"net"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/beeline-ws/beeline/registry/redisproc"
 )
 
-// Server is a Redis server, or a test's share of one.
+// patience bounds commands of a PatientClient. It is reached only by a failure, also on
+// a machine that stands still for a while.
+const patience = 2 * time.Minute
+
+// Server is a Redis server, or a test's share of one. What a shared server must not be
+// asked to do, because other tests would notice, fails the test.
 type Server struct {
 	Addr   string // host:port
 	Prefix string // for keys and channels; no other test of the process has it
 
 	t   testing.TB
 	own bool
-	p   *process
+	p   *redisproc.Server
 }
 
-var (
-	shared   = sync.OnceValues(launchShared)
-	prefixes atomic.Uint64
-)
-
-// Start returns the server that the process's tests share. What it must not be
-// asked to do, because others would notice, fails the test.
+// Start returns the server that the process's tests share.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	binary(t)
-	p, err := shared()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &Server{Addr: p.addr, Prefix: newPrefix(), t: t, p: p}
+	p, err := sharedServer()
+	p = started(t, p, err)
+	return &Server{Addr: p.Addr, Prefix: newPrefix(), t: t, p: p}
 }
-
-func launchShared() (*process, error) {
-	p, err := launch("redis-server")
-	if err != nil {
-		return nil, err
-	}
-	return p, p.await("it is up for a second", upForASecond)
-}
-
-// upForASecond tells whether the server is, for certain: what it says is up to a second
-// more.
-func upForASecond(ctx context.Context, c *redis.Client) bool {
-	info, err := c.Info(ctx, "server").Result()
-	return err == nil && !strings.Contains(info, "uptime_in_seconds:0\r\n") && !strings.Contains(info, "uptime_in_seconds:1\r\n")
-}
-
-func newPrefix() string { return fmt.Sprintf("test%d", prefixes.Add(1)) }
 
 // StartOwn starts a server that ends with the test. args are further arguments
 // of redis-server, such as "--maxmemory", "2mb".
 func StartOwn(t testing.TB, args ...string) *Server {
 	t.Helper()
-	p := launchFor(t, args...)
-	return &Server{Addr: p.addr, Prefix: newPrefix(), t: t, own: true, p: p}
+	p, err := redisproc.Start(t.Context(), t.TempDir(), args...)
+	return own(t, started(t, p, err), newPrefix())
 }
 
-func launchFor(t testing.TB, args ...string) *process {
+// StartReplica starts a replica of a server of one's own, and returns when it is in
+// step. It ends with the test.
+func StartReplica(t testing.TB, master *Server) *Server {
 	t.Helper()
-	p, err := launch(binary(t), args...)
-	if p != nil && p.leash != nil {
-		t.Cleanup(p.kill)
+	p, err := redisproc.StartReplica(t.Context(), t.TempDir(), master.mine("StartReplica"))
+	return own(t, started(t, p, err), master.Prefix)
+}
+
+// own ends a server with the test.
+func own(t testing.TB, p *redisproc.Server, prefix string) *Server {
+	t.Cleanup(p.Kill)
+	return &Server{Addr: p.Addr, Prefix: prefix, t: t, own: true, p: p}
+}
+
+// mine returns the server, unless it is shared.
+func (s *Server) mine(what string) *redisproc.Server {
+	s.t.Helper()
+	if !s.own {
+		s.t.Fatalf("redistest: %s of the shared server; use StartOwn", what)
 	}
+	return s.p
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p
 }
 
 // URL returns the server's URL.
-func (s *Server) URL() string { return "redis://" + s.Addr }
+func (s *Server) URL() string { return s.p.URL }
 
 // Client returns a client that is closed when t ends. It has go-redis' own timeouts.
-func (s *Server) Client(t testing.TB) *redis.Client {
-	t.Helper()
-	c := redis.NewClient(&redis.Options{Addr: s.Addr, DisableIdentity: true, ContextTimeoutEnabled: true})
-	t.Cleanup(func() { _ = c.Close() })
-	return c
-}
+func (s *Server) Client(t testing.TB) *redis.Client { return clientAt(t, s.Addr, 0) }
 
 // PatientClient is Client, but commands end with their context, or when the connection
 // does, and not because the machine stood still.
-func (s *Server) PatientClient(t testing.TB) *redis.Client {
+func (s *Server) PatientClient(t testing.TB) *redis.Client { return clientAt(t, s.Addr, patience) }
+
+// clientAt returns a client with those timeouts; 0 are go-redis' own.
+func clientAt(t testing.TB, addr string, timeout time.Duration) *redis.Client {
 	t.Helper()
-	c := redis.NewClient(&redis.Options{Addr: s.Addr, DisableIdentity: true, ContextTimeoutEnabled: true,
-		DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, PoolTimeout: patience})
+	c := redis.NewClient(&redis.Options{Addr: addr, DisableIdentity: true, ContextTimeoutEnabled: true,
+		DialTimeout: timeout, ReadTimeout: timeout, WriteTimeout: timeout, PoolTimeout: timeout})
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
 // Kill ends the server as a power cut would. Its port refuses connections until
 // Restart.
-func (s *Server) Kill() {
-	s.t.Helper()
-	s.mustOwn("Kill")
-	s.p.kill()
-}
+func (s *Server) Kill() { s.t.Helper(); s.mine("Kill").Kill() }
 
 // Restart starts the server again, empty, on the same address; it kills it
 // first if it runs.
 func (s *Server) Restart() {
 	s.t.Helper()
-	s.mustOwn("Restart")
-	s.p.kill()
-	if err := s.p.start(); err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, s.mine("Restart").Restart(context.Background()))
 }
 
 // Snapshot returns the server's data, as RestartFrom takes them.
 func (s *Server) Snapshot() []byte {
 	s.t.Helper()
-	s.mustOwn("Snapshot")
-	c := s.p.client()
-	defer func() { _ = c.Close() }()
-	if err := c.Save(context.Background()).Err(); err != nil {
-		s.t.Fatal(err)
-	}
-	data, err := os.ReadFile(filepath.Join(s.p.dir, "dump.rdb"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	data, err := s.mine("Snapshot").Snapshot(context.Background())
+	must(s.t, err)
 	return data
 }
 
 // RestartFrom is Restart with a Snapshot's data. It returns when they are loaded;
-// with a delay for each key that takes as long as a test needs.
+// with a delay for each key that takes as long as a test needs. Any goroutine may call
+// it.
 func (s *Server) RestartFrom(snapshot []byte, delay time.Duration) {
 	s.t.Helper()
-	s.mustOwn("RestartFrom")
-	s.p.kill()
-	if err := os.MkdirAll(s.p.dir, 0o700); err != nil {
-		s.t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(s.p.dir, "dump.rdb"), snapshot, 0o600); err != nil {
-		s.t.Fatal(err)
-	}
-	slow := []string{"--key-load-delay", strconv.FormatInt(delay.Microseconds(), 10), "--loading-process-events-interval-bytes", "1024"}
-	if err := s.p.start(slow...); err != nil {
+	if err := s.mine("RestartFrom").RestartFrom(context.Background(), snapshot, delay); err != nil {
 		s.t.Error(err)
 	}
 }
@@ -157,32 +126,40 @@ func (s *Server) RestartFrom(snapshot []byte, delay time.Duration) {
 // Stop shuts the server down in an orderly way.
 func (s *Server) Stop() {
 	s.t.Helper()
-	s.mustOwn("Stop")
-	c := s.p.client()
-	defer func() { _ = c.Close() }()
-	_ = c.ShutdownNoSave(context.Background()).Err() // the answer is a closed connection
-	s.p.kill()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	s.mine("Stop").Stop(ctx)
 }
 
 // Pause stops the server's process; connections stay open and nothing answers
 // until Resume.
-func (s *Server) Pause() {
-	s.t.Helper()
-	s.mustOwn("Pause")
-	s.signal(syscall.SIGSTOP)
-}
+func (s *Server) Pause() { s.t.Helper(); must(s.t, s.mine("Pause").Pause()) }
 
 // Resume undoes Pause.
-func (s *Server) Resume() {
+func (s *Server) Resume() { s.t.Helper(); must(s.t, s.p.Resume()) }
+
+// Promote makes a replica a master of its own. Whatever it replicated stays one, too,
+// until it is told otherwise; see Demote.
+func (s *Server) Promote() {
 	s.t.Helper()
-	s.signal(syscall.SIGCONT)
+	must(s.t, s.mine("Promote").Promote(context.Background()))
 }
 
-func (s *Server) signal(sig syscall.Signal) {
+// Demote makes a server a replica of another one. Clients' connections stay open.
+func (s *Server) Demote(to *Server) {
 	s.t.Helper()
-	if err := s.p.signal(sig); err != nil {
-		s.t.Fatalf("signal redis-server: %v", err)
-	}
+	must(s.t, s.mine("Demote").Follow(context.Background(), to.p))
+}
+
+// AwaitUptime returns when the server is up for a second, as it must be for an
+// epoch to settle.
+func (s *Server) AwaitUptime() { s.t.Helper(); must(s.t, s.p.AwaitUptime(context.Background())) }
+
+// FailSaves makes the server's attempts to save fail from now on, as a full disk
+// would, and returns when one has.
+func (s *Server) FailSaves() {
+	s.t.Helper()
+	must(s.t, s.mine("FailSaves").FailSaves(context.Background()))
 }
 
 // CommandCount returns how often each of the commands was called since the start
@@ -190,9 +167,7 @@ func (s *Server) signal(sig syscall.Signal) {
 func (s *Server) CommandCount(t testing.TB, names ...string) map[string]int {
 	t.Helper()
 	info, err := s.Client(t).Info(t.Context(), "commandstats").Result()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	counts := make(map[string]int, len(names))
 	for _, name := range names {
 		counts[name] = 0
@@ -201,9 +176,8 @@ func (s *Server) CommandCount(t testing.TB, names ...string) map[string]int {
 			continue
 		}
 		calls, _, _ := strings.Cut(stat, ",")
-		if counts[name], err = strconv.Atoi(calls); err != nil {
-			t.Fatal(err)
-		}
+		counts[name], err = strconv.Atoi(calls)
+		must(t, err)
 	}
 	return counts
 }
@@ -211,40 +185,21 @@ func (s *Server) CommandCount(t testing.TB, names ...string) map[string]int {
 // ResetStats makes CommandCount begin at zero.
 func (s *Server) ResetStats() {
 	s.t.Helper()
-	s.mustOwn("ResetStats")
-	c := s.p.client()
-	defer func() { _ = c.Close() }()
-	if err := c.ConfigResetStat(context.Background()).Err(); err != nil {
-		s.t.Fatal(err)
-	}
+	_, err := s.mine("ResetStats").Do(context.Background(), "CONFIG", "RESETSTAT")
+	must(s.t, err)
 }
 
-// AwaitUptime returns when the server is up for a second, as it must be for an
-// epoch to settle.
-func (s *Server) AwaitUptime() {
-	s.t.Helper()
-	if err := s.p.await("it is up for a second", upForASecond); err != nil {
-		s.t.Fatal(err)
-	}
+// FreeAddr returns an address of this host that nobody listens on.
+func FreeAddr(t testing.TB) string {
+	t.Helper()
+	port, err := redisproc.FreePort()
+	must(t, err)
+	return net.JoinHostPort("127.0.0.1", port)
 }
 
-func (s *Server) mustOwn(what string) {
-	s.t.Helper()
-	if !s.own {
-		s.t.Fatalf("redistest: %s of the shared server; use StartOwn", what)
-	}
-}
-
-// FailSaves makes the server's attempts to save fail from now on, as a full disk
-// would, and returns when one has.
-func (s *Server) FailSaves() {
-	s.t.Helper()
-	s.mustOwn("FailSaves")
-	if err := os.RemoveAll(s.p.dir); err != nil {
-		s.t.Fatal(err)
-	}
-	s.do("BGSAVE")
-	s.reach("a save has failed", func(ctx context.Context, c *redis.Client) bool {
-		return infoHas(ctx, c, "persistence", "rdb_last_bgsave_status:err")
-	})
+// Noise returns n bytes that no snapshot makes smaller.
+func Noise(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.Read(b)
+	return b
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/beeline-ws/beeline/router"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(redistest.Main{M: m}) }
 
 // patience bounds every wait of a test. It is reached only by a failure.
 const patience = 2 * time.Minute

@@ -13,8 +13,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/beeline-ws/beeline/cmd/internal/cluster"
+	"github.com/beeline-ws/beeline/cmd/internal/nodeproc"
 	"github.com/beeline-ws/beeline/cmd/internal/report"
+	"github.com/beeline-ws/beeline/registry/redisproc"
 )
 
 // scrapeTimeout bounds one look at a node's metrics, or at Redis.
@@ -40,8 +41,8 @@ type reading struct {
 
 // gauge reads a target's counters.
 type gauge struct {
-	nodes  []*cluster.Node // empty: not this program's
-	redis  *cluster.Redis  // nil: not this program's
+	nodes  []*nodeproc.Node  // empty: not this program's
+	redis  *redisproc.Server // nil: not this program's
 	admins []string
 	server *redis.Client // nil: not known
 	web    *http.Client

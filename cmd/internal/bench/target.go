@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/beeline-ws/beeline/cmd/internal/client"
-	"github.com/beeline-ws/beeline/cmd/internal/cluster"
+	"github.com/beeline-ws/beeline/cmd/internal/nodeproc"
 	"github.com/beeline-ws/beeline/cmd/internal/report"
+	"github.com/beeline-ws/beeline/internal/child"
+	"github.com/beeline-ws/beeline/registry/redisproc"
 )
 
 // stopTime is what the processes of a target get to end.
@@ -20,12 +22,12 @@ const stopTime = 10 * time.Second
 // site is the cluster that one point drives.
 type site struct {
 	urls  []string // of the nodes, for clients
-	nodes []*cluster.Node
+	nodes []*nodeproc.Node
 	gauge *gauge
 	close func()
 
-	killed atomic.Pointer[cluster.Node] // its end is wanted
-	died   chan error                   // which nodes have ended of themselves; nil: not known
+	killed atomic.Pointer[nodeproc.Node] // its end is wanted
+	died   chan error                    // which nodes have ended of themselves; nil: not known
 }
 
 // explain tells a node that has ended, or is about to, from what that led to.
@@ -54,7 +56,7 @@ type target interface {
 type private struct {
 	binary string
 	dir    string
-	redis  *cluster.Redis
+	redis  *redisproc.Server
 	opened int
 }
 
@@ -63,8 +65,8 @@ func newPrivate(ctx context.Context, binary string) (*private, error) {
 	if err != nil {
 		return nil, err
 	}
-	server, err := cluster.StartRedis(ctx, dir)
-	if errors.Is(err, cluster.ErrNoRedis) {
+	server, err := redisproc.Start(ctx, dir)
+	if errors.Is(err, redisproc.ErrNoRedis) {
 		err = fmt.Errorf("%w; install one, or give --url to drive a cluster that runs", err)
 	}
 	if err != nil {
@@ -95,16 +97,16 @@ func (t *private) open(ctx context.Context, p *report.Point, fail context.Cancel
 		"BEELINE_LOG_LEVEL=info", // it says where a node listens
 	}
 	if p.Arm == report.Targeted { // as it is meant to be used; the others sign nothing
-		env = append(env, "BEELINE_CLUSTER_KEY="+cluster.NewKey())
+		env = append(env, "BEELINE_CLUSTER_KEY="+nodeproc.NewKey())
 	}
 	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	go watch(watching, t.redis.Process, func() { fail(t.redisDied()) }) // nodes would wait for it for long
-	s := &site{nodes: make([]*cluster.Node, p.Nodes), died: make(chan error, p.Nodes)}
+	s := &site{nodes: make([]*nodeproc.Node, p.Nodes), died: make(chan error, p.Nodes)}
 	errs := make([]error, p.Nodes)
 	var starting sync.WaitGroup
 	for i := range p.Nodes {
 		starting.Go(func() {
-			s.nodes[i], errs[i] = cluster.StartNode(ctx, cluster.NodeOptions{
+			s.nodes[i], errs[i] = nodeproc.Start(ctx, nodeproc.Options{
 				Binary: t.binary, Name: fmt.Sprintf("n%d", i+1), RedisURL: t.redis.URL, Env: env,
 			})
 		})
@@ -160,7 +162,7 @@ func (t *private) redisDied() error {
 }
 
 // howEnded says with what a process ended that has.
-func howEnded(p *cluster.Process) string {
+func howEnded(p *child.Process) string {
 	if err := p.Err(); err != nil {
 		return err.Error()
 	}
@@ -168,7 +170,7 @@ func howEnded(p *cluster.Process) string {
 }
 
 // watch calls ended when a process ends before ctx does.
-func watch(ctx context.Context, p *cluster.Process, ended func()) {
+func watch(ctx context.Context, p *child.Process, ended func()) {
 	select {
 	case <-p.Exited():
 		ended()

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/beeline-ws/beeline/cmd/internal/cluster"
+	"github.com/beeline-ws/beeline/registry/redisproc"
 )
 
 // Silences after which servers find out that another one is gone.
@@ -21,10 +21,10 @@ const (
 // backing is the Redis of a site. Only the site's lane for Redis touches the
 // servers, only a link's own lane the link.
 type backing struct {
-	single   *cluster.Redis
-	links    []*cluster.Proxy // one for each node
-	sentinel *cluster.Sentinel
-	cluster  *cluster.RedisCluster
+	single   *redisproc.Server
+	links    []*redisproc.Proxy // one for each node
+	sentinel *redisproc.Sentinel
+	cluster  *redisproc.Cluster
 }
 
 // startBacking starts a site's Redis, which works in dir.
@@ -41,20 +41,20 @@ func startBacking(ctx context.Context, form Form, dir string, nodes int) (_ *bac
 	}()
 	switch form {
 	case Sentinels:
-		b.sentinel, err = cluster.StartSentinel(ctx, dir, sentinelDownAfter)
+		b.sentinel, err = redisproc.StartSentinel(ctx, dir, sentinelDownAfter)
 		return b, err
 	case Clustered:
-		b.cluster, err = cluster.StartRedisCluster(ctx, dir, clusterNodeTimeout)
+		b.cluster, err = redisproc.StartReplicatedCluster(ctx, dir, clusterNodeTimeout)
 		return b, err
 	}
-	if b.single, err = cluster.StartRedis(ctx, dir); err != nil {
+	if b.single, err = redisproc.Start(ctx, dir); err != nil {
 		return nil, err
 	}
 	for range nodes {
 		if form != Linked {
 			break
 		}
-		link, err := cluster.StartProxy(b.single.Addr)
+		link, err := redisproc.StartProxy(b.single.Addr)
 		if err != nil {
 			return nil, fmt.Errorf("start a link: %w", err)
 		}
@@ -84,12 +84,10 @@ func (b *backing) mend(ctx context.Context) error {
 	case b.cluster != nil:
 		return b.cluster.Mend(ctx)
 	}
-	select {
-	case <-b.single.Exited():
+	if b.single.Ended() {
 		return b.single.Restart(ctx)
-	default:
-		return nil
 	}
+	return nil
 }
 
 func (b *backing) kill() {

@@ -17,7 +17,8 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 	"go.uber.org/goleak"
 
-	"github.com/beeline-ws/beeline/cmd/internal/cluster"
+	"github.com/beeline-ws/beeline/cmd/internal/nodeproc"
+	"github.com/beeline-ws/beeline/registry/redisproc"
 )
 
 func TestMain(m *testing.M) {
@@ -32,7 +33,7 @@ func TestMain(m *testing.M) {
 var built = filepath.Join(os.TempDir(), fmt.Sprintf("beeline-chaos-test-%d", os.Getpid()))
 
 // binary builds beeline, once.
-var binary = sync.OnceValues(func() (string, error) { return cluster.Build(context.Background(), built) })
+var binary = sync.OnceValues(func() (string, error) { return nodeproc.Build(context.Background(), built) })
 
 func TestSameSeedIsTheSamePlan(t *testing.T) {
 	for _, m := range mixes() {
@@ -84,7 +85,7 @@ func run(t *testing.T, opts Options) *Result {
 
 func needRedis(t *testing.T, err error) {
 	t.Helper()
-	if errors.Is(err, cluster.ErrNoRedis) && os.Getenv("CI") != "true" {
+	if errors.Is(err, redisproc.ErrNoRedis) && os.Getenv("CI") != "true" {
 		t.Skip(err)
 	}
 	if err != nil {

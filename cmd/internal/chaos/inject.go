@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/beeline-ws/beeline/cmd/internal/cluster"
+	"github.com/beeline-ws/beeline/registry/redisproc"
 	"github.com/beeline-ws/beeline/router/ledger"
 )
 
@@ -56,11 +56,11 @@ func (s *site) do(ctx context.Context, f Fault) error {
 	case PauseRedis:
 		return s.pauseRedis(ctx, f)
 	case CutLink:
-		return s.disturb(ctx, f, ledger.Severed, (*cluster.Proxy).Cut)
+		return s.disturb(ctx, f, ledger.Severed, (*redisproc.Proxy).Cut)
 	case SwallowLink:
-		return s.disturb(ctx, f, ledger.Swallowed, (*cluster.Proxy).Swallow)
+		return s.disturb(ctx, f, ledger.Swallowed, (*redisproc.Proxy).BlackHole)
 	case StallLink:
-		return s.disturb(ctx, f, ledger.Severed, (*cluster.Proxy).Stall)
+		return s.disturb(ctx, f, ledger.Severed, (*redisproc.Proxy).Stall)
 	case MoveClient, DropClient:
 		return s.move(f)
 	case SentinelFailover:
@@ -126,11 +126,11 @@ func (s *site) restartRedis(ctx context.Context, f Fault) error {
 
 func (s *site) pauseRedis(ctx context.Context, f Fault) error {
 	return s.timed(f, func() error {
-		if err := s.backing.single.Signal(syscall.SIGSTOP); err != nil {
+		if err := s.backing.single.Pause(); err != nil {
 			return err
 		}
 		sleep(ctx, f.For)
-		return s.backing.single.Signal(syscall.SIGCONT)
+		return s.backing.single.Resume()
 	})
 }
 
@@ -173,7 +173,7 @@ func (s *site) failOver(ctx context.Context, f Fault, inject func() error) error
 	return s.backing.mend(ctx)
 }
 
-func (s *site) disturb(ctx context.Context, f Fault, kind ledger.OutageKind, how func(*cluster.Proxy)) error {
+func (s *site) disturb(ctx context.Context, f Fault, kind ledger.OutageKind, how func(*redisproc.Proxy)) error {
 	p, link := s.nodes[f.Target], s.backing.links[f.Target]
 	ended := s.ledger.Outage(p.name, kind, time.Now())
 	s.event(time.Now(), "%s of %s, for %v", f.Kind, p.name, f.For)
@@ -221,11 +221,24 @@ func (s *site) migrate(ctx context.Context, f Fault) error {
 	if err != nil {
 		return err
 	}
+	if err := s.backing.mend(ctx); err != nil {
+		return err
+	}
+	to, err := s.backing.cluster.OtherMaster(ctx, slot)
+	if err != nil {
+		return err
+	}
 	s.event(time.Now(), "%s, of %s", f.Kind, what)
 	return s.noted(f, func() error {
-		from, to, err := s.backing.cluster.Migrate(ctx, slot, f.For)
-		s.event(time.Now(), "slot %d went from %s to %s", slot, from, to)
-		return err
+		from, err := s.backing.cluster.Migrate(ctx, slot, to, func() error {
+			sleep(ctx, f.For) // the slot has two masters
+			return ctx.Err()
+		})
+		if err != nil {
+			return err
+		}
+		s.event(time.Now(), "slot %d went from %s to %s", slot, from.Addr, to.Addr)
+		return nil
 	})
 }
 

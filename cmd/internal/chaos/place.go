@@ -11,7 +11,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/beeline-ws/beeline/cmd/internal/cluster"
+	"github.com/beeline-ws/beeline/cmd/internal/nodeproc"
 )
 
 // startAttempts is how often a node is started until that is given up.
@@ -21,12 +21,12 @@ const startAttempts = 3
 // place's lane starts and ends nodes.
 type place struct {
 	name string // site/n1
-	opts cluster.NodeOptions
+	opts nodeproc.Options
 	log  *os.File
 
 	mu   sync.Mutex
-	node *cluster.Node // nil while there is none that people know of
-	ids  []string      // of all nodes so far
+	node *nodeproc.Node // nil while there is none that people know of
+	ids  []string       // of all nodes so far
 }
 
 func newPlace(site string, i int, dir, binary, redisURL string, env []string) (*place, error) {
@@ -37,7 +37,7 @@ func newPlace(site string, i int, dir, binary, redisURL string, env []string) (*
 	}
 	return &place{
 		name: site + "/" + short, log: log,
-		opts: cluster.NodeOptions{Binary: binary, Name: short, RedisURL: redisURL, Env: slices.Clone(env), LogTo: log},
+		opts: nodeproc.Options{Binary: binary, Name: short, RedisURL: redisURL, Env: slices.Clone(env), LogTo: log},
 	}, nil
 }
 
@@ -47,9 +47,9 @@ func (p *place) start(ctx context.Context) (err error) {
 	if p.isUp() {
 		return nil
 	}
-	var node *cluster.Node
+	var node *nodeproc.Node
 	for range startAttempts {
-		if node, err = cluster.StartNode(ctx, p.opts); err == nil || ctx.Err() != nil {
+		if node, err = nodeproc.Start(ctx, p.opts); err == nil || ctx.Err() != nil {
 			break
 		}
 		p.anywhere()
@@ -75,7 +75,7 @@ func (p *place) anywhere() {
 }
 
 // current is the place's node, or nil.
-func (p *place) current() *cluster.Node {
+func (p *place) current() *nodeproc.Node {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.node

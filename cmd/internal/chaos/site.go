@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/beeline-ws/beeline/cmd/internal/cluster"
+	"github.com/beeline-ws/beeline/cmd/internal/nodeproc"
 	"github.com/beeline-ws/beeline/registry"
 	"github.com/beeline-ws/beeline/registry/redisconn"
 	"github.com/beeline-ws/beeline/router/ledger"
@@ -80,7 +80,7 @@ func (s *site) start(ctx context.Context) (err error) {
 	if err := s.findKeys(); err != nil {
 		return err
 	}
-	env := append([]string{"BEELINE_CLUSTER_KEY=" + cluster.NewKey()}, s.opts.Env...)
+	env := append([]string{"BEELINE_CLUSTER_KEY=" + nodeproc.NewKey()}, s.opts.Env...)
 	for i := range s.mix.Nodes {
 		p, err := newPlace(s.mix.Name, i, dir, s.opts.Binary, s.backing.url(i), env)
 		if err != nil {

@@ -1,6 +1,6 @@
 //go:build unix
 
-package cluster
+package redisproc
 
 import (
 	"context"
@@ -15,11 +15,11 @@ func TestSentinelThatFailedOverByItselfIsFollowed(t *testing.T) {
 	s, err := StartSentinel(t.Context(), t.TempDir(), 2*time.Second)
 	needRedis(t, err)
 	t.Cleanup(s.Kill)
-	master, replica := s.master, s.replica
+	master, replica := s.Master, s.Replica
 	if err := master.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	err = s.watcher.await(t.Context(), "it fails over", func(ctx context.Context, c *redis.Client) bool { return names(ctx, c, replica) })
+	err = s.watcher.Await(t.Context(), "it fails over", func(ctx context.Context, c *redis.Client) bool { return isNamed(ctx, c, replica) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,8 +29,8 @@ func TestSentinelThatFailedOverByItselfIsFollowed(t *testing.T) {
 	if err := s.Mend(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if s.master != replica || s.replica != master {
-		t.Errorf("the master is %s, want %s", s.master.Addr, replica.Addr)
+	if s.Master != replica || s.Replica != master {
+		t.Errorf("the master is %s, want %s", s.Master.Addr, replica.Addr)
 	}
 	for i, failover := range []func(context.Context) error{s.Failover, s.KillMaster} {
 		if err := failover(t.Context()); err != nil {

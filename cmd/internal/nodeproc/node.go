@@ -1,4 +1,4 @@
-package cluster
+package nodeproc
 
 import (
 	"context"
@@ -11,13 +11,15 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"github.com/beeline-ws/beeline/internal/child"
 )
 
-// nodeStartTime bounds the start of a node on a machine that is busy.
-const nodeStartTime = 2 * time.Minute
+// startTime bounds the start of a node on a machine that is busy.
+const startTime = 2 * time.Minute
 
-// NodeOptions say how to start a node.
-type NodeOptions struct {
+// Options say how to start a node.
+type Options struct {
 	Binary   string    // a beeline; os.Executable() starts this program's own
 	Name     string    // begins the node's ID
 	RedisURL string    // of the Redis that the nodes share
@@ -35,7 +37,7 @@ func NewKey() string {
 
 // Node is one `beeline serve`.
 type Node struct {
-	*Process
+	*child.Process
 	Name  string
 	ID    string // unique for this start
 	URL   string // ws://host:port/ws, for clients
@@ -44,10 +46,10 @@ type Node struct {
 	log *nodeLog
 }
 
-// StartNode starts a node on free ports of 127.0.0.1 and returns once it is ready
+// Start starts a node on free ports of 127.0.0.1 and returns once it is ready
 // for clients. The settings of this program's environment don't reach it.
-func StartNode(ctx context.Context, opts NodeOptions) (*Node, error) {
-	ctx, cancel := context.WithTimeout(ctx, nodeStartTime)
+func Start(ctx context.Context, opts Options) (*Node, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	n := &Node{Name: opts.Name, log: newNodeLog()}
 	cmd := exec.Command(opts.Binary, "serve")
@@ -57,7 +59,7 @@ func StartNode(ctx context.Context, opts NodeOptions) (*Node, error) {
 		cmd.Stderr = io.MultiWriter(n.log, opts.LogTo)
 	}
 	var err error
-	if n.Process, err = startProcess(cmd); err != nil {
+	if n.Process, err = child.Start(cmd); err != nil {
 		return nil, fmt.Errorf("node %s: %w", n.Name, err)
 	}
 	if err := n.awaitReady(ctx); err != nil {
@@ -68,7 +70,7 @@ func StartNode(ctx context.Context, opts NodeOptions) (*Node, error) {
 }
 
 // nodeEnv is the environment of a node's process.
-func nodeEnv(own []string, opts NodeOptions) []string {
+func nodeEnv(own []string, opts Options) []string {
 	var env []string
 	for _, one := range own {
 		if !strings.HasPrefix(one, "BEELINE_") {
@@ -88,7 +90,7 @@ func (n *Node) awaitReady(ctx context.Context) error {
 	select {
 	case <-n.log.served:
 	case <-n.Exited():
-		return errEndedAtOnce
+		return child.ErrEndedAtOnce
 	case <-ctx.Done():
 		return fmt.Errorf("it does not serve: %w", ctx.Err())
 	}
@@ -96,7 +98,7 @@ func (n *Node) awaitReady(ctx context.Context) error {
 	for !n.ready(ctx) {
 		select {
 		case <-n.Exited():
-			return errEndedAtOnce
+			return child.ErrEndedAtOnce
 		case <-ctx.Done():
 			return fmt.Errorf("it does not become ready: %w", ctx.Err())
 		case <-time.After(10 * time.Millisecond):

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package cluster
+package child
 
 import (
 	"os"
@@ -9,4 +9,4 @@ import (
 
 var stopSignal = os.Interrupt
 
-func childAttributes() *syscall.SysProcAttr { return nil }
+func attributes() *syscall.SysProcAttr { return nil }

@@ -1,9 +1,9 @@
-package cluster
+//go:build unix
+
+package redisproc
 
 import (
 	"context"
-	"errors"
-	"os"
 	"testing"
 	"time"
 
@@ -11,16 +11,6 @@ import (
 
 	"github.com/beeline-ws/beeline/registry/redisconn"
 )
-
-func needRedis(t *testing.T, err error) {
-	t.Helper()
-	if errors.Is(err, ErrNoRedis) && os.Getenv("CI") != "true" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 // connect returns a client for whatever a node would use.
 func connect(t *testing.T, url string) redis.UniversalClient {
@@ -78,11 +68,11 @@ func TestSentinelsFailOver(t *testing.T) {
 		if err := s.Mend(t.Context()); err != nil { // the Sentinel may have failed over by itself meanwhile
 			t.Fatal(err)
 		}
-		master := s.master.Addr
+		master := s.Master.Addr
 		if err := failover(t.Context()); err != nil {
 			t.Fatalf("failover %d: %v", i, err)
 		}
-		if s.master.Addr == master {
+		if s.Master.Addr == master {
 			t.Errorf("failover %d: the master stays", i)
 		}
 		want(t, c, "a", "1")
@@ -90,7 +80,7 @@ func TestSentinelsFailOver(t *testing.T) {
 }
 
 func TestRedisClusterFailsOverAndMigrates(t *testing.T) {
-	r, err := StartRedisCluster(t.Context(), t.TempDir(), time.Second)
+	r, err := StartReplicatedCluster(t.Context(), t.TempDir(), time.Second)
 	needRedis(t, err)
 	t.Cleanup(r.Kill)
 	c := connect(t, r.URL)
@@ -100,7 +90,7 @@ func TestRedisClusterFailsOverAndMigrates(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, failover := range []func(context.Context, int) error{r.Failover, r.KillMaster, r.Failover, r.KillMaster} {
-		before, _, err := r.shard(t.Context(), slot)
+		before, _, err := r.pair(t.Context(), slot)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,17 +100,38 @@ func TestRedisClusterFailsOverAndMigrates(t *testing.T) {
 		if err := r.Mend(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if after, _, err := r.shard(t.Context(), slot); err != nil || after == before {
+		if after, _, err := r.pair(t.Context(), slot); err != nil || after == before {
 			t.Errorf("failover %d: %s stays the master, %v", i, before.Addr, err)
 		}
 		want(t, c, "a", "1")
-		from, to, err := r.Migrate(t.Context(), slot, 10*time.Millisecond)
+		to, err := r.OtherMaster(t.Context(), slot)
+		must(t, err)
+		half := 0
+		from, err := r.Migrate(t.Context(), slot, to, func() error { half++; return nil })
 		if err != nil {
 			t.Fatalf("migration %d: %v", i, err)
 		}
-		if now, _, err := r.shard(t.Context(), slot); err != nil || from == to || now.Addr != to {
-			t.Errorf("migration %d from %s to %s: the master is %v, %v", i, from, to, now, err)
+		if now, err := r.Master(t.Context(), slot); err != nil || from == to || now != to || half != 1 {
+			t.Errorf("migration %d from %s to %s: the master is %v, %v; half of it was done %d times", i, from.Addr, to.Addr, now, err, half)
 		}
 		want(t, c, "a", "1")
+	}
+}
+
+func TestClusterGetsAReplicaThatSucceeds(t *testing.T) {
+	r, err := StartCluster(t.Context(), t.TempDir(), time.Minute)
+	needRedis(t, err)
+	t.Cleanup(r.Kill)
+	slot, err := r.Slot(t.Context(), "a")
+	must(t, err)
+	master, err := r.Master(t.Context(), slot)
+	must(t, err)
+	replica, err := r.AddReplica(t.Context(), master)
+	must(t, err)
+	must(t, r.SetNodeTimeout(t.Context(), 2*time.Second))
+	must(t, r.KillMaster(t.Context(), slot))
+	must(t, r.Mend(t.Context()))
+	if now, err := r.Master(t.Context(), slot); err != nil || now != replica {
+		t.Errorf("the master is %v, %v", now, err)
 	}
 }

@@ -1,4 +1,4 @@
-package cluster
+package redisproc
 
 import (
 	"errors"
@@ -102,17 +102,17 @@ func TestProxyCutsAndMends(t *testing.T) {
 	}
 }
 
-func TestProxySwallowsForEver(t *testing.T) {
+func TestProxyIsABlackHole(t *testing.T) {
 	p := echo(t)
 	old := dial(t, p)
 	if err := hears(old, firstWord, soon); err != nil {
 		t.Fatal(err)
 	}
-	p.Swallow()
+	p.BlackHole()
 	young := dial(t, p)
 	for _, conn := range []net.Conn{old, young} {
 		if err := hears(conn, firstWord, aGoodBit); !silent(err) {
-			t.Errorf("a swallowed connection has %v, want silence", err)
+			t.Errorf("a connection into a black hole has %v, want silence", err)
 		}
 	}
 	p.Mend()
@@ -136,6 +136,30 @@ func TestProxyStallsAndGoesOn(t *testing.T) {
 	}
 	p.Mend()
 	if err := answers(conn, firstWord, soon); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestProxyStallsSubscriptionsAlone(t *testing.T) {
+	p := echo(t)
+	subscriber, other := dial(t, p), dial(t, p)
+	if err := hears(subscriber, "subscribe\r\n", soon); err != nil {
+		t.Fatal(err)
+	}
+	if err := hears(other, firstWord, soon); err != nil {
+		t.Fatal(err)
+	}
+	if n := p.StallSubscriptions(); n != 1 || p.Open() != 2 {
+		t.Errorf("%d of %d connections are held back, want 1 of 2", n, p.Open())
+	}
+	if err := hears(other, firstWord, soon); err != nil {
+		t.Error(err)
+	}
+	if err := hears(subscriber, firstWord, aGoodBit); !silent(err) {
+		t.Errorf("a held connection has %v, want silence", err)
+	}
+	p.Mend()
+	if err := answers(subscriber, firstWord, soon); err != nil {
 		t.Error(err)
 	}
 }

@@ -7,7 +7,7 @@ package router
 // receiver. It is called with mu held. It returns true when p is taken care of and mu
 // released; if not, mu is held still, or again: then all sessions were about to leave.
 func (r *Router) sendAlone(p *pending) bool {
-	if r.opts.Delivery != Targeted || !r.mayBeAlone(p) {
+	if !r.mayBeAlone(p) {
 		return false
 	}
 	h, sessions, ok := r.local.alone(p.To)

@@ -65,11 +65,10 @@ func (in *inbox) refused(channel, payload string, err error) {
 	in.r.log.Warn("batch was dropped: its publisher does not have this node's cluster key", "channel", channel, "error", err)
 }
 
-// unnumbered takes what no link numbers: a probe, and a baseline's message, unless it
-// may be one that is played again.
+// unnumbered takes what no link numbers: a probe.
 func (in *inbox) unnumbered(h *link.Header, e link.Envelope) {
 	switch e.Kind {
-	case link.KindMessage, link.KindProbe:
+	case link.KindProbe:
 		in.take(h, nil, e)
 	default:
 		in.dropped(dropUnknownKind)
@@ -206,7 +205,7 @@ func (in *inbox) takeMessage(h *link.Header, refused *link.Refused, e link.Envel
 	if in.arrival.flags&link.FlagReceipt != 0 {
 		within = link.PromptAck
 	}
-	return in.message(h, refused, &in.arrival), within
+	return in.message(refused, &in.arrival), within
 }
 
 // takeReplaced ends the sessions of an address that another node has replaced. Where the
@@ -233,7 +232,7 @@ func (a *arrival) wellMade(r *Router) bool {
 func validJSON(data []byte) bool { return utf8.Valid(data) && json.Valid(data) }
 
 // message delivers a message to this node's sessions. It never routes it again.
-func (in *inbox) message(h *link.Header, refused *link.Refused, a *arrival) link.NackCode {
+func (in *inbox) message(refused *link.Refused, a *arrival) link.NackCode {
 	r := in.r
 	switch {
 	case a.hops > maxHops:
@@ -242,10 +241,7 @@ func (in *inbox) message(h *link.Header, refused *link.Refused, a *arrival) link
 	case in.recent.has(a.ID):
 		in.dropped(dropDuplicate)
 		return 0
-	case refused == nil && in.stale(a):
-		in.dropped(dropStale)
-		return 0
-	case refused != nil && !refused.Admits(a.To, a.flags&link.FlagFirst != 0):
+	case !refused.Admits(a.To, a.flags&link.FlagFirst != 0):
 		refused.Add(strings.Clone(a.To), in.now, r.opts.MessageTimeout, in.limit) // this one may be sent again, too
 		return link.NackJoining                                                   // not "not here": the entry may be good
 	}
@@ -257,10 +253,6 @@ func (in *inbox) message(h *link.Header, refused *link.Refused, a *arrival) link
 		r.m.WastedDeliveries.Inc()
 	case ackStale:
 		r.learn(strings.Clone(a.To))
-	}
-	if refused == nil {
-		r.reply(h.From, a, f)
-		return 0
 	}
 	if f == ackNotHere || f == ackJoining || f == ackStale {
 		refused.Add(strings.Clone(a.To), in.now, r.opts.MessageTimeout, in.limit)

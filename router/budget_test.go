@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
-
 	"github.com/beeline-ws/beeline/router/link"
 )
 
@@ -78,25 +76,5 @@ func TestWithdrawnMessageThatArrivedIsDelivered(t *testing.T) {
 		if code, _ := in.take(&link.Header{From: "n0"}, new(link.Refused), e.Next()); code != one.want {
 			t.Errorf("message %s is answered with %d, want %d", one.id, code, one.want)
 		}
-	}
-}
-
-// What gathers for the shared channel of broadcast leaves in batches of a bounded size.
-func TestBroadcastBatchesAreBounded(t *testing.T) {
-	c := newCluster(t, 2, func(o *Options) { o.Delivery = Broadcast })
-	n := c.node(0)
-	bob := c.node(1).connect("bob")
-	before := testutil.ToFloat64(n.m.Router.Publishes)
-	for range 100 { // nobody flushes meanwhile
-		n.Router.Send(Message{From: "ann", To: "bob", Data: make([]byte, 60<<10)}, nil)
-	}
-	n.mu.Lock()
-	if len(n.posts) < 5 || len(n.cast.batch) > link.MaxBatchBytes {
-		t.Errorf("%d batches wait, and one of %d bytes; want at least 5 and at most %d bytes", len(n.posts), len(n.cast.batch), link.MaxBatchBytes)
-	}
-	n.unlock()
-	bob.await("got all", func() bool { return len(bob.got) == 100 })
-	if got := testutil.ToFloat64(n.m.Router.Publishes) - before; got < 6 {
-		t.Errorf("%v PUBLISHes, want at least 6", got)
 	}
 }

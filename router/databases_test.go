@@ -12,33 +12,28 @@ import (
 // client of that name, and nothing of the other. Redis has one set of channels for all
 // databases, so the names of channels tell them apart.
 func TestClustersInTwoDatabasesHearNothingOfEachOther(t *testing.T) {
-	for _, d := range deliveries {
-		t.Run(string(d), func(t *testing.T) {
-			s := redistest.StartOwn(t)
-			s.AwaitUptime()
-			inDatabase := func(db int) *cluster {
-				dial := func() redis.UniversalClient {
-					client := redis.NewClient(&redis.Options{Addr: s.Addr, DB: db, DisableIdentity: true, ContextTimeoutEnabled: true})
-					t.Cleanup(func() { _ = client.Close() })
-					return client
-				}
-				return clusterOn(t, relaxedHeartbeat, s, s.Prefix, dial, 2, func(o *Options) { o.Delivery = d })
-			}
-			first := inDatabase(0)
-			bob := first.node(1).connect("bob")
-			// The witnesses of an epoch are the subscribers: with those of the other
-			// database among them, which have no lease in this one, the second cluster
-			// would wait for two lives of a node lease, 6 minutes, before it settles.
-			second := inDatabase(1)
-			other := second.node(1).connect("bob")
-
-			first.node(0).wantOutcome("bob", `"for the first"`, Delivered)
-			second.node(0).wantOutcome("bob", `"for the second"`, Delivered)
-			bob.wantGot(`"for the first"`)
-			other.wantGot(`"for the second"`)
-			other.leave()
-			second.node(0).wantOutcome("bob", `"for nobody"`, Offline)
-			bob.wantGot(`"for the first"`)
-		})
+	s := redistest.StartOwn(t)
+	s.AwaitUptime()
+	inDatabase := func(db int) *cluster {
+		dial := func() redis.UniversalClient {
+			client := redis.NewClient(&redis.Options{Addr: s.Addr, DB: db, DisableIdentity: true, ContextTimeoutEnabled: true})
+			t.Cleanup(func() { _ = client.Close() })
+			return client
+		}
+		return clusterOn(t, relaxedHeartbeat, s, s.Prefix, dial, 2, nil)
 	}
+	first := inDatabase(0)
+	bob := first.node(1).connect("bob")
+	// The witnesses of an epoch are the subscribers: with those of the other
+	// database among them, which have no lease in this one, the second cluster
+	// would wait for two lives of a node lease, 6 minutes, before it settles.
+	second := inDatabase(1)
+	other := second.node(1).connect("bob")
+
+	first.node(0).wantOutcome("bob", `"for the first"`, Delivered)
+	second.node(0).wantOutcome("bob", `"for the second"`, Delivered)
+	bob.wantGot(`"for the first"`)
+	other.wantGot(`"for the second"`)
+	other.leave()
+	second.node(0).wantOutcome("bob", `"for nobody"`, Offline)
 }

@@ -20,7 +20,7 @@ func (n *testNode) repeat(from, ref, data string) <-chan Outcome {
 }
 
 func TestRepeatIsDeliveredOnce(t *testing.T) {
-	eachDelivery(t, func(t *testing.T, c *cluster) {
+	onEachRedis(t, func(t *testing.T, c *cluster) {
 		bob := c.node(1).connect("bob")
 		for _, n := range c.nodes { // the sender goes from node to node
 			n.want(n.repeat("alice", "1", "once"), Delivered)

@@ -69,11 +69,10 @@ func (f *faultyConn) TryWrite(b []byte) (int, error) {
 }
 
 // withFaults starts two nodes, the first of which has a fault when on is set.
-func withFaults(t *testing.T, d Delivery, fault func(next func([]byte) (int, error), b []byte) (int, error)) (c *cluster, on *atomic.Bool) {
+func withFaults(t *testing.T, fault func(next func([]byte) (int, error), b []byte) (int, error)) (c *cluster, on *atomic.Bool) {
 	t.Helper()
 	on = new(atomic.Bool)
 	return newCluster(t, 2, func(o *Options) {
-		o.Delivery = d
 		if o.NodeID == "n0" {
 			o.intercept = func(c bus.Conn) bus.Conn { return &faultyConn{c, on, fault} }
 		}
@@ -83,7 +82,7 @@ func withFaults(t *testing.T, d Delivery, fault func(next func([]byte) (int, err
 func sendThrough(t *testing.T, fault func(next func([]byte) (int, error), b []byte) (int, error)) {
 	t.Helper()
 	const messages = 200
-	c, on := withFaults(t, Targeted, fault)
+	c, on := withFaults(t, fault)
 	nobody := c.client.Subscribe(t.Context(), c.node(0).keys.Channel("xx")) // Redis counts it as a receiver
 	defer nobody.Close()
 	if _, err := nobody.Receive(t.Context()); err != nil {
@@ -154,18 +153,6 @@ func TestPublisherWritesTheRest(t *testing.T) {
 	sendThrough(t, func(next func([]byte) (int, error), b []byte) (int, error) { return next(b[:len(b)/2]) })
 }
 
-// A baseline has no links; there the window of message IDs drops duplicates.
-func TestBaselinesDropDuplicatesByID(t *testing.T) {
-	for _, d := range []Delivery{Broadcast, Subscribe} {
-		c, on := withFaults(t, d, twice(t))
-		bob := c.node(1).connect("bob")
-		on.Store(true)
-		c.node(0).wantOutcome("bob", "1", Delivered)
-		c.node(0).wantOutcome("bob", "2", Delivered)
-		bob.wantGot("1", "2")
-	}
-}
-
 func TestRecentForgetsTheOldest(t *testing.T) {
 	w := newIDWindows()
 	want := func(id MessageID, known bool) {
@@ -221,8 +208,8 @@ func TestBadOptions(t *testing.T) {
 	}
 	c := newCluster(t, 1, nil)
 	opts := c.node(0).opts
-	opts.Delivery = "pigeon"
+	opts.Duplicates = "pigeon"
 	if _, err := New(opts); err == nil || !strings.Contains(err.Error(), "pigeon") {
-		t.Errorf("delivery pigeon: %v", err)
+		t.Errorf("duplicates pigeon: %v", err)
 	}
 }

@@ -30,8 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(redistest.Main{M: m}) }
 const patience = 2 * time.Minute
 
 // calmHeartbeat makes node leases that outlive a busy machine's pauses. Where a node's
-// lease is to end it is short, so that this is soon seen. The baselines lose what a node
-// has not read when a heartbeat's probe is late: there none comes.
+// lease is to end it is short, so that this is soon seen.
 const (
 	calmHeartbeat    = 20 * time.Second
 	shortHeartbeat   = time.Second
@@ -51,8 +50,7 @@ type testNode struct {
 	subscribing sync.Mutex // held while the node subscribes its private channel, and by deafen
 }
 
-// startNode starts a router on its own Redis client. change may be nil. A baseline node's
-// heartbeat is longer than a test.
+// startNode starts a router on its own Redis client. change may be nil.
 func startNode(t testing.TB, name string, client redis.UniversalClient, prefix string, heartbeat time.Duration, change func(*Options)) *testNode {
 	t.Helper()
 	n := &testNode{t: t, client: client, m: metrics.New(prometheus.NewRegistry())}
@@ -74,9 +72,6 @@ func startNode(t testing.TB, name string, client redis.UniversalClient, prefix s
 	}
 	if change != nil {
 		change(&opts)
-	}
-	if opts.Delivery == Broadcast || opts.Delivery == Subscribe {
-		heartbeat = relaxedHeartbeat
 	}
 	reg, err := registry.New(registry.Options{
 		Redis: client, NodeID: name, Prefix: prefix, Heartbeat: heartbeat,

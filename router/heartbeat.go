@@ -127,7 +127,7 @@ func (r *Router) info() registry.NodeInfo {
 		ID: r.opts.NodeID, URL: r.opts.URL, Version: r.opts.Version,
 		Started: r.started, Sessions: r.local.sessions(), Draining: r.draining.Load(),
 		Settings: registry.Settings{
-			Delivery: string(r.opts.Delivery), Duplicates: r.opts.Duplicates, Heartbeat: r.reg.Timing().Heartbeat,
+			Delivery: string(Targeted), Duplicates: r.opts.Duplicates, Heartbeat: r.reg.Timing().Heartbeat,
 			Envelopes: registry.Versions{Min: link.Version, Max: link.Version},
 			Keys:      Fingerprint(r.opts.ClusterKeys),
 		},

@@ -14,8 +14,7 @@ const (
 
 // idWindows is a bounded window over the message IDs that arrived last, for each
 // origin a ring of bits. Links drop their own duplicates by number; this catches
-// the same message on two ways: looked up again, or published twice by a retried
-// PUBLISH of a baseline. Only the inbox's goroutine uses it.
+// the same message on two ways: looked up again. Only the inbox's goroutine uses it.
 type idWindows struct {
 	young, old map[uint64]*idWindow // by origin
 	last       *idWindow            // the one used last
@@ -36,12 +35,6 @@ func newIDWindows() *idWindows {
 func (w *idWindows) has(id MessageID) bool {
 	o := w.window(id.Origin)
 	return o != nil && o.has(id.Count)
-}
-
-// passed reports whether id is older than what is remembered of its origin.
-func (w *idWindows) passed(id MessageID) bool {
-	o := w.window(id.Origin)
-	return o != nil && id.Count <= o.newest && o.newest-id.Count >= recentIDs
 }
 
 // add remembers id.

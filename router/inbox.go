@@ -23,7 +23,6 @@ const (
 	dropUnsigned
 	dropForged
 	dropJSON
-	dropStale
 	dropNotReplacing
 
 	dropReasons = iota
@@ -31,10 +30,10 @@ const (
 
 var dropNames = [dropReasons]string{
 	"malformed", "version", "unknown_kind", "duplicate", "repeated", "gap", "hops", "too_many_links",
-	"unsigned", "bad_mac", "json", "too_old", "not_replacing",
+	"unsigned", "bad_mac", "json", "not_replacing",
 }
 
-// inbox takes what arrives on this node's channels. The bus calls it from one goroutine.
+// inbox takes what arrives on this node's private channel. The bus calls it from one goroutine.
 type inbox struct {
 	r       *Router
 	private string // this node's channel
@@ -50,7 +49,7 @@ type inbox struct {
 	// refusedSaid is when a payload that was not opened was logged last.
 	refusedSaid time.Time
 
-	sub bus.Subscription // of the private channel, and of what a baseline has added
+	sub bus.Subscription // of the private channel
 }
 
 func newInbox(r *Router) *inbox {

@@ -189,7 +189,7 @@ func (r *Router) claim(h *localAddress, address string, j *pendingJoin) {
 			r.endJoin(h, address, j, nil, ErrDuplicate)
 		case err != nil:
 			r.endJoin(h, address, j, nil, fmt.Errorf("%w: %w", ErrUnavailable, err))
-		case len(others) == 0 && r.opts.Delivery == Targeted:
+		case len(others) == 0:
 			r.endJoin(h, address, j, nil, nil)
 		case !r.run(func(ctx context.Context) { r.finishClaim(ctx, h, address, j, others) }):
 			r.undoClaim(h, address, j, errStopped)
@@ -217,8 +217,7 @@ func (r *Router) verifyOwners(ctx context.Context, h *localAddress, address stri
 	r.claim(h, address, j)
 }
 
-// finishClaim does what takes time after a claim: opening the way to the address
-// and telling its other owners.
+// finishClaim tells the address's other owners, which takes time.
 func (r *Router) finishClaim(ctx context.Context, h *localAddress, address string, j *pendingJoin, others []registry.Owner) {
 	ctx, cancel := r.runtime.WithTimeout(ctx, j.deadline.Sub(r.now()))
 	defer cancel()
@@ -227,11 +226,7 @@ func (r *Router) finishClaim(ctx context.Context, h *localAddress, address strin
 		cancel()
 	}
 	r.local.mu.Unlock()
-	err := r.way.open(ctx, address)
-	if err == nil {
-		_, err = r.tell(ctx, address, r.withoutDead(ctx, address, others))
-	}
-	if err != nil {
+	if _, err := r.tell(ctx, address, r.withoutDead(ctx, address, others)); err != nil {
 		r.undoClaim(h, address, j, err)
 		return
 	}
@@ -239,7 +234,6 @@ func (r *Router) finishClaim(ctx context.Context, h *localAddress, address strin
 }
 
 func (r *Router) undoClaim(h *localAddress, address string, j *pendingJoin, err error) {
-	r.way.close(address)
 	r.reg.Release(&h.lease)
 	r.endJoin(h, address, j, nil, fmt.Errorf("%w: %w", ErrUnavailable, err))
 }
@@ -275,7 +269,6 @@ func (t *localAddresses) welcome(r *Router, address string, h *localAddress, j *
 	}
 	if j.evicted != nil {
 		delete(t.byName, address)
-		r.way.close(address)
 		r.reg.Release(&h.lease)
 		return fmt.Errorf("%w: %w", ErrDuplicate, j.evicted)
 	}

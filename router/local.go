@@ -50,7 +50,6 @@ func (r *Router) Leave(address string, s Session) {
 	h.sessions = slices.Concat(h.sessions[:i], h.sessions[i+1:]) // deliver may hold the old slice
 	if len(h.sessions) == 0 {
 		delete(t.byName, address)
-		r.way.close(address)
 		r.reg.Release(&h.lease)
 	}
 }
@@ -165,7 +164,6 @@ func (r *Router) taken(address string, same func(*localAddress) bool, reason err
 		return false
 	}
 	delete(t.byName, address)
-	r.way.close(address)
 	r.reg.Release(&h.lease)
 	sessions := h.sessions
 	h.sessions = nil

@@ -2,7 +2,6 @@ package router
 
 import (
 	"errors"
-	"slices"
 
 	"github.com/beeline-ws/beeline/router/bus"
 	"github.com/beeline-ws/beeline/router/link"
@@ -11,23 +10,17 @@ import (
 // The router is the source of its bus: it makes batches of what waits on the links when the
 // bus can take them, and takes what became of each.
 
-// post is one PUBLISH, and who takes the number of its receivers.
+// post is one PUBLISH, of a link's batch.
 type post struct {
 	channel   string
-	global    bool // not a node's channel
 	payload   []byte
 	envelopes int
-	to        *peer // whose link's batch it is, or nil
+	to        *peer
 	batch     link.Batch
-	then      func(receivers int64, err error) // of a baseline, with mu held
 }
 
 // replied takes the result, with mu held.
 func (p *post) replied(r *Router, receivers int64, err error) {
-	if p.then != nil {
-		p.then(receivers, err)
-		return
-	}
 	r.batchReplied(p.to, &p.batch, receivers, err)
 	if errors.Is(err, bus.ErrLost) || errors.Is(err, bus.ErrMoved) {
 		r.goBack(p.to)
@@ -58,7 +51,7 @@ func (r *Router) reusePost(p *post) {
 
 // hasPosts reports whether anything is to be published.
 func (r *Router) hasPosts() bool {
-	return len(r.outgoing) > 0 || len(r.posts) > 0 || r.cast != nil && r.cast.count > 0
+	return len(r.outgoing) > 0
 }
 
 // Batches gives the bus what is to be published: see bus.Source. Payloads are only lent.
@@ -66,7 +59,6 @@ func (r *Router) Batches(out bus.Outlet) (more bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.putPosts
-	r.putBaselines(out)
 	rest := r.outgoing[:0]
 	for _, p := range r.outgoing {
 		if !out.Ready(p.channel, false) || r.putLink(out, p) {
@@ -96,32 +88,12 @@ func (r *Router) putLink(out bus.Outlet, to *peer) (more bool) {
 	return to.queued
 }
 
-// putBaselines puts the baselines' posts, which are published in their order.
-func (r *Router) putBaselines(out bus.Outlet) {
-	n := 0
-	for ; n < len(r.posts) && out.Ready(r.posts[n].channel, r.posts[n].global); n++ {
-		r.put(out, &r.posts[n])
-	}
-	if r.posts = slices.Delete(r.posts, 0, n); len(r.posts) > 0 {
-		return
-	}
-	if r.cast != nil {
-		if !out.Ready(r.keys.Broadcast(), true) {
-			return
-		}
-		if p, ok := r.cast.gather(); ok {
-			r.put(out, &p)
-		}
-	}
-	r.posted = 0
-}
-
 // put signs a post, counts it and gives it to the bus.
 func (r *Router) put(out bus.Outlet, p *post) {
 	r.signer.Sign(p.channel, p.payload)
 	r.countPost(p.envelopes, len(p.payload))
 	r.putPosts++
-	out.Put(bus.Publication{Channel: p.channel, Global: p.global, Payload: p.payload, Tag: r.newPost(p)})
+	out.Put(bus.Publication{Channel: p.channel, Payload: p.payload, Tag: r.newPost(p)})
 }
 
 // maxScratch is how much room for batches is kept, in bytes.

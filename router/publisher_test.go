@@ -1,7 +1,6 @@
 package router
 
 import (
-	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -26,25 +25,6 @@ func TestNothingThatReachedNobodyIsInDoubt(t *testing.T) {
 	}
 	for _, out := range outs {
 		c.node(0).want(out, Offline)
-	}
-}
-
-// Replies that nobody has looked at say nothing when the router stops.
-func TestStopDoesNotGuessReplies(t *testing.T) {
-	c := newCluster(t, 2, func(o *Options) { o.Delivery = Subscribe })
-	bob := c.node(1).connect("bob")
-	n := c.node(0)
-	outs := make(chan Outcome, 10)
-	for i := range cap(outs) {
-		n.Router.Send(Message{From: "a", To: "bob", Data: fmt.Append(nil, i)}, func(_ MessageID, o Outcome) { outs <- o })
-		n.Flush()
-	}
-	bob.await("got all", func() bool { return len(bob.got) == cap(outs) })
-	n.stop()
-	for range cap(outs) {
-		if o := <-outs; o == Offline {
-			t.Error("a message that arrived is called offline")
-		}
 	}
 }
 
@@ -96,17 +76,6 @@ func TestImpossibleBatchIsNotAnswered(t *testing.T) {
 	defer n.unlock()
 	if l := n.peers["stranger"]; l == nil || l.queued || l.link.OwesAck() {
 		t.Errorf("the stranger is to be answered: %v", l.link)
-	}
-}
-
-// A baseline's messages do not gather while Redis is away.
-func TestBaselineIsOverloadedWithoutRedis(t *testing.T) {
-	for _, d := range []Delivery{Broadcast, Subscribe} {
-		c := newOwnCluster(t, 1, func(o *Options) { o.Delivery = d })
-		n := c.node(0)
-		c.redis.Kill()
-		until(t, "the node can't publish", func() bool { return n.bus.Blocked() > 0 })
-		n.wantOutcome("bob", "x", Overloaded)
 	}
 }
 

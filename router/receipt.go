@@ -10,8 +10,7 @@ import (
 
 // Most receipts are links' acknowledgements. Those that are not travel as an
 // envelope of their own to the node that sent the message: a client's confirmation,
-// the news that a queued message was dropped, and under the baselines, which number
-// nothing, every answer.
+// and the news that a queued message was dropped.
 
 // answer is such a receipt on its way. If the link's window is half full, or there is no
 // room for the link, it is dropped, and the sender is told at the deadline what its node knows then.
@@ -102,31 +101,11 @@ func (r *Router) receipt(node string, id MessageID, o Outcome, client string) {
 		p.dropped = append(p.dropped, strings.Clone(node))
 	}
 	switch {
-	case o == Delivered && p.Confirm:
-		p.queued++
 	case o == Overloaded && (p.route != nil || !p.lost()): // another has it, or may get it
-	case o == Delivered || o == Overloaded || o == Confirmed && p.Confirm:
+	case o == Overloaded || o == Confirmed:
 		r.answer(p, o)
 		if p.route == nil {
 			p.conclude(r, o)
 		}
 	}
-}
-
-// reply answers a baseline's message to its sender's node, over the link there.
-func (r *Router) reply(node string, a *arrival, f ackResult) {
-	if a.flags&link.FlagReceipt == 0 || f != ackDelivered && f != ackOverloaded {
-		return
-	}
-	o := Delivered
-	if f == ackOverloaded {
-		o = Overloaded
-	}
-	r.mu.Lock()
-	defer r.unlock()
-	if node == r.opts.NodeID {
-		r.receipt(node, a.ID, o, a.To)
-		return
-	}
-	r.answerTo(node, &answer{a.ID, o, strings.Clone(a.To)})
 }

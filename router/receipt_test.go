@@ -41,7 +41,7 @@ func wantNone(t *testing.T, out <-chan Outcome) {
 }
 
 func TestReceiverConfirms(t *testing.T) {
-	eachDelivery(t, func(t *testing.T, c *cluster) {
+	onEachRedis(t, func(t *testing.T, c *cluster) {
 		for _, holder := range []*testNode{c.node(0), c.node(1)} {
 			bob := holder.connect("bob")
 			out := c.node(0).confirmed("bob", "sign here")

@@ -2,10 +2,8 @@ package router
 
 import (
 	"context"
-	"math"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/redis/go-redis/v9"
@@ -229,51 +227,4 @@ func TestProbePlayedAgainProvesNothing(t *testing.T) {
 func newProbeNode(t *testing.T) *testNode {
 	c := newCluster(t, 1, nil)
 	return startNode(t, "quiet", c.client, c.prefix, relaxedHeartbeat, withKey(registry.Allow))
-}
-
-// A baseline's message counts once, and not long after it was sent: its channel is the
-// same for all nodes at all times.
-func TestBaselineMessagePlayedAgainIsNotDelivered(t *testing.T) {
-	for _, d := range []Delivery{Broadcast, Subscribe} {
-		t.Run(string(d), func(t *testing.T) {
-			key := newKey()
-			c := newCluster(t, 2, func(o *Options) { o.ClusterKeys, o.Delivery = []ClusterKey{key}, d })
-			stop := eavesdrop(c)
-			bob := c.node(1).connect("bob")
-			c.node(0).wantOutcome("bob", "1", Delivered)
-			e := stop()
-			for _, m := range e.tapes {
-				c.client.Publish(t.Context(), m.Channel, m.Payload)
-			}
-			channel := c.node(1).keys.Client("bob")
-			if d == Broadcast {
-				channel = c.node(1).keys.Broadcast()
-			}
-			old := link.AppendHeader(nil, &link.Header{From: "n0", Sealed: true})
-			accepted := time.Now().Add(-patience - clockSkew - time.Second)
-			old = appendMessage(old, &Message{ID: MessageID{7, 7}, From: "tester", To: "bob", Data: []byte("old")}, link.FlagFirst, 1, accepted.UnixMicro(), noneAssumed)
-			link.NewSigner([]ClusterKey{key}).Sign(channel, old)
-			c.client.Publish(t.Context(), channel, old)
-			c.node(0).wantOutcome("bob", "2", Delivered)
-			bob.wantGot("1", "2")
-			if n := testutil.ToFloat64(c.node(1).drops[dropStale]); n != 1 {
-				t.Errorf("%v messages are too old, want 1", n)
-			}
-		})
-	}
-}
-
-// What the window of IDs has passed it can't tell from what it has seen.
-func TestWindowKnowsWhatItHasPassed(t *testing.T) {
-	w := newIDWindows()
-	w.add(MessageID{1, 2})
-	w.add(MessageID{1, recentIDs + 2})
-	for count, want := range map[uint64]bool{1: true, 2: true, 3: false, recentIDs + 2: false, recentIDs + 3: false, math.MaxUint64: false} {
-		if got := w.passed(MessageID{1, count}); got != want {
-			t.Errorf("%d is passed: %v, want %v", count, got, want)
-		}
-	}
-	if w.passed(MessageID{2, 1}) {
-		t.Error("another origin's message is passed")
-	}
 }

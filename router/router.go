@@ -38,7 +38,6 @@ type Options struct {
 	Redis           redis.UniversalClient // for the default of Bus alone
 	Registry        Registry              // started and stopped by the router
 	Prober          Prober                // who is at a node's address; default: HTTP. Closed by the router
-	Delivery        Delivery              // default Targeted
 	Duplicates      registry.Duplicates   // the same on all nodes; default registry.Allow
 	MessageTimeout  time.Duration         // a message's deadline; default 5 s
 	MaxPendingBytes int                   // payload bytes without outcome, of which one client or node has half at most; default 64 MiB
@@ -101,9 +100,7 @@ type Router struct {
 	fan   *fanouts
 	in    *inbox
 	inlet *inlet // nil without ReadExternal
-	way   way
 	bus   bus.Bus
-	cast  *broadcast // way, under Broadcast
 
 	count      atomic.Uint64 // of messages
 	hearing    atomic.Bool
@@ -136,14 +133,11 @@ type Router struct {
 	receipts      map[MessageID]*pending // messages whose receipts are envelopes
 	origins       map[uint64]string      // which nodes' messages carry which origin
 	dedup         *dedup
-	awaited       []awaited   // a baseline's messages that were published and wait for receipts
 	unused        []*pending  // for the next messages
 	lookups       lookupQueue // for the next commits
 	outgoing      []*peer     // with something to publish
-	posts         []post      // of the baselines
 	putPosts      int         // given to the bus
 	unusedPosts   []*post     // for the next
-	posted        int         // bytes of data in what the baselines have queued
 	deadlines     deadlines
 	sweepAt       time.Time // when the sweeper looks next; zero: nothing waits
 	scratch       []byte
@@ -160,7 +154,6 @@ type Router struct {
 
 // New checks opts and returns a router that is deaf until Start.
 func New(opts Options) (*Router, error) {
-	opts.Delivery = cmp.Or(opts.Delivery, Targeted)
 	opts.Duplicates = cmp.Or(opts.Duplicates, registry.Allow)
 	opts.MessageTimeout = cmp.Or(opts.MessageTimeout, 5*time.Second)
 	opts.MaxPendingBytes = cmp.Or(opts.MaxPendingBytes, 64<<20)
@@ -229,9 +222,6 @@ func New(opts Options) (*Router, error) {
 	if opts.ReadExternal != nil {
 		r.inlet = newInlet(r)
 	}
-	if err := r.chooseWay(); err != nil {
-		return nil, err
-	}
 	r.countFromZero()
 	return r, nil
 }
@@ -246,22 +236,6 @@ func (r *Router) redisBus(source bus.Source) (bus.Bus, error) {
 		Redis: r.opts.Redis, Connections: reg.Redis(), Source: source, GlobalChannel: r.keys.Broadcast(), Logger: r.log,
 		Intercept: r.opts.intercept, Subscribing: r.opts.subscribing,
 	})
-}
-
-func (r *Router) chooseWay() error {
-	switch r.opts.Delivery {
-	case Targeted:
-		r.way = targeted{r}
-	case Broadcast:
-		r.cast = &broadcast{r: r}
-		r.way = r.cast
-		r.in.sub.Add(r.ctx, r.keys.Broadcast())
-	case Subscribe:
-		r.way = subscribe{r}
-	default:
-		return fmt.Errorf("router: unknown delivery %q; allowed are %s, %s and %s", r.opts.Delivery, Targeted, Broadcast, Subscribe)
-	}
-	return nil
 }
 
 // Start subscribes the private channel, writes the node's lease and begins the
@@ -292,13 +266,6 @@ func (r *Router) firstBeat(ctx context.Context) error {
 	for {
 		if err := r.beatDue.Wait(ctx); err != nil { // it is due when the private channel is subscribed
 			return fmt.Errorf("subscribing the private channel: %w", err)
-		}
-		if r.cast != nil {
-			select {
-			case <-r.in.sub.Confirmed(r.keys.Broadcast()):
-			case <-ctx.Done():
-				return fmt.Errorf("subscribing the shared channel: %w", context.Cause(ctx))
-			}
 		}
 		err := r.beat(ctx, r.reg.Timing().Heartbeat)
 		if err == nil || ctx.Err() != nil {
@@ -336,7 +303,7 @@ func (r *Router) Stop(ctx context.Context) error {
 		p.link.AckNow()
 		r.publishSoon(p)
 	}
-	r.lookups, r.posts = lookupQueue{}, nil // what they were for has its outcome
+	r.lookups = lookupQueue{} // what they were for has its outcome
 	r.unlock()
 	r.bus.Drain(ctx)
 	if r.inlet != nil {

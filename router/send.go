@@ -74,7 +74,7 @@ func (r *Router) endAtOnce(p *pending, o Outcome, way path) {
 	}
 }
 
-// accept keeps a message and gives it to the delivery.
+// accept keeps a message and gives it to its route.
 func (r *Router) accept(p *pending) {
 	p.room = append(p.room[:0], p.Data...)
 	p.Data = p.room
@@ -82,7 +82,10 @@ func (r *Router) accept(p *pending) {
 	if p.Confirm {
 		r.awaitReceipt(p)
 	}
-	r.way.send(p)
+	if p.route == nil {
+		p.route = r.routeTo(p.To)
+	}
+	p.route.send(r, p)
 }
 
 // keep bounds the time until p has its outcome.

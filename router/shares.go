@@ -94,7 +94,7 @@ const (
 	overloadReceiver                 // the receiver has
 	overloadNode                     // the link to the receiver's node is full, or has its share of their bytes
 	overloadLinks                    // there are links to too many other nodes
-	overloadRedis                    // it is larger than Redis lets its subscribers lag, or Redis is away from a baseline
+	overloadRedis                    // it is larger than Redis lets its subscribers lag
 	overloadQueue                    // the receiver's sessions have no room in their queues
 	overloadStalled                  // it would wait, and its sender has many that do
 

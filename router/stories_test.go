@@ -16,19 +16,14 @@ import (
 	"github.com/beeline-ws/beeline/router/link"
 )
 
-var deliveries = []Delivery{Targeted, Broadcast, Subscribe}
-
-// eachDelivery runs a test under each delivery, on one Redis and on a Cluster.
-func eachDelivery(t *testing.T, test func(t *testing.T, c *cluster)) {
-	for _, d := range deliveries {
-		choose := func(o *Options) { o.Delivery = d }
-		t.Run(string(d), func(t *testing.T) { test(t, newCluster(t, 3, choose)) })
-		t.Run(string(d)+"/cluster", func(t *testing.T) { test(t, newShardedCluster(t, 3, choose)) })
-	}
+// onEachRedis runs a test on one Redis and on a Redis Cluster.
+func onEachRedis(t *testing.T, test func(t *testing.T, c *cluster)) {
+	t.Run("redis", func(t *testing.T) { test(t, newCluster(t, 3, nil)) })
+	t.Run("cluster", func(t *testing.T) { test(t, newShardedCluster(t, 3, nil)) })
 }
 
 func TestMessageGoesToTheNodeThatHoldsItsReceiver(t *testing.T) {
-	eachDelivery(t, func(t *testing.T, c *cluster) {
+	onEachRedis(t, func(t *testing.T, c *cluster) {
 		bob := c.node(1).connect("bob")
 		c.node(0).wantOutcome("bob", "hello", Delivered)
 		bob.wantGot("hello")
@@ -36,7 +31,7 @@ func TestMessageGoesToTheNodeThatHoldsItsReceiver(t *testing.T) {
 }
 
 func TestMessageToOneself(t *testing.T) {
-	eachDelivery(t, func(t *testing.T, c *cluster) {
+	onEachRedis(t, func(t *testing.T, c *cluster) {
 		bob := c.node(0).connect("bob")
 		c.node(0).wantOutcome("bob", "note", Delivered)
 		bob.wantGot("note")
@@ -44,13 +39,13 @@ func TestMessageToOneself(t *testing.T) {
 }
 
 func TestMessageToNobodyIsOffline(t *testing.T) {
-	eachDelivery(t, func(t *testing.T, c *cluster) {
+	onEachRedis(t, func(t *testing.T, c *cluster) {
 		c.node(0).wantOutcome("C4", "hello?", Offline)
 	})
 }
 
 func TestEverySessionOfAClientReceives(t *testing.T) {
-	eachDelivery(t, func(t *testing.T, c *cluster) {
+	onEachRedis(t, func(t *testing.T, c *cluster) {
 		phone, desk, tablet := c.node(1).connect("bob"), c.node(2).connect("bob"), c.node(2).connect("bob")
 		c.node(0).wantOutcome("bob", "all of you", Delivered)
 		for _, s := range []*testSession{phone, desk, tablet} {
@@ -60,7 +55,7 @@ func TestEverySessionOfAClientReceives(t *testing.T) {
 }
 
 func TestMessagesKeepTheirOrder(t *testing.T) {
-	eachDelivery(t, func(t *testing.T, c *cluster) {
+	onEachRedis(t, func(t *testing.T, c *cluster) {
 		bob := c.node(1).connect("bob")
 		var want []string
 		for i := range 2000 {
@@ -213,33 +208,28 @@ func TestDeafNodeClaimsNothing(t *testing.T) {
 	}
 }
 
-// In targeted mode a message is one PUBLISH and reaches no other node; its owner is
-// looked up once, or for each message if nothing is cached. A broadcast wastes all
-// deliveries but one.
+// A message is one PUBLISH and reaches no other node; its owner is looked up once, or for
+// each message if nothing is cached.
 func TestCostOfAMessage(t *testing.T) {
 	const nodes, messages = 8, 50
 	for _, arm := range []struct {
 		name    string
-		change  Options
-		wasted  float64
+		entries int
 		lookups int
 	}{
-		{"targeted", Options{Delivery: Targeted}, 0, 1},
-		{"targeted without a cache", Options{Delivery: Targeted, OwnerCache: -1}, 0, messages},
-		{"subscribe", Options{Delivery: Subscribe}, 0, 0},
-		{"broadcast", Options{Delivery: Broadcast}, (nodes - 1) * messages, 0},
+		{"cached", 0, 1},
+		{"without a cache", -1, messages},
 	} {
 		t.Run(arm.name, func(t *testing.T) {
-			c := newCluster(t, nodes, func(o *Options) { o.Delivery, o.OwnerCache = arm.change.Delivery, arm.change.OwnerCache })
+			c := newCluster(t, nodes, func(o *Options) { o.OwnerCache = arm.entries })
 			bob := c.node(1).connect("bob")
 			lookups, published := c.redis.CommandCount(t, "hgetall")["hgetall"], c.published()-c.resent()
 			for i := range messages {
 				c.node(0).Send(Message{From: "a", To: "bob", Data: []byte("x")}, nil)
 				bob.await("got it", func() bool { return len(bob.got) == i+1 })
 			}
-			until(t, "every node has seen what reached it", func() bool { return c.wasted() >= arm.wasted })
-			if w := c.wasted(); w != arm.wasted {
-				t.Errorf("%v wasted deliveries, want %v", w, arm.wasted)
+			if w := c.wasted(); w != 0 {
+				t.Errorf("%v wasted deliveries, want none", w)
 			}
 			if n := c.redis.CommandCount(t, "hgetall")["hgetall"] - lookups; n != arm.lookups {
 				t.Errorf("%d lookups for %d messages, want %d", n, messages, arm.lookups)

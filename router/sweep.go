@@ -34,7 +34,6 @@ func (r *Router) sweepOnce() {
 	for p := r.pending.oldest; p != nil && !now.Before(p.deadline); p = r.pending.oldest {
 		r.expire(p)
 	}
-	r.overdue(now)
 	r.runDue(now)
 	for _, p := range r.peers {
 		r.tick(p, now)

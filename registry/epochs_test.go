@@ -2,14 +2,13 @@ package registry
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"maps"
 )
 
 // A transcript tells a story: lines that begin with ">" are events, or questions, in their
@@ -38,6 +37,31 @@ func TestEpochTranscripts(t *testing.T) {
 				t.Errorf("the transcript is\n%s\nwant\n%s", got.String(), want)
 			}
 		})
+	}
+}
+
+// Every event in every state: where an event does not belong, nothing happens.
+func TestEpochTransitions(t *testing.T) {
+	const stays = epochState(255)
+	for state, to := range map[epochState]map[epochEvent]epochState{
+		epochDetected: {lossTold: epochNotified, leasesVerified: stays, peersVerified: stays, overwritten: stays},
+		epochNotified: {lossTold: stays, leasesVerified: epochVerified, peersVerified: stays, overwritten: stays},
+		epochVerified: {lossTold: stays, leasesVerified: stays, peersVerified: epochSettled, overwritten: stays},
+		epochSettled:  {lossTold: stays, leasesVerified: stays, peersVerified: stays, overwritten: epochVerified},
+	} {
+		for event, want := range to {
+			e := epoch{id: "E", state: state}
+			if want == stays {
+				want = state
+			}
+			changed := e.on(event, time.Unix(1, 0))
+			if e.state != want || changed != ((want == epochSettled) != (state == epochSettled)) {
+				t.Errorf("event %d in state %v leads to %v (change of what is settled: %v), want %v", event, state, e.state, changed, want)
+			}
+			if e.on(peersVerified, time.Unix(2, 0)); e.overwritten && e.state == epochSettled {
+				t.Errorf("an epoch settles from %v in which a key was overwritten", state)
+			}
+		}
 	}
 }
 

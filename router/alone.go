@@ -38,7 +38,7 @@ func (r *Router) sendAloneConfirmed(p *pending, h *localAddress, sessions []Sess
 	}
 	lent := r.unusedPending()
 	lent.Message, lent.accepted = p.Message, p.accepted
-	p.local, p.Data, p.room, p.route = true, nil, nil, nil
+	p.path, p.state, p.Data, p.room, p.route = pathLocal, pendingConfirming, nil, nil, nil
 	r.keep(p)
 	r.awaitReceipt(p)
 	r.release()
@@ -46,7 +46,7 @@ func (r *Router) sendAloneConfirmed(p *pending, h *localAddress, sessions []Sess
 	r.mu.Lock()
 	switch {
 	case f == ackJoining && p.deadlineNode.in:
-		p.local = false
+		p.path, p.state = pathRemote, pendingWaiting
 		r.pending.remove(p)
 		p.Data = lent.Data
 		delete(r.receipts, p.ID)
@@ -71,9 +71,9 @@ func (r *Router) mayBeAlone(p *pending) bool {
 	rt := r.routes[p.To]
 	p.route = rt
 	if r.leaseLivesAt(p.accepted) {
-		return rt == nil || !rt.remote && rt.idles()
+		return rt == nil || rt.idles() && (rt.state != routeCached || rt.ownedBy(r.opts.NodeID))
 	}
-	undisturbed := rt == nil || rt.inflight == 0 && len(rt.back) == 0 && !rt.handing && len(r.notHandedOver(rt.waiting)) == 0
+	undisturbed := rt == nil || rt.inflight == 0 && len(rt.back) == 0 && rt.handovers.state == handoverIdle && len(r.notHandedOver(rt.waiting)) == 0
 	return undisturbed && r.pending.roomFor(&p.Message) != roomy
 }
 

@@ -268,10 +268,7 @@ func (r *Router) learn(address string) {
 	}
 	r.mu.Lock()
 	defer r.unlock()
-	rt := r.routeTo(address)
-	rt.learning = true
-	r.idleRoutes.remove(rt)
-	rt.ask(r)
+	r.routeTo(address).on(r, routeEvent{kind: ownersWanted})
 }
 
 // nackFor returns how a result on this node is told to the sender's; 0: it was delivered.

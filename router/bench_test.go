@@ -71,8 +71,14 @@ func benchRoute(b testing.TB) (*Router, *peer) {
 	defer r.release()
 	r.bus = noBus{r.bus}
 	rt := r.routeTo("bob")
-	rt.found(r, []registry.Owner{{NodeID: "n1", Token: "1"}}, true)
+	lookedUp(r, rt, registry.Owner{NodeID: "n1", Token: "1"})
 	return r, r.peer("n1")
+}
+
+// lookedUp has a route take that it was looked up and has those owners.
+func lookedUp(r *Router, rt *route, owners ...registry.Owner) {
+	rt.on(r, routeEvent{kind: lookupStarted})
+	rt.on(r, routeEvent{kind: lookupFound, owners: owners, complete: true})
 }
 
 // BenchmarkCacheHit measures Send with a cached owner, and the acknowledgement.

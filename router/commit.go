@@ -20,7 +20,7 @@ const retryFailed = 25 * time.Millisecond
 
 // commit is one round trip: what gathered while the last one was under way.
 type commit struct {
-	routes []*route
+	lookups []lookup
 }
 
 // signalLookups wakes the committer. It never waits.
@@ -33,7 +33,7 @@ func (r *Router) runLookups(ctx context.Context) {
 		r.mu.Lock()
 		c := r.nextCommit()
 		r.unlock()
-		if len(c.routes) > 0 {
+		if len(c.lookups) > 0 {
 			r.roundTrip(ctx, c)
 		}
 	}
@@ -41,12 +41,12 @@ func (r *Router) runLookups(ctx context.Context) {
 
 // nextCommit takes the routes to look up.
 func (r *Router) nextCommit() *commit {
-	c := &commit{routes: r.lookups.take(maxLookups)}
+	c := &commit{lookups: r.lookups.take(maxLookups)}
 	if r.lookups.len() > 0 {
 		r.signalLookups()
 	}
-	for _, rt := range c.routes {
-		rt.asked(r)
+	for _, l := range c.lookups {
+		l.route.on(r, routeEvent{kind: lookupStarted})
 	}
 	return c
 }
@@ -56,26 +56,30 @@ func (r *Router) roundTrip(ctx context.Context, c *commit) {
 	ctx, cancel := r.runtime.WithTimeout(ctx, commitTimeout)
 	defer cancel()
 	began := r.now()
-	addresses := make([]string, len(c.routes))
-	for i, rt := range c.routes {
-		addresses[i] = rt.address
+	addresses := make([]string, len(c.lookups))
+	for i, l := range c.lookups {
+		addresses[i] = l.route.address
 	}
 	r.m.CommitCommands.Observe(float64(len(addresses)))
-	lookups := r.reg.LookupAll(ctx, addresses)
-	dead, crowds := r.revive(ctx, lookups), r.crowds(ctx, lookups)
+	answers := r.reg.LookupAll(ctx, addresses)
+	dead, crowds := r.revive(ctx, answers), r.crowds(ctx, answers)
 	r.mu.Lock()
-	empty := r.take(c.routes, lookups, dead, crowds)
+	empty := r.take(c.lookups, answers, dead, crowds)
 	r.unlock()
 	if len(empty) > 0 {
 		r.prove(ctx, empty, began)
 	}
 }
 
-// take hands the lookups' answers to their routes and returns the routes whose
+// take hands the lookups' answers to their routes and returns the lookups whose
 // address nobody seems to own. Nodes that are dead own nothing.
-func (r *Router) take(routes []*route, lookups []registry.Answer, dead nodeSet, crowds map[int]crowd) (empty []*route) {
-	for i, rt := range routes {
-		found, err := lookups[i].Owners, lookups[i].Err
+func (r *Router) take(lookups []lookup, answers []registry.Answer, dead nodeSet, crowds map[int]crowd) (empty []lookup) {
+	for i, l := range lookups {
+		if !l.counts(routeLookingUp) {
+			continue
+		}
+		rt := l.route
+		found, err := answers[i].Owners, answers[i].Err
 		owners := found
 		if err == nil {
 			owners = r.living(rt.address, r.living(rt.address, found, dead), crowds[i].dead)
@@ -83,15 +87,15 @@ func (r *Router) take(routes []*route, lookups []registry.Answer, dead nodeSet, 
 		}
 		switch {
 		case errors.Is(err, registry.ErrUnsettled):
-			rt.failed(r, retryUnsettled)
+			rt.on(r, routeEvent{kind: lookupFailed, delay: retryUnsettled})
 		case err != nil:
-			rt.lost(r)
+			rt.on(r, routeEvent{kind: lookupFailed, delay: retryFailed, degraded: true})
 		case crowds[i].unsure:
-			rt.failed(r, retryUnsettled)
+			rt.on(r, routeEvent{kind: lookupFailed, delay: retryUnsettled})
 		case len(owners) == 0: // what is in flight still can't be passed by what nobody gets
-			empty = append(empty, rt)
+			empty = append(empty, l)
 		default:
-			rt.found(r, owners, slices.Equal(owners, found))
+			rt.on(r, routeEvent{kind: lookupFound, owners: owners, complete: slices.Equal(owners, found)})
 		}
 	}
 	return empty
@@ -126,28 +130,29 @@ func (r *Router) living(address string, owners []registry.Owner, dead nodeSet) [
 
 // prove tells "nobody owns the address" apart from "Redis lost its data". Where one master
 // has all addresses, one question answers for all.
-func (r *Router) prove(ctx context.Context, routes []*route, asked time.Time) {
+func (r *Router) prove(ctx context.Context, lookups []lookup, asked time.Time) {
 	if r.reg.OneMaster() {
-		r.proved(ctx, routes, asked)
+		r.proved(ctx, lookups, asked)
 		return
 	}
-	for i := range routes { // beside the committer: each has a master of its own
-		r.run(func(ctx context.Context) { r.proved(ctx, routes[i:i+1], asked) })
+	for i := range lookups { // beside the committer: each has a master of its own
+		r.run(func(ctx context.Context) { r.proved(ctx, lookups[i:i+1], asked) })
 	}
 }
 
-func (r *Router) proved(ctx context.Context, routes []*route, asked time.Time) {
-	settled, err := r.settled(ctx, routes[0].address, asked)
+func (r *Router) proved(ctx context.Context, lookups []lookup, asked time.Time) {
+	settled, err := r.settled(ctx, lookups[0].route.address, asked)
 	r.mu.Lock()
 	defer r.unlock()
-	for _, rt := range routes {
+	for _, l := range lookups {
 		switch {
+		case !l.counts(routeLookingUp):
 		case err != nil:
-			rt.failed(r, retryFailed)
+			l.route.on(r, routeEvent{kind: lookupFailed, delay: retryFailed})
 		case !settled:
-			rt.failed(r, retryUnsettled)
+			l.route.on(r, routeEvent{kind: lookupFailed, delay: retryUnsettled})
 		default:
-			rt.nobody(r)
+			l.route.on(r, routeEvent{kind: lookupNobody})
 		}
 	}
 }

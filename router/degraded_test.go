@@ -58,7 +58,7 @@ func TestLocalDeliveryWhenRedisHasJustGone(t *testing.T) {
 		c.node(0).mu.Lock()
 		defer c.node(0).mu.Unlock()
 		rt := c.node(0).routes["bob"]
-		return rt != nil && len(rt.waiting) == 1 && rt.waiting[0].full
+		return rt != nil && len(rt.waiting) == 1 && rt.waiting[0].undelivered == Overloaded
 	})
 	phone.full.Store(false)
 	c.node(0).wantOutcome("bob", "now", Delivered)

@@ -27,7 +27,7 @@ func waitForBob(t *testing.T, c *cluster) {
 		c.node(0).mu.Lock()
 		defer c.node(0).mu.Unlock()
 		rt := c.node(0).routes["bob"]
-		return rt != nil && len(rt.waiting) == 20 && rt.retrying
+		return rt != nil && len(rt.waiting) == 20 && rt.state == routeDelayed
 	})
 	bob = c.node(2).connect("bob")
 	for _, o := range out {
@@ -43,7 +43,7 @@ func TestAfterTheGraceTheReceiverIsOffline(t *testing.T) {
 		c.node(0).mu.Lock()
 		defer c.node(0).mu.Unlock()
 		rt := c.node(0).routes["bob"]
-		if rt == nil || len(rt.waiting) < 2 || !rt.retrying {
+		if rt == nil || len(rt.waiting) < 2 || rt.state != routeDelayed {
 			return false
 		}
 		for _, p := range rt.waiting {

@@ -12,6 +12,28 @@ import (
 // delivery may be to many, and each writes to a socket. Of one route one goroutine at a
 // time hands over, in the order in which the messages were put in.
 
+// handoverState says what becomes of the messages of a route that are for the sessions here.
+type handoverState uint8
+
+const (
+	// handoverIdle: there are none. The first one makes it handoverRunning.
+	handoverIdle handoverState = iota
+	// handoverRunning: somebody hands them over, or is about to. When nothing is left, it is
+	// handoverIdle.
+	handoverRunning
+	// handoverRefused: the same, but a message was not taken, because the address is joining or
+	// leaving. Those behind it are not handed over either, or they would pass it.
+	handoverRefused
+)
+
+// handoverQueue is the messages of a route that are for the sessions here, in order.
+// Router.mu guards it.
+type handoverQueue struct {
+	state     handoverState
+	items     []handover
+	fallbacks int // messages that are handed over because Redis does not answer
+}
+
 // handover is a message on its way to this node's sessions. Its message is a copy,
 // since the pending one may meet its deadline meanwhile.
 type handover struct {
@@ -19,22 +41,23 @@ type handover struct {
 	message       Message
 	owner         registry.Owner // this node
 	assumedOwners ownerSet
-	degraded      bool // Redis is away; see deliverCutOff
+	fallback      bool // Redis does not answer; see deliverLocally
 	result        ackResult
 }
 
 // maxHandoverRoom is how many handovers the room that is kept for them has.
 const maxHandoverRoom = 1 << 8
 
-// hand has p handed over. It is called with mu held, as all but handOver's loop here.
-func (rt *route) hand(r *Router, x handover) {
-	if rt.handovers == nil {
-		rt.handovers, r.handoverRoom = r.handoverRoom[:0], nil
+// handOver has a message handed over by whoever releases mu.
+func (rt *route) handOver(r *Router, x handover) {
+	q := &rt.handovers
+	if q.items == nil {
+		q.items, r.handoverRoom = r.handoverRoom[:0], nil
 	}
 	x.message = x.p.Message
-	rt.handovers = append(rt.handovers, x)
-	if !rt.handing {
-		rt.handing = true
+	q.items = append(q.items, x)
+	if q.state == handoverIdle {
+		q.state = handoverRunning
 		r.handovers = append(r.handovers, rt)
 	}
 }
@@ -44,12 +67,12 @@ func (rt *route) hand(r *Router, x handover) {
 // goroutine of its own goes on then.
 const handoverTurn = 1 << 9
 
-// handOver hands over what is due. It lets go of mu meanwhile.
-func (r *Router) handOver() {
+// handOverDue hands over what is due. It lets go of mu meanwhile.
+func (r *Router) handOverDue() {
 	for len(r.handovers) > 0 {
 		rt := r.handovers[0]
 		r.handovers = slices.Delete(r.handovers, 0, 1)
-		for rt.handOver(r) {
+		for rt.handOverTurn(r) {
 			if r.run(func(context.Context) { rt.handOverRest(r) }) {
 				break
 			}
@@ -63,29 +86,34 @@ func (r *Router) handOver() {
 func (rt *route) handOverRest(r *Router) {
 	for more := true; more; {
 		r.mu.Lock()
-		more = rt.handOver(r)
+		more = rt.handOverTurn(r)
 		r.unlock()
 	}
 }
 
-// handOver hands over up to handoverTurn messages of the route, and reports whether there
-// are more: then the caller has to go on, since nobody else will.
-func (rt *route) handOver(r *Router) (more bool) {
-	for left := handoverTurn; len(rt.handovers) > 0; {
+// handOverTurn hands over up to handoverTurn messages of the route, and reports whether there
+// are more: then the caller has to go on, since nobody else will. It lets go of mu meanwhile.
+func (rt *route) handOverTurn(r *Router) (more bool) {
+	q := &rt.handovers
+	for left := handoverTurn; len(q.items) > 0; {
 		if left == 0 {
 			return true
 		}
-		list := rt.handovers
-		rt.handovers = nil
+		list := q.items
+		q.items = nil
 		if len(list) > left {
-			list, rt.handovers = list[:left:left], list[left:]
+			list, q.items = list[:left:left], list[left:]
 		}
 		left -= len(list)
+		refused := q.state == handoverRefused
 		r.mu.Unlock()
 		for i := range list {
-			list[i].deliver(r, rt)
+			refused = !list[i].deliver(r, refused)
 		}
 		r.mu.Lock()
+		if refused {
+			q.state = handoverRefused
+		}
 		for i := range list {
 			list[i].done(r, rt)
 		}
@@ -94,40 +122,41 @@ func (rt *route) handOver(r *Router) (more bool) {
 			r.handoverRoom = list[:0]
 		}
 	}
-	rt.handing, rt.stopped = false, false
-	rt.ask(r)
+	q.state = handoverIdle
+	rt.on(r, routeEvent{kind: handedOver})
 	return false
 }
 
-// deliver is called without mu, by the one goroutine that hands over for the route. Once
-// a message is not taken, because the address is joining or leaving, those behind it are
-// not handed over either: they would pass it.
-func (x *handover) deliver(r *Router, rt *route) {
+// deliver is called without mu, by the one goroutine that hands over for the route. It
+// reports whether the next message may be handed over.
+func (x *handover) deliver(r *Router, refused bool) bool {
 	switch {
-	case rt.stopped:
+	case refused:
 		x.result = ackJoining
-	case x.degraded:
+	case x.fallback:
 		x.result = r.deliverOnce(&x.message, func() ackResult { return r.local.deliver(r.fan, &x.message, noneAssumed) })
 	default:
 		x.result = r.deliverHere(&x.message, x.assumedOwners, x.p.accepted, r.now())
 	}
-	rt.stopped = x.result != ackDelivered && x.result != ackOverloaded
+	return x.result == ackDelivered || x.result == ackOverloaded
 }
 
+// done takes what became of the message, with mu held.
 func (x *handover) done(r *Router, rt *route) {
 	p := x.p
-	if !x.degraded {
+	if !x.fallback {
 		p.settle(r, x.owner, x.result)
 		return
 	}
-	p.handingOver = false
-	rt.handingOver--
+	rt.handovers.fallbacks--
+	if p.state == pendingFallback {
+		p.state = pendingWaiting
+	}
 	switch x.result {
 	case ackDelivered:
 		r.delivery[pathLocal].Observe(r.now().Sub(p.accepted).Seconds())
 		p.arrived(r, r.opts.NodeID)
 	case ackOverloaded:
-		p.reached, p.full = append(p.reached, r.opts.NodeID), true
-		r.overloaded(overloadQueue)
+		p.refused(r.opts.NodeID, r.overloaded(overloadQueue))
 	}
 }

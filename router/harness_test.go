@@ -319,7 +319,7 @@ func (n *testNode) wantTimeout(to, data string) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		rt := n.routes[to]
-		return len(out) > 0 || rt != nil && (rt.retrying || rt.degraded)
+		return len(out) > 0 || rt != nil && (rt.state == routeDelayed || rt.degraded)
 	})
 	n.expire()
 	n.want(out, Timeout)

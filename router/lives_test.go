@@ -135,7 +135,7 @@ func TestRenewedLinkLetsNothingPassWhatWasRefused(t *testing.T) {
 		r.Send(Message{From: "alice", To: "bob", Data: []byte(strconv.Itoa(i))}, nil)
 	}
 	r.mu.Lock()
-	r.routeTo("eve").found(r, []registry.Owner{{NodeID: "n1", Token: "2"}}, true)
+	lookedUp(r, r.routeTo("eve"), registry.Owner{NodeID: "n1", Token: "2"})
 	r.release()
 	r.Send(Message{From: "alice", To: "eve", Data: []byte("other")}, nil)
 	r.mu.Lock()

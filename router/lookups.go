@@ -2,26 +2,32 @@ package router
 
 import "slices"
 
-// lookupQueue is the routes to look up. A client that sends to many addresses at once must
-// not have others wait until all of them are looked up: routes whose sender has many
-// messages without outcome wait apart, and get at least a quarter of each round trip.
+// lookupQueue is the lookups that wait for the next round trip. A client that sends to many
+// addresses at once must not have others wait until all of them are looked up: routes whose
+// sender has many messages without outcome wait apart, and get at least a quarter of each
+// round trip.
 type lookupQueue struct {
-	few, many []*route
+	few, many []lookup
+	count     uint64 // of lookups that were queued
 }
 
 // manyMessages is from how many messages on a sender's lookups wait apart.
 const manyMessages = 64
 
-func (q *lookupQueue) add(rt *route) {
-	if s := rt.asker(); s != nil && s.messages > manyMessages {
-		q.many = append(q.many, rt)
-		return
+// add queues a lookup of the route's owners and returns its number.
+func (q *lookupQueue) add(rt *route) (number uint64) {
+	q.count++
+	l := lookup{route: rt, number: q.count}
+	if s := rt.firstSender(); s != nil && s.messages > manyMessages {
+		q.many = append(q.many, l)
+	} else {
+		q.few = append(q.few, l)
 	}
-	q.few = append(q.few, rt)
+	return l.number
 }
 
-// asker returns the share of the sender of the first message that waits.
-func (rt *route) asker() *share {
+// firstSender returns the share of the sender of the first message that waits.
+func (rt *route) firstSender() *share {
 	switch {
 	case len(rt.back) > 0:
 		return rt.back[0].sender
@@ -33,16 +39,18 @@ func (rt *route) asker() *share {
 
 func (q *lookupQueue) len() int { return len(q.few) + len(q.many) }
 
-// take returns the next routes, at most so many.
-func (q *lookupQueue) take(most int) []*route {
+// take returns the next lookups, at most so many, without those whose route does not wait
+// for them any more.
+func (q *lookupQueue) take(most int) []lookup {
+	var taken []lookup
 	if q.len() <= most {
-		all := slices.Concat(q.few, q.many)
-		*q = lookupQueue{}
-		return all
+		taken = slices.Concat(q.few, q.many)
+		q.few, q.many = nil, nil
+	} else {
+		many := min(len(q.many), max(most/4, most-len(q.few)))
+		few := most - many
+		taken = slices.Concat(q.few[:few], q.many[:many])
+		q.few, q.many = slices.Delete(q.few, 0, few), slices.Delete(q.many, 0, many)
 	}
-	many := min(len(q.many), max(most/4, most-len(q.few)))
-	few := most - many
-	taken := slices.Concat(q.few[:few], q.many[:many])
-	q.few, q.many = slices.Delete(q.few, 0, few), slices.Delete(q.many, 0, many)
-	return taken
+	return slices.DeleteFunc(taken, func(l lookup) bool { return !l.counts(routeQueued) })
 }

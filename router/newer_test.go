@@ -105,11 +105,11 @@ func TestPauseBeforeTheNextLookup(t *testing.T) {
 		want time.Duration
 	}{
 		{pending{hops: 2}, 2 * retryMoving},
-		{pending{hops: 1, joining: true, unready: 3}, 8 * retryMoving},
+		{pending{hops: 1, again: againNotReady, unready: 3}, 8 * retryMoving},
 		{pending{hops: 2, unready: 5}, 2 * retryMoving}, // it was not ready, and now it has moved
 	} {
 		if got := test.p.retryDelay(); got != test.want {
-			t.Errorf("hops %d, joining %v, unready %d: %v, want %v", test.p.hops, test.p.joining, test.p.unready, got, test.want)
+			t.Errorf("hops %d, again %v, unready %d: %v, want %v", test.p.hops, test.p.again, test.p.unready, got, test.want)
 		}
 	}
 }

@@ -2,6 +2,8 @@ package router
 
 import (
 	"hash/fnv"
+	"slices"
+	"time"
 
 	"github.com/beeline-ws/beeline/registry"
 )
@@ -43,10 +45,59 @@ func (r *Router) outdateOwners(address string) {
 	if rt == nil {
 		return
 	}
-	rt.cachedOwners, rt.remote = noneAssumed, false
-	rt.asOfLookup.routesGeneration-- // nor does what a lookup under way finds count for later messages
+	rt.on(r, routeEvent{kind: becameOwner})
+}
+
+// uncache ends the use of the cached owners, and of what a lookup under way finds for later
+// messages.
+func (rt *route) uncache(r *Router) {
+	rt.asOfLookup.routesGeneration--
+	if rt.state == routeCached {
+		rt.leave(r)
+		rt.state = routeUnknown
+	}
 	if r.idleRoutes.remove(rt) {
-		rt.settle(r)
+		rt.park(r)
+	}
+}
+
+// mayUseCache reports whether a message may go to the cached owners now: all of them
+// heard what was sent last. The clients of one that is dead or does not answer may be
+// elsewhere by now.
+func (rt *route) mayUseCache(r *Router) bool {
+	if rt.state != routeCached || rt.generation != r.generation {
+		return false
+	}
+	return len(r.dead) == 0 && r.slowPeers == 0 || !slices.ContainsFunc(rt.owners, func(o registry.Owner) bool {
+		_, dead := r.dead[o.NodeID]
+		return dead || r.stallsAt(o)
+	})
+}
+
+// ownedBy reports whether a node was among the owners that the last messages went to.
+func (rt *route) ownedBy(node string) bool {
+	return slices.ContainsFunc(rt.owners, func(o registry.Owner) bool { return o.NodeID == node })
+}
+
+// uncachedAfterStale is how long a route looks up every message after a cached answer
+// was refused: the owners may not know each other for sure.
+const uncachedAfterStale = time.Second
+
+// idles reports whether nothing waits on the route and nothing is in flight.
+func (rt *route) idles() bool {
+	return rt.state <= routeCached && rt.inflight == 0 && rt.handovers.state == handoverIdle
+}
+
+// park keeps a route that nothing waits for while its owners are cached, or must not be.
+func (rt *route) park(r *Router) {
+	switch {
+	case rt.lruNode.in:
+	case rt.state == routeUnknown && !rt.degraded && r.now().After(rt.noCacheBefore):
+		delete(r.routes, rt.address)
+	default:
+		if last := r.idleRoutes.add(rt); last != nil {
+			delete(r.routes, last.address)
+		}
 	}
 }
 

@@ -181,7 +181,7 @@ func (r *Router) acknowledged(p *peer, a link.Ack) {
 // refusedBefore reports whether the payload must not pass an earlier one that was refused.
 func refusedBefore(x link.Payload) bool {
 	p, ok := x.(*pending)
-	return ok && p.inFlight && p.route.mending
+	return ok && p.state == pendingInflight && p.route.state == routeRepairing
 }
 
 // takeSettled returns room for settled frames.

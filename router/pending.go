@@ -7,35 +7,70 @@ import (
 	"github.com/beeline-ws/beeline/router/link"
 )
 
+// pendingState says where a message is that was accepted and has no outcome yet, or that
+// still has owners to answer.
+type pendingState uint8
+
+const (
+	// pendingWaiting: it waits on its route until its owners are known, for the first time or
+	// again. Sending it makes it pendingInflight.
+	pendingWaiting pendingState = iota
+	// pendingFallback: it waits, and is also being handed over to the sessions here, because
+	// Redis does not answer. Then it is pendingWaiting again.
+	pendingFallback
+	// pendingInflight: it counts as in flight on its route, until every owner has answered:
+	// then it is pendingWaiting if one has refused it, or pendingConfirming, or concluded.
+	pendingInflight
+	// pendingConfirming: a session has it and is to confirm it. It has no route and no data.
+	// The confirmation, the news that the session has dropped it, or its deadline concludes it.
+	pendingConfirming
+	// pendingConcluded: it has its outcome and counts nowhere. If its deadline came while it was
+	// in flight, links still have its number, and it is reused after the last answer.
+	pendingConcluded
+)
+
+// againReason says whether a message in flight is to be sent again, to owners that are looked
+// up afresh, because one that it was sent to was not the owner.
+type againReason uint8
+
+const (
+	againNot      againReason = iota
+	againMoved                // the owner is dead, does not hold the address, or knows of others
+	againNotReady             // the owner is just claiming the address, or its sessions are closing
+)
+
 // pending is a message that was accepted and has no outcome yet, or that still
 // has owners to answer. Router.mu guards it.
 type pending struct {
 	Message
-	done     func(MessageID, Outcome)
-	also     []func(MessageID, Outcome) // those of its repeats
 	accepted time.Time
-	took     time.Duration // until it was delivered, if that was at once
-	deadline time.Time     // when it is answered at the latest, a little before its time is over
-	route    *route
+	deadline time.Time // when it is answered at the latest, a little before its time is over
+	state    pendingState
 
+	// Its sender.
+	done     func(MessageID, Outcome)
+	also     []func(MessageID, Outcome) // of those who sent it again
+	took     time.Duration              // until it was delivered, if that was at once
+	path     path
+	answered bool // the outcome was told; other owners may still have to get it
+
+	// How it is sent.
+	route         *route
 	assumedOwners ownerSet // whom it was last sent to without a lookup; see ownerSet
-	hops          byte
+	hops          byte     // lookups that it was sent by
 	unready       byte     // how often its owner was found and not ready, up to maxDoublings
-	unanswered    int      // owners that have not answered
-	reached       []string // nodes that need not get it again
-	queued        int      // nodes that have put it into the queue of a session
-	dropped       []string // nodes that have dropped it from there
-	again         bool     // an owner was not the owner: look up afresh
-	joining       bool     // ... because it was just claiming, or its sessions closing
-	full          bool     // an owner was overloaded
-	unknown       bool     // an owner died with it
-	local         bool     // no other node was asked
-	answered      bool     // the outcome was told
-	inFlight      bool     // counts in its route's out
-	handingOver   bool     // it is being handed over to this node's sessions, since Redis is away
 
-	deadlineNode listNode[*pending] // in the list of deadlines: neither concluded nor expired
-	sender       *share             // what it counts in while it is listed
+	// What its owners have answered.
+	unanswered  int         // owners that have not
+	again       againReason // by those it was sent to last
+	undelivered Outcome     // what it is called if nobody gets it: Offline; Timeout, if an owner died with it; Overloaded, if one had no room
+	reached     []string    // nodes that need not get it again
+	queued      int         // nodes that have put it into the queue of a session
+	dropped     []string    // nodes that have dropped it from there
+
+	// What it counts in.
+	deadlineNode listNode[*pending] // in the list by deadlines, until it is concluded
+	sender       *share
 	receiver     *share
 
 	room []byte // that Data is in, for the next message, too
@@ -50,10 +85,10 @@ const (
 
 func (p *pending) node() *listNode[*pending] { return &p.deadlineNode }
 
-// pause is the wait before p is looked up again.
+// retryDelay is the wait before p is looked up again.
 func (p *pending) retryDelay() time.Duration {
 	d := retryMoving * time.Duration(p.hops)
-	if p.joining {
+	if p.again == againNotReady {
 		d <<= p.unready
 	}
 	return d
@@ -66,6 +101,7 @@ func (r *Router) newPending(m Message, done func(MessageID, Outcome)) *pending {
 	p.ID = r.newID()
 	p.Receipt = m.Receipt || m.Confirm || m.Crowded
 	p.Ref = nil
+	p.path, p.undelivered = pathRemote, Offline
 	return p
 }
 
@@ -89,7 +125,8 @@ func (r *Router) reuse(p *pending) {
 	r.unused = append(r.unused, p)
 }
 
-func (p *pending) was(node string) bool {
+// reachedNode reports whether a node need not get p again.
+func (p *pending) reachedNode(node string) bool {
 	for _, n := range p.reached {
 		if n == node {
 			return true
@@ -143,53 +180,59 @@ func (p *pending) arrived(r *Router, node string) {
 	}
 }
 
-// settle takes an owner's answer: 0 for delivered.
+// refused takes that a node had no room for p, or may have died with it: it does not get it
+// again. o is what p is called for that, unless somebody gets it.
+func (p *pending) refused(node string, o Outcome) {
+	p.reached = append(p.reached, node)
+	if p.undelivered != Overloaded {
+		p.undelivered = o
+	}
+}
+
+// settle takes an owner's answer.
 func (p *pending) settle(r *Router, owner registry.Owner, f ackResult) {
 	p.unanswered--
 	switch f {
 	case ackDelivered:
 		p.arrived(r, owner.NodeID)
 	case ackOverloaded:
-		p.reached = append(p.reached, owner.NodeID)
-		p.full = true
-		r.overloaded(overloadQueue)
+		p.refused(owner.NodeID, r.overloaded(overloadQueue))
 	case link.AckTooLarge:
-		p.reached = append(p.reached, owner.NodeID)
-		p.full = true
-		r.overloaded(overloadRedis)
+		p.refused(owner.NodeID, r.overloaded(overloadRedis))
 	case ackNoRoom: // its reason is counted already
-		p.reached = append(p.reached, owner.NodeID)
-		p.full = true
+		p.refused(owner.NodeID, Overloaded)
 	case ackUnknown:
-		p.reached = append(p.reached, owner.NodeID)
-		p.unknown = true
+		p.refused(owner.NodeID, Timeout)
 	case ackJoining:
-		p.again, p.joining = true, true
-		r.stale[staleJoining].Inc()
+		p.sendAgain(r, againNotReady, staleJoining)
 	case ackStale:
-		p.again = true
-		if p.inFlight {
+		if p.state == pendingInflight {
 			p.route.noCacheBefore = r.now().Add(uncachedAfterStale)
 		}
-		r.stale[staleCached].Inc()
+		p.sendAgain(r, againMoved, staleCached)
 	case ackNotHere:
-		p.again = true
 		if p.assumedOwners != noneAssumed { // the entry has most likely gone with the session
-			r.stale[staleCached].Inc()
+			p.sendAgain(r, againMoved, staleCached)
 			break
 		}
-		r.stale[staleMoved].Inc()
+		p.sendAgain(r, againMoved, staleMoved)
 		r.prune(p.To, owner)
 	case ackDead:
-		p.again = true
-		r.stale[staleDead].Inc()
+		p.sendAgain(r, againMoved, staleDead)
 		r.pruneDead(p.To, owner)
 	}
-	if p.again && p.inFlight { // else it was given up, and the route has gone on
-		p.route.mending, p.route.cachedOwners = true, noneAssumed
-	}
 	if p.unanswered == 0 {
-		p.route.returned(r, p)
+		p.landed(r)
+	}
+}
+
+// sendAgain takes that an owner was not the owner: the route looks up afresh, and nothing
+// passes p. That p was given up already is of no consequence for its route.
+func (p *pending) sendAgain(r *Router, why againReason, counted staleReason) {
+	p.again = max(p.again, why)
+	r.stale[counted].Inc()
+	if p.state == pendingInflight {
+		p.route.on(r, routeEvent{kind: ownerRefused})
 	}
 }
 
@@ -197,9 +240,8 @@ func (p *pending) settle(r *Router, owner registry.Owner, f ackResult) {
 // that, it waits until the deadline, without its data; else it is
 // concluded with o.
 func (p *pending) end(r *Router, o Outcome) {
-	p.inFlight = false
 	if p.delivered() && !p.answered && p.deadlineNode.in && !p.lost() {
-		p.route = nil
+		p.state, p.route = pendingConfirming, nil
 		r.pending.unload(p)
 		p.room = nil
 		return
@@ -223,6 +265,7 @@ func (p *pending) atLast() Outcome {
 func (p *pending) conclude(r *Router, o Outcome) {
 	r.answer(p, o)
 	r.pending.remove(p)
+	p.state = pendingConcluded
 	if p.route == nil || p.Confirm {
 		delete(r.receipts, p.ID)
 	}
@@ -234,11 +277,7 @@ func (r *Router) answer(p *pending, o Outcome) {
 		return
 	}
 	p.answered = true
-	way := pathRemote
-	if p.local {
-		way = pathLocal
-	}
-	r.countOutcome(o, way, r.now().Sub(p.accepted))
+	r.countOutcome(o, p.path, r.now().Sub(p.accepted))
 	if p.done != nil {
 		r.calls = append(r.calls, call{p.done, p.ID, o})
 	}
@@ -246,7 +285,7 @@ func (r *Router) answer(p *pending, o Outcome) {
 		return
 	}
 	r.dedup.end(p, o)
-	r.answerRepeats(p, o, way)
+	r.answerRepeats(p, o, p.path)
 }
 
 // answerRepeats tells the outcome to those who sent p again while it was under way.

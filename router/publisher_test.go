@@ -130,12 +130,12 @@ func TestLookupThatIsOvertakenIsNotCached(t *testing.T) {
 	} {
 		n.mu.Lock()
 		rt := n.routeTo("bob")
-		rt.asked(n.Router)
+		rt.on(n.Router, routeEvent{kind: lookupStarted})
 		n.release()
 		overtake()
 		n.mu.Lock()
-		rt.found(n.Router, []registry.Owner{{NodeID: "n1"}}, true)
-		if rt.knows(n.Router) {
+		rt.on(n.Router, routeEvent{kind: lookupFound, owners: []registry.Owner{{NodeID: "n1"}}, complete: true})
+		if rt.mayUseCache(n.Router) {
 			t.Errorf("%s, and the owner is cached", what)
 		}
 		n.unlock()

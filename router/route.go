@@ -8,49 +8,84 @@ import (
 )
 
 const (
-	// restUnsettled and restMoving are the waits before a route looks up again what
-	// was not settled, or just moving. Where an owner is found again and again and is
-	// not ready, as when its claim waits for Redis, restMoving doubles so many times.
+	// retryUnsettled is the delay before a route looks up again what was not settled, or
+	// whether what it waits for has changed meanwhile.
 	retryUnsettled = 50 * time.Millisecond
-	retryMoving    = 5 * time.Millisecond
-	maxDoublings   = 5
-	// restStale is how long a route looks up every message after a cached answer
-	// was refused: the owners may not know each other for sure.
-	uncachedAfterStale = time.Second
-	// restAbsent is the wait before a route looks again whether a receiver that
-	// nobody owned has come back within the grace. It doubles up to restLongAbsent.
+	// retryMoving is the delay before a route looks up again an owner that is just moving.
+	// Where an owner is found again and again and is not ready, as when its claim waits
+	// for Redis, it doubles maxDoublings times at the most.
+	retryMoving  = 5 * time.Millisecond
+	maxDoublings = 5
+	// retryAbsent is the delay before a route looks again whether a receiver that nobody
+	// owned has come back within the grace. It doubles up to maxRetryAbsent.
 	retryAbsent    = 50 * time.Millisecond
 	maxRetryAbsent = 500 * time.Millisecond
+)
+
+// routeState says what a route does to find the owners of its address. Only the methods of
+// route in this file change it, for the events that route.on takes.
+type routeState uint8
+
+const (
+	// routeUnknown: the owners are not known and no message waits for them. A message makes
+	// it routeQueued. Without anything in flight such a route is forgotten.
+	routeUnknown routeState = iota
+	// routeCached: the last lookup found the owners, and messages go to them at once
+	// (mayUseCache). A message that may not go by the cache makes it routeQueued, and an
+	// owner that refuses one routeRepairing.
+	routeCached
+	// routeQueued: it waits in the queue of the lookup batcher, which makes it
+	// routeLookingUp. Messages wait.
+	routeQueued
+	// routeLookingUp: a lookup is under way, which answers for the first `covered` of the
+	// messages that wait. Its result makes it routeCached, or routeUnknown if that may not
+	// be cached; routeDraining if there are other owners than those of what is in
+	// flight; or routeDelayed if there was no answer that counts.
+	routeLookingUp
+	// routeDelayed: messages wait for a retry delay, after which it is routeQueued.
+	routeDelayed
+	// routeDraining: the owners are not those of what is in flight. Messages wait until all
+	// in flight is answered, or would overtake it; then it is routeQueued. It is that also
+	// after a retry delay, since what is in flight may take until its deadline, and those
+	// that wait may turn out to have no owner.
+	routeDraining
+	// routeRepairing: an owner has refused a message in flight, which is to be sent again
+	// before all later ones. Messages wait until all in flight is answered. Then it is
+	// routeQueued, or routeDelayed if the owner was not ready or was refused before. A
+	// lookup that was under way does not count: it may be older than the refusal.
+	routeRepairing
 )
 
 // route is the router's state for an address it sends to: its owners, what waits
 // for them to be known, and what was sent to them. When nothing waits it lives on
 // for as long as its owners are cached. Router.mu guards it.
+//
+// Two things go on beside each other: what the route does about its owners (state), and
+// what this node's own sessions are given (handovers), which have a state of their own.
 type route struct {
-	address  string
-	asking   bool // a lookup is queued or under way
-	retrying bool // a lookup will be queued after a retry delay
-	learning bool // the lookup is for this node as an owner
-	mending  bool // one of those in flight is to be sent again: later ones must not pass it
-	remote   bool // owners are cached, and this node is none of them
-	degraded bool // Redis did not answer the last lookup
-	handing  bool // somebody hands over to this node's sessions
-	stopped  bool // ... and one of those that are handed over was not taken
+	address string
+	state   routeState
+	// degraded: Redis did not answer the last lookup, so the sessions here get at once what
+	// waits for owners elsewhere (degraded.go).
+	degraded bool
 
-	waiting       []*pending       // in the order sent; the lookup under way covers the first `covered`
-	covered       int              //
-	back          []*pending       // sent, answered, to be sent again: in the order sent
-	inflight      int              // messages that owners have not answered
-	handingOver   int              // messages that are handed over cut off
-	owners        []registry.Owner // whom the last messages went to
-	cachedOwners  ownerSet         // owners, if messages may go there without a lookup; else 0
-	generation    uint64           // in which they were looked up
-	noCacheBefore time.Time        // nothing is cached before
-	asOfLookup    ownersKnown      // what this node had heard when the lookup was sent
+	waiting []*pending // in the order sent; the lookup under way covers the first `covered`
+	covered int
+	back    []*pending // sent, answered, to be sent again before those: in the order sent
 
-	handovers []handover // in order
+	inflight int              // messages that owners have not answered
+	owners   []registry.Owner // whom the last messages went to
 
-	lruNode listNode[*route]
+	cachedOwners  ownerSet    // owners, while they are cached
+	generation    uint64      // in which they were looked up
+	noCacheBefore time.Time   // since a cached answer was refused
+	lookup        uint64      // the number of the last lookup: only that one counts
+	asOfLookup    ownersKnown // what this node had heard when it was sent
+	delay         *deadline   // the end of the retry delay; nil before the first one
+
+	handovers handoverQueue
+
+	lruNode listNode[*route] // in Router.idleRoutes
 }
 
 func (rt *route) node() *listNode[*route] { return &rt.lruNode }
@@ -65,191 +100,190 @@ func (r *Router) routeTo(address string) *route {
 	return rt
 }
 
-// send sends p to the cached owners, or has it wait for a lookup.
-func (rt *route) send(r *Router, p *pending) {
-	r.idleRoutes.remove(rt)
-	p.route = rt
-	if rt.degraded || !r.leaseLivesAt(p.accepted) {
-		rt.waiting = append(rt.waiting, p)
-		rt.deliverLocally(r)
-		rt.ask(r)
-		return
+// routeEvent is something that happens to a route.
+type routeEvent struct {
+	kind routeEventKind
+	p    *pending     // messageSent, messageExpired
+	was  pendingState // messageExpired: before
+
+	owners   []registry.Owner // lookupFound: those that live
+	complete bool             // ... and the registry named no others, so that they may be cached
+
+	delay    time.Duration // lookupFailed: before the next one
+	degraded bool          // ... because Redis did not answer
+}
+
+// routeEventKind is a kind of event. Who causes it stands beside it.
+type routeEventKind uint8
+
+const (
+	messageSent    routeEventKind = iota // a sender, or a back end
+	messageExpired                       // a message's deadline has come; the sweeper
+	becameOwner                          // a session here has joined the address
+	ownersWanted                         // this node wants to know its co-owners; the inbox
+	lookupStarted                        // the lookup batcher
+	lookupFound                          // the lookup batcher: there are owners
+	lookupNobody                         // the lookup batcher: it is proved that nobody owned the address
+	lookupFailed                         // the lookup batcher: there was no answer that counts
+	ownerRefused                         // an owner's answer to a message in flight: it is to be sent again
+	messageLanded                        // the last owner's answer to a message in flight
+	delayOver                            // the sweeper
+	handedOver                           // who handed over to the sessions here: nothing is left
+)
+
+// on takes an event. It is the only way in which the state of a route changes.
+func (rt *route) on(r *Router, e routeEvent) {
+	switch e.kind {
+	case messageSent:
+		rt.messageSent(r, e.p)
+	case messageExpired:
+		rt.messageExpired(r, e.p, e.was)
+	case becameOwner:
+		rt.uncache(r)
+	case ownersWanted:
+		rt.lookUp(r)
+	case lookupStarted:
+		rt.lookupStarted(r)
+	case lookupFound:
+		rt.found(r, e.owners, e.complete)
+	case lookupNobody:
+		rt.nobody(r)
+	case lookupFailed:
+		rt.failed(r, e.delay, e.degraded)
+	case ownerRefused:
+		rt.leave(r)
+		rt.state = routeRepairing
+	case messageLanded:
+		rt.inflight--
+		rt.proceed(r)
+	case delayOver:
+		rt.delayOver(r)
+	case handedOver:
+		rt.proceed(r)
 	}
-	if rt.knows(r) {
+}
+
+// leave undoes what the route's state has set up. The caller gives it another state.
+func (rt *route) leave(r *Router) {
+	switch rt.state {
+	case routeCached:
+		rt.cachedOwners = noneAssumed
+	case routeLookingUp:
+		rt.covered = 0
+	case routeDelayed, routeDraining:
+		r.deadlines.stop(rt.delay)
+	case routeUnknown, routeQueued, routeRepairing: // the batcher leaves out what is not queued any more
+	}
+}
+
+// messageSent sends p to the cached owners, or has it wait for a lookup.
+func (rt *route) messageSent(r *Router, p *pending) {
+	if rt.state <= routeCached {
+		r.idleRoutes.remove(rt)
+	}
+	p.route = rt
+	fallback := rt.degraded || !r.leaseLivesAt(p.accepted)
+	if !fallback && rt.mayUseCache(r) {
 		r.m.OwnerCacheHits.Inc()
 		rt.dispatch(r, rt.cachedOwners, p)
 		return
 	}
 	rt.waiting = append(rt.waiting, p)
-	rt.ask(r)
-}
-
-// knows tells whether a message may go to the cached owners now: nothing is to be
-// sent before it, and all of them heard what was sent last. The clients of one that is
-// dead or deaf, or does not answer, may be elsewhere by now.
-func (rt *route) knows(r *Router) bool {
-	if rt.cachedOwners == noneAssumed || rt.generation != r.generation || rt.mending || rt.asking || len(rt.waiting)+len(rt.back) > 0 {
-		return false
+	if fallback {
+		rt.deliverLocally(r)
 	}
-	return len(r.dead) == 0 && r.slowPeers == 0 || !slices.ContainsFunc(rt.owners, func(o registry.Owner) bool {
-		_, dead := r.dead[o.NodeID]
-		return dead || r.stallsAt(o)
-	})
+	rt.lookUp(r)
 }
 
-// idles tells whether nothing waits on the route and nothing is in flight.
-func (rt *route) idles() bool {
-	return rt.inflight == 0 && !rt.asking && !rt.retrying && !rt.handing && len(rt.waiting)+len(rt.back) == 0
-}
-
-// ask queues a lookup if something waits for one. While something is to be sent
-// again, it waits until everything sent was answered, so that nothing overtakes. Who hands
-// over asks when that is done.
-func (rt *route) ask(r *Router) {
-	switch {
-	case rt.asking || rt.retrying || rt.handing:
-	case len(rt.back) == 0 && len(rt.waiting) == 0 && !rt.learning:
-		if rt.inflight == 0 {
-			rt.settle(r)
-		}
-	case rt.mending && rt.inflight > 0:
+// lookUp has the owners looked up, unless something else does so already or comes first.
+func (rt *route) lookUp(r *Router) {
+	switch rt.state {
+	case routeUnknown, routeCached:
+		r.idleRoutes.remove(rt)
+		rt.queue(r)
+	case routeDraining, routeRepairing:
 		rt.requestAcks(r)
-	default:
-		rt.asking = true
-		r.lookups.add(rt)
-		r.signalLookups()
+	case routeQueued, routeLookingUp, routeDelayed:
 	}
 }
 
-// settle keeps a route that nothing waits for while its owners are cached.
-func (rt *route) settle(r *Router) {
+// queue has the lookup batcher look the owners up.
+func (rt *route) queue(r *Router) {
+	rt.leave(r)
+	rt.state = routeQueued
+	rt.lookup = r.lookups.add(rt)
+	r.signalLookups()
+}
+
+// delayed has the route queued after a retry delay.
+func (rt *route) delayed(r *Router, s routeState, d time.Duration) {
+	rt.leave(r)
+	rt.state = s
+	if rt.delay == nil {
+		rt.delay = &deadline{due: func(time.Time) { rt.on(r, routeEvent{kind: delayOver}) }}
+	}
+	r.setDeadline(rt.delay, r.now().Add(d))
+}
+
+// delayOver looks up again if something waits still.
+func (rt *route) delayOver(r *Router) {
 	switch {
-	case rt.lruNode.in:
-	case rt.cachedOwners == noneAssumed && r.now().After(rt.noCacheBefore):
-		delete(r.routes, rt.address)
-	default:
-		if last := r.idleRoutes.add(rt); last != nil {
-			delete(r.routes, last.address)
-		}
+	case rt.waits():
+		rt.queue(r)
+	case rt.state == routeDelayed:
+		rt.state = routeUnknown
+		rt.proceed(r)
 	}
 }
 
-// retryAfter asks again after a while.
-func (rt *route) retryAfter(r *Router, d time.Duration) {
-	if rt.retrying {
+// waits reports whether a message waits for its owners.
+func (rt *route) waits() bool { return len(rt.back)+len(rt.waiting) > 0 }
+
+// proceed goes on after something that may have been awaited: in flight, here, or by those
+// that wait.
+func (rt *route) proceed(r *Router) {
+	switch rt.state {
+	case routeQueued, routeLookingUp, routeDelayed:
 		return
-	}
-	rt.retrying = true
-	r.afterFunc(d, func() {
-		rt.retrying = false
-		rt.ask(r)
-	})
-}
-
-// asked is called as the lookup goes out: it answers for what waits by now.
-func (rt *route) asked(r *Router) {
-	rt.covered = len(rt.waiting)
-	rt.asOfLookup = r.local.known(rt.address)
-	rt.asOfLookup.settled = r.reg.AllSettled()
-	rt.asOfLookup.routesGeneration = r.generation
-	r.m.Lookups.Inc()
-}
-
-// found takes the owners that the lookup named and sends what it covers. Those of
-// them that are dead are not among owners any more, and all says that there were
-// none.
-func (rt *route) found(r *Router, owners []registry.Owner, all bool) {
-	if rt.handingOver > 0 {
-		rt.failed(r, retryMoving)
-		return
-	}
-	if all {
-		rt.learn(r, owners)
-	}
-	rt.asking, rt.learning, rt.degraded = false, false, false
-	if rt.inflight > 0 && (rt.mending || !slices.Equal(owners, rt.owners)) {
-		rt.covered = 0
-		rt.cachedOwners = noneAssumed
-		rt.requestAcks(r)
-		rt.lookAhead(r, owners)
-		return // the last answer will ask again
-	}
-	rt.owners, rt.cachedOwners = owners, noneAssumed
-	if all && r.idleRoutes.limit > 0 && r.now().After(rt.noCacheBefore) {
-		rt.cachedOwners, rt.generation = noneAssumed.with(owners), rt.asOfLookup.routesGeneration
-	}
-	rt.remote = rt.cachedOwners != noneAssumed && !r.local.holds(rt.address)
-	rt.dispatch(r, noneAssumed, rt.take()...)
-	rt.ask(r) // what came after the lookup was sent
-}
-
-// learn notes what a lookup says about an address that this node owns.
-func (rt *route) learn(r *Router, owners []registry.Owner) {
-	if !rt.asOfLookup.settled || !r.reg.AllSettled() {
-		return
-	}
-	for _, o := range owners {
-		if o.NodeID == r.opts.NodeID {
-			r.local.noteOwners(rt.address, o.Token, noneAssumed.with(owners), rt.asOfLookup)
+	case routeDraining, routeRepairing:
+		if rt.inflight > 0 {
+			return
 		}
-	}
-}
-
-// nobody takes the proof that no node owned the address.
-func (rt *route) nobody(r *Router) {
-	if rt.handingOver > 0 {
-		rt.failed(r, retryMoving)
-		return
-	}
-	rt.asking, rt.learning, rt.degraded, rt.cachedOwners = false, false, false, noneAssumed
-	patient := r.now().Add(-r.opts.Grace)
-	taken := rt.take()
-	for i, p := range taken {
-		if p.accepted.After(patient) { // so are those behind it
-			rt.hold(r, taken[i:])
-			break
+		rt.leave(r)
+		rt.state = routeUnknown
+		if d := rt.repairDelay(); d > 0 {
+			rt.delayed(r, routeDelayed, d)
+			return
 		}
-		switch { // it may have been at an owner before
-		case p.full:
-			p.end(r, Overloaded)
-		case p.unknown:
-			p.end(r, Timeout)
-		default:
-			p.end(r, Offline)
-		}
+	case routeUnknown, routeCached:
 	}
-	rt.ask(r)
+	switch {
+	case rt.waits():
+		rt.queue(r)
+	case rt.inflight == 0 && rt.handovers.state == handoverIdle:
+		rt.park(r)
+	}
 }
 
-// hold has messages wait for their receiver to come back, before those that came
-// later.
-func (rt *route) hold(r *Router, early []*pending) {
-	rt.waiting = slices.Concat(early, rt.waiting)
-	waited := r.now().Sub(early[0].accepted)
-	rest := min(max(waited, retryAbsent), maxRetryAbsent)
-	rt.retryAfter(r, min(rest, r.opts.Grace-waited))
+// repairDelay returns the delay before the messages that came back are looked up again; 0
+// if the first of them was refused by a cached owner only.
+func (rt *route) repairDelay() time.Duration {
+	if len(rt.back) == 0 {
+		return 0
+	}
+	p := rt.back[0]
+	if p.assumedOwners != noneAssumed || p.again != againNotReady && p.hops <= 1 {
+		return 0
+	}
+	return p.retryDelay()
 }
 
-// failed takes a lookup that Redis did not answer, or not for sure.
-func (rt *route) failed(r *Router, d time.Duration) {
-	rt.asking, rt.learning, rt.covered = false, false, 0
-	rt.retryAfter(r, d)
-}
-
-// take removes what the lookup covers, in the order sent.
-func (rt *route) take() []*pending {
-	all := slices.Concat(rt.back, rt.waiting[:rt.covered])
-	rt.waiting = slices.Delete(rt.waiting, 0, rt.covered)
-	rt.back, rt.covered = nil, 0
-	return all
-}
-
-// forget gives up on a message whose deadline has come: it must not hold up
+// messageExpired gives up on a message whose deadline has come: it must not hold up
 // those behind it. Its owners' answers are still awaited by their links.
-func (rt *route) forget(r *Router, p *pending) {
-	if p.inFlight {
-		p.inFlight, p.room = false, nil
-		rt.landed(r)
+func (rt *route) messageExpired(r *Router, p *pending, was pendingState) {
+	if was == pendingInflight {
+		p.room = nil
+		rt.on(r, routeEvent{kind: messageLanded})
 		return
 	}
 	var i int
@@ -257,10 +291,10 @@ func (rt *route) forget(r *Router, p *pending) {
 		rt.covered--
 	}
 	rt.back, _ = without(rt.back, p)
-	if !p.handingOver {
+	if was != pendingFallback {
 		r.reuse(p)
 	}
-	rt.ask(r)
+	rt.proceed(r)
 }
 
 // without removes p, which is mostly the first: those behind it are not moved then.

@@ -85,7 +85,7 @@ func (r *Router) accept(p *pending) {
 	if p.route == nil {
 		p.route = r.routeTo(p.To)
 	}
-	p.route.send(r, p)
+	p.route.on(r, routeEvent{kind: messageSent, p: p})
 }
 
 // keep bounds the time until p has its outcome.
@@ -115,7 +115,7 @@ func (r *Router) unlock() {
 // node's sessions are handed over first, which publishes what follows from that.
 func (r *Router) release() {
 	if len(r.handovers) > 0 {
-		r.handOver()
+		r.handOverDue()
 	}
 	if len(r.calls) == 1 { // often, and then nothing need be allocated
 		c := r.calls[0]

@@ -114,7 +114,7 @@ func TestNothingOvertakesWhatABuriedLinkHeld(t *testing.T) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		rt := n.routes["bob"]
-		return len(rt.waiting) > 0 && !rt.asking || rt.inflight > 1
+		return len(rt.waiting) > 0 && rt.state != routeQueued && rt.state != routeLookingUp || rt.inflight > 1
 	})
 	release()
 	n.want(first, Delivered)

@@ -83,9 +83,9 @@ func TestManyOwnersWithoutLeasesWaitUntilTheirDeathIsSure(t *testing.T) {
 	n.mu.Lock()
 	defer n.unlock()
 	rt := n.routeTo("bob")
-	rt.asking = true
+	rt.on(n.Router, routeEvent{kind: lookupStarted})
 	unsure := map[int]crowd{0: {dead: nodeSet{}, unsure: true}}
-	if empty := n.take([]*route{rt}, lookups, nil, unsure); len(empty) > 0 || len(rt.owners) > 0 || !rt.retrying {
+	if empty := n.take([]lookup{{route: rt}}, lookups, nil, unsure); len(empty) > 0 || len(rt.owners) > 0 || rt.state != routeDelayed {
 		t.Errorf("the lookup of owners whose death is not sure counts: %d empty, %d owners", len(empty), len(rt.owners))
 	}
 }
@@ -98,19 +98,20 @@ func TestLookupsAreSharedBySenders(t *testing.T) {
 	busy.messages, quiet.messages = manyMessages+1, 1
 	var q lookupQueue
 	asked := func(s *share) *route {
-		rt := &route{}
+		rt := &route{state: routeQueued}
 		rt.waiting = append(rt.waiting, &pending{sender: s})
 		return rt
 	}
+	add := func(rt *route) { rt.lookup = q.add(rt) }
 	for range 5000 {
-		q.add(asked(busy))
+		add(asked(busy))
 	}
 	for range 1000 {
-		q.add(asked(quiet))
+		add(asked(quiet))
 	}
-	count := func(taken []*route) (quiets int) {
-		for _, rt := range taken {
-			if rt.asker() == quiet {
+	count := func(taken []lookup) (quiets int) {
+		for _, l := range taken {
+			if l.route.firstSender() == quiet {
 				quiets++
 			}
 		}

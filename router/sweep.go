@@ -46,9 +46,10 @@ func (r *Router) sweepOnce() {
 // expire answers a message whose deadline has come. What is on its way stays on
 // its links, as void numbers; what waits on its route is forgotten there.
 func (r *Router) expire(p *pending) {
+	was := p.state
 	p.conclude(r, p.atLast())
 	if p.route != nil {
-		p.route.forget(r, p)
+		p.route.on(r, routeEvent{kind: messageExpired, p: p, was: was})
 	}
 }
 

@@ -13,28 +13,26 @@ import (
 // maxHops bounds how often a message is sent to owners that may be stale.
 const maxHops = 4
 
-// dispatch sends messages to the route's owners.
+// dispatch sends messages to the route's owners. assumed is noneAssumed, or whom a message
+// that is not looked up takes for all owners, which these are to vouch for.
 func (rt *route) dispatch(r *Router, assumed ownerSet, messages ...*pending) {
-	rt.inflight++ // held: a local answer to the first must not let the route go on before the last
+	rt.inflight++ // held: an answer to the first must not let the route go on before the last is sent
 	for _, p := range messages {
 		p.send(r, rt.owners, assumed)
 	}
-	rt.inflight--
-	if rt.inflight == 0 {
-		rt.idle(r)
-	}
+	rt.on(r, routeEvent{kind: messageLanded})
 }
 
-// send puts p onto the links to those owners that have not got it yet. assumed is
-// noneAssumed, or what the owners are to vouch for; that costs no hop.
+// send puts p onto the links to those owners that have not got it yet. A lookup costs a
+// hop, unless it found an owner again that only was not ready.
 func (p *pending) send(r *Router, owners []registry.Owner, assumed ownerSet) {
-	if p.joining && p.assumedOwners == noneAssumed { // the owner was found: it only was not ready
+	if p.again == againNotReady && p.assumedOwners == noneAssumed {
 		p.hops--
 		p.unready = min(p.unready+1, maxDoublings)
 	} else {
 		p.unready = 0
 	}
-	p.again, p.joining, p.assumedOwners = false, false, assumed
+	p.again, p.assumedOwners = againNot, assumed
 	if p.hops == maxHops {
 		p.end(r, Timeout)
 		return
@@ -44,32 +42,33 @@ func (p *pending) send(r *Router, owners []registry.Owner, assumed ownerSet) {
 	}
 	first := p.route.inflight == 1 // only held by dispatch
 	p.route.inflight++
-	p.inFlight = true
-	p.unanswered++ // held until all are sent, or a local answer would end it early
+	p.state = pendingInflight
+	p.unanswered++ // held until all are sent, or an answer at once would end it early
 	for _, o := range owners {
-		if p.was(o.NodeID) {
-			continue
-		}
-		p.unanswered++
-		switch {
-		case o.NodeID == r.opts.NodeID && p.route.mending:
-			p.settle(r, o, ackJoining)
-		case o.NodeID == r.opts.NodeID:
-			p.route.hand(r, handover{p: p, owner: o, assumedOwners: assumed})
-		default:
-			if why := r.pushMessage(p, o, first); why != roomy {
-				r.overloaded(why)
-				p.settle(r, o, ackNoRoom)
-			}
+		if !p.reachedNode(o.NodeID) {
+			p.sendTo(r, o, first)
 		}
 	}
 	p.unanswered--
 	if p.unanswered == 0 {
-		p.route.returned(r, p)
+		p.landed(r)
 	}
 }
 
-// pushMessage puts p onto the link to an owner, or tells what has no room for it.
+// sendTo hands p over to the sessions here, or puts it onto the link to another owner.
+func (p *pending) sendTo(r *Router, o registry.Owner, first bool) {
+	p.unanswered++
+	if o.NodeID == r.opts.NodeID {
+		p.route.handOver(r, handover{p: p, owner: o, assumedOwners: p.assumedOwners})
+		return
+	}
+	if why := r.pushMessage(p, o, first); why != roomy {
+		r.overloaded(why)
+		p.settle(r, o, ackNoRoom)
+	}
+}
+
+// pushMessage puts p onto the link to an owner, or returns what has no room for it.
 func (r *Router) pushMessage(p *pending, o registry.Owner, first bool) overload {
 	if !r.roomForPeer(o.NodeID) {
 		return overloadLinks
@@ -82,48 +81,31 @@ func (r *Router) pushMessage(p *pending, o registry.Owner, first bool) overload 
 	return roomy
 }
 
-// returned takes a message that every owner has answered.
-func (rt *route) returned(r *Router, p *pending) {
-	if !p.inFlight { // given up before
+// landed takes that every owner that p was sent to has answered.
+func (p *pending) landed(r *Router) {
+	if p.state == pendingConcluded { // at its deadline
 		r.reuse(p)
 		return
 	}
+	rt := p.route
 	switch {
-	case p.again && p.deadlineNode.in:
-		p.inFlight = false
+	case p.again != againNot && p.deadlineNode.in:
+		p.state = pendingWaiting
 		i, _ := slices.BinarySearchFunc(rt.back, p, func(a, b *pending) int { return cmp.Compare(a.ID.Count, b.ID.Count) })
 		rt.back = slices.Insert(rt.back, i, p)
-	case p.full:
+	case p.undelivered == Overloaded:
 		p.end(r, Overloaded)
-	default: // delivered was told already; else an owner died with it
+	default: // its sender was told delivered already; else an owner died with it
 		p.end(r, Timeout)
 	}
-	rt.landed(r)
-}
-
-// landed takes one off what is in flight.
-func (rt *route) landed(r *Router) {
-	rt.inflight--
-	if rt.inflight == 0 {
-		rt.idle(r)
-	}
-}
-
-// idle lets the route go on when nothing is in flight any more.
-func (rt *route) idle(r *Router) {
-	rt.mending = false
-	if len(rt.back) > 0 && rt.back[0].assumedOwners == noneAssumed && (rt.back[0].joining || rt.back[0].hops > 1) {
-		rt.retryAfter(r, rt.back[0].retryDelay())
-		return
-	}
-	rt.ask(r)
+	rt.on(r, routeEvent{kind: messageLanded})
 }
 
 // lookAhead finds out whether the owners live that the route will go to when those before
 // have answered, if one of these does not: that may last until the deadline, and what waits
 // for dead owners can be answered before.
 func (rt *route) lookAhead(r *Router, next []registry.Owner) {
-	if rt.mending || !slices.ContainsFunc(rt.owners, r.stallsAt) {
+	if !slices.ContainsFunc(rt.owners, r.stallsAt) {
 		return
 	}
 	for _, o := range next {
@@ -135,11 +117,10 @@ func (rt *route) lookAhead(r *Router, next []registry.Owner) {
 			r.linkChanged(p)
 		}
 	}
-	rt.retryAfter(r, retryUnsettled)
 }
 
 // requestAcks asks the owners to acknowledge what nobody has waited for up to now, because
-// something does: what is on its way must be answered before the route goes on.
+// something does: what is in flight must be answered before the route goes on.
 func (rt *route) requestAcks(r *Router) {
 	for _, o := range rt.owners {
 		if p := r.peers[o.NodeID]; p != nil {

@@ -4,12 +4,13 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/beeline-ws/beeline/registry"
 	"github.com/beeline-ws/beeline/router/task"
 )
 
 // Sessions that wait for the first one of their client count as well.
 func TestSessionsOfAnAddressAreBounded(t *testing.T) {
-	r, table := &Router{opts: Options{MaxClientSessions: 2}, runtime: task.Real{}}, newLocalAddresses("n1")
+	r, table := &Router{opts: Options{MaxClientSessions: 2, DuplicatesOf: func(string) registry.Duplicates { return registry.Allow }}, runtime: task.Real{}}, newLocalAddresses("n1")
 	join := func() (*localAddress, error) {
 		h, _, err := table.addOrClaim(r, "bob", &pendingJoin{})
 		return h, err

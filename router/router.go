@@ -233,7 +233,7 @@ func (r *Router) redisBus(source bus.Source) (bus.Bus, error) {
 		return nil, errors.New("a Registry that is not a *registry.Registry needs a Bus")
 	}
 	return bus.New(bus.Options{
-		Redis: r.opts.Redis, Connections: reg.Redis(), Source: source, GlobalChannel: r.keys.Broadcast(), Logger: r.log,
+		Redis: r.opts.Redis, Connections: reg.Redis(), Source: source, Home: r.keys.Channel(r.opts.NodeID), Logger: r.log,
 		Intercept: r.opts.intercept, Subscribing: r.opts.subscribing,
 	})
 }

@@ -53,7 +53,7 @@ type Publication struct {
 	Channel string
 	Payload []byte
 	// Global is set for a channel that nodes with other masters hear, too: in a Cluster it
-	// is not sharded, and all global channels are published by way of one master, which
+	// is not sharded, and a node publishes all global channels by way of one master, which
 	// keeps their order.
 	Global bool
 	// Tag is given back with the result. A pointer in it costs no allocation.

@@ -16,6 +16,9 @@
 // a reply has the result ErrLost.
 //
 // One Redis (single.go) has one such connection; Sentinel is one Redis whose address changes.
+// A Cluster (cluster.go) has one for each master that channels of peers are at. MOVED, or
+// the end of a connection, has it ask anew where they are; meanwhile what is for them waits at
+// the Source, and all else is published.
 //
 // # Hearing
 //

@@ -16,9 +16,10 @@ type Options struct {
 	Redis       redis.UniversalClient // a *redis.Client or a *redis.ClusterClient
 	Connections *redisconn.Client     // around Redis
 	Source      Source
-	// GlobalChannel is a channel whose master publishes all global channels in a Cluster.
-	GlobalChannel string
-	Logger        *slog.Logger
+	// Home is a channel that this node can always publish on, if on any: its own. In a Cluster
+	// all global channels are published by way of its master.
+	Home   string
+	Logger *slog.Logger
 	// Intercept puts something between the bus and a connection that publishes, for tests.
 	Intercept func(Conn) Conn
 	// Subscribing is called to call subscribe, which subscribes channel, for tests.
@@ -36,7 +37,6 @@ type Conn interface {
 	Close() error
 }
 
-// Times of connections.
 const (
 	// firstRetry and lastRetry are the retry delays of a connection that failed.
 	firstRetry = 10 * time.Millisecond

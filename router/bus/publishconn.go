@@ -41,8 +41,9 @@ type publishConn struct {
 
 // sentBatch is a PUBLISH without a reply.
 type sentBatch struct {
-	tag    any
-	global bool
+	tag     any
+	channel string
+	global  bool
 }
 
 func newPublishConn(conn Conn) *publishConn {
@@ -66,7 +67,7 @@ func (c *publishConn) takesLocked() bool {
 // putLocked makes a batch a command.
 func (c *publishConn) putLocked(command string, b *Publication) {
 	c.out = appendPublish(c.out, command, b.Channel, b.Payload)
-	c.put = append(c.put, sentBatch{b.Tag, b.Global})
+	c.put = append(c.put, sentBatch{b.Tag, b.Channel, b.Global})
 }
 
 // writtenLocked notes that the kernel has taken all commands.

@@ -50,11 +50,14 @@ type publisher struct {
 
 // placement says where channels are published. Its methods are called with publisher.mu held.
 type placement interface {
+	// asksLocked reports whether the Source is to be asked for batches now. Whatever changes
+	// that is followed by a flush.
+	asksLocked() bool
 	// connLocked returns the connection that publishes channel; nil if there is none now.
 	connLocked(channel string, global bool) *publishConn
-	// refusedLocked takes what Redis has answered to a PUBLISH on c instead of a number, and
-	// returns the error for the Source.
-	refusedLocked(c *publishConn, answer string) error
+	// refusedLocked takes what Redis has answered to a PUBLISH instead of a number, and returns
+	// the error for the Source.
+	refusedLocked(b *sentBatch, answer string) error
 	// receivers returns what a count of receivers that Redis has answered means.
 	receivers(n int64, global bool) int64
 	// command is the name of the command that publishes.
@@ -71,9 +74,9 @@ func (p *publisher) init(o *Options, place placement) {
 // Flush publishes what the Source has: see Bus.
 func (p *publisher) Flush() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.mu.flushing {
 		p.mu.again = true
+		p.mu.Unlock()
 		return
 	}
 	p.mu.flushing = true
@@ -82,6 +85,7 @@ func (p *publisher) Flush() {
 		more = p.exchangeAndRelock()
 	}
 	p.mu.flushing = false
+	p.mu.Unlock()
 }
 
 // exchangeAndRelock gives the Source the results that have come, and the connections what the
@@ -90,8 +94,8 @@ func (p *publisher) Flush() {
 func (p *publisher) exchangeAndRelock() (more bool) {
 	p.readRepliesLocked()
 	p.giveResultsAndRelock()
-	if !slices.ContainsFunc(p.mu.conns, (*publishConn).takesLocked) {
-		return false // whoever changes that flushes
+	if !p.place.asksLocked() {
+		return false
 	}
 	p.mu.Unlock()
 	more = p.o.Source.Batches((*round)(p))
@@ -232,14 +236,15 @@ func (p *publisher) startLocked(f func()) {
 	}
 }
 
-// open begins to publish on conn.
-func (p *publisher) open(conn Conn) *publishConn {
+// open begins to publish on conn. place is called with mu held before anybody does.
+func (p *publisher) open(conn Conn, place func(*publishConn)) *publishConn {
 	if p.o.Intercept != nil {
 		conn = p.o.Intercept(conn)
 	}
 	c := newPublishConn(conn)
 	p.mu.Lock()
 	p.mu.conns = append(p.mu.conns, c)
+	place(c)
 	p.mu.blocked = time.Time{}
 	if !c.detached {
 		p.startLocked(func() { p.readAll(c) })

@@ -76,13 +76,13 @@ func (p *publisher) takeRepliesLocked(c *publishConn, n int) error {
 		case err != nil:
 			return err
 		case answer != "":
-			r.Err = p.place.refusedLocked(c, answer)
+			r.Err = p.place.refusedLocked(batch, answer)
 		default:
 			r.Receivers = p.place.receivers(n, batch.global)
 			p.mu.refused = false
 		}
 		p.mu.results = append(p.mu.results, r)
-		batch.tag = nil
+		*batch = sentBatch{}
 		c.replied++
 		b = rest
 	}

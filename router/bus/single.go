@@ -29,7 +29,7 @@ func (s *single) Run(ctx context.Context) {
 		conn, err := s.o.Connections.Dial(ctx, "")
 		if err == nil {
 			delay = firstRetry
-			c := s.open(conn)
+			c := s.open(conn, func(*publishConn) {})
 			s.o.Connections.Works(redisconn.Publishing)
 			select {
 			case <-c.over:
@@ -45,6 +45,8 @@ func (s *single) Run(ctx context.Context) {
 	}
 }
 
+func (s *single) asksLocked() bool { return len(s.mu.conns) > 0 && s.mu.conns[0].takesLocked() }
+
 func (s *single) connLocked(string, bool) *publishConn {
 	if len(s.mu.conns) == 0 {
 		return nil
@@ -52,7 +54,7 @@ func (s *single) connLocked(string, bool) *publishConn {
 	return s.mu.conns[0]
 }
 
-func (s *single) refusedLocked(_ *publishConn, answer string) error {
+func (s *single) refusedLocked(_ *sentBatch, answer string) error {
 	err := errors.New(answer)
 	s.refuseLocked(err)
 	return err

@@ -61,7 +61,7 @@ func (r *Router) Batches(out bus.Outlet) (more bool) {
 	before := r.putPosts
 	rest := r.outgoing[:0]
 	for _, p := range r.outgoing {
-		if !out.Ready(p.channel, false) || r.putLink(out, p) {
+		if !out.Ready(p.channel) || r.putLink(out, p) {
 			rest = append(rest, p)
 		}
 	}

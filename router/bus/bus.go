@@ -52,10 +52,6 @@ type Bus interface {
 type Publication struct {
 	Channel string
 	Payload []byte
-	// Global is set for a channel that nodes with other masters hear, too: in a Cluster it
-	// is not sharded, and a node publishes all global channels by way of one master, which
-	// keeps their order.
-	Global bool
 	// Tag is given back with the result. A pointer in it costs no allocation.
 	Tag any
 }
@@ -63,15 +59,11 @@ type Publication struct {
 // Result is what became of a Publication.
 type Result struct {
 	Tag any
-	// Receivers is how many subscribers Redis counted, or Unknown.
+	// Receivers is how many subscribers Redis counted.
 	Receivers int64
 	// Err is what Redis answered, or an error that is ErrLost or ErrMoved.
 	Err error
 }
-
-// Unknown is the number of receivers where Redis does not know it: in a Cluster each server
-// counts its own subscribers of a global channel only.
-const Unknown = -1
 
 var (
 	// ErrLost says that the connection ended before the reply: the batch may have been
@@ -96,7 +88,7 @@ type Source interface {
 // Outlet takes batches. It is valid during the call of Batches.
 type Outlet interface {
 	// Ready reports whether a batch for channel can be put now.
-	Ready(channel string, global bool) bool
+	Ready(channel string) bool
 	// Put takes a batch, whose payload is only lent. It must be ready.
 	Put(p Publication)
 }
@@ -121,12 +113,4 @@ type Subscription interface {
 	// Check resets the subscription if nothing has come since the last Check, and else asks
 	// Redis to answer something until the next.
 	Check(ctx context.Context)
-	// Add subscribes one more, global, channel on the same connection, now and whenever that is
-	// made anew. The result is closed once Redis has first confirmed it.
-	Add(ctx context.Context, channel string) <-chan struct{}
-	// Confirmed returns what Add has returned for a channel; nil if there was none.
-	Confirmed(channel string) <-chan struct{}
-	// Remove ends what Add began and returned confirmed for, unless the channel was added
-	// again since.
-	Remove(ctx context.Context, channel string, confirmed <-chan struct{})
 }

@@ -22,9 +22,7 @@ const (
 )
 
 // cluster is the bus of a Redis Cluster. It has a connection that publishes for each master
-// that it needs. Private channels are sharded: SPUBLISH goes to the master of the channel's
-// slot. A global channel is published on the connection of this node's home channel, and
-// the Cluster takes it to all servers.
+// that it needs. Channels are sharded: SPUBLISH goes to the master of the channel's slot.
 //
 // A channel is in one of three states:
 //
@@ -89,7 +87,7 @@ func (k *cluster) Run(ctx context.Context) {
 func (k *cluster) takeMissing() (channels []string, moved bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.connLocked(k.o.Home, false) // has it sought if need be
+	k.connLocked(k.o.Home) // has it sought if need be
 	channels, k.missing = k.missing, nil
 	moved, k.moved = k.moved, false
 	return channels, moved
@@ -224,10 +222,7 @@ func (k *cluster) wake() {
 // asksLocked is true: only the Source knows on which channels it wants to publish.
 func (*cluster) asksLocked() bool { return true }
 
-func (k *cluster) connLocked(channel string, global bool) *publishConn {
-	if global {
-		channel = k.o.Home
-	}
+func (k *cluster) connLocked(channel string) *publishConn {
 	c := k.placed[channel]
 	if c == nil || c.ended {
 		k.seekLocked(channel)
@@ -247,53 +242,23 @@ func (k *cluster) refusedLocked(b *sentBatch, answer string) error {
 	return ErrMoved
 }
 
-func (*cluster) receivers(n int64, global bool) int64 {
-	if global {
-		return Unknown
-	}
-	return n
-}
-
-func (*cluster) command(global bool) string {
-	if global {
-		return "PUBLISH"
-	}
-	return "SPUBLISH"
-}
+func (*cluster) command() string { return "SPUBLISH" }
 
 // Publish publishes by way of the client's pools: see Bus.
 func (k *cluster) Publish(ctx context.Context, p Publication) (int64, error) {
 	k.poll()
-	r := k.PublishAll(ctx, []Publication{p})[0]
-	return r.Receivers, r.Err
+	return k.client.SPublish(ctx, p.Channel, p.Payload).Result()
 }
 
 // PublishAll publishes all in pipelines, one for each master: see Bus.
 func (k *cluster) PublishAll(ctx context.Context, all []Publication) []Result {
-	sharded := k.client.Pipeline()
-	global := sharded
-	if master, err := k.client.MasterForKey(ctx, k.o.Home); err == nil {
-		global = master.Pipeline()
-	}
+	pipe := k.client.Pipeline()
 	replies := make([]*redis.IntCmd, len(all))
 	for i := range all {
-		if all[i].Global {
-			replies[i] = global.Publish(ctx, all[i].Channel, all[i].Payload)
-		} else {
-			replies[i] = sharded.SPublish(ctx, all[i].Channel, all[i].Payload)
-		}
+		replies[i] = pipe.SPublish(ctx, all[i].Channel, all[i].Payload)
 	}
-	for _, pipe := range []redis.Pipeliner{sharded, global} {
-		if pipe.Len() > 0 {
-			_, _ = pipe.Exec(ctx) // each command has an error of its own
-		}
-	}
-	results := make([]Result, len(all))
-	for i := range all {
-		n, err := replies[i].Result()
-		results[i] = Result{Tag: all[i].Tag, Receivers: k.receivers(n, all[i].Global), Err: err}
-	}
-	return results
+	_, _ = pipe.Exec(ctx) // each command has an error of its own
+	return resultsOf(all, replies)
 }
 
 // Drain publishes what the Source has left: see Bus.

@@ -3,6 +3,8 @@ package bus
 import (
 	"bytes"
 	"context"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // drain publishes what the Source has left by PublishAll.
@@ -24,11 +26,21 @@ type collector struct {
 }
 
 // Ready reports whether there is room: see Outlet.
-func (c *collector) Ready(string, bool) bool { return c.size < maxOut }
+func (c *collector) Ready(string) bool { return c.size < maxOut }
 
 // Put keeps a batch, with a copy of its payload: see Outlet.
 func (c *collector) Put(p Publication) {
 	p.Payload = bytes.Clone(p.Payload)
 	c.all = append(c.all, p)
 	c.size += len(p.Payload)
+}
+
+// resultsOf returns the results of all, which were published in a pipeline.
+func resultsOf(all []Publication, replies []*redis.IntCmd) []Result {
+	results := make([]Result, len(all))
+	for i := range all {
+		n, err := replies[i].Result()
+		results[i] = Result{Tag: all[i].Tag, Receivers: n, Err: err}
+	}
+	return results
 }

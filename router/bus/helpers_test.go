@@ -66,7 +66,7 @@ func (s *testSource) Batches(out Outlet) bool {
 	defer s.mu.Unlock()
 	put := 0
 	s.batches = slices.DeleteFunc(s.batches, func(p Publication) bool {
-		if s.each > 0 && put == s.each || !out.Ready(p.Channel, p.Global) {
+		if s.each > 0 && put == s.each || !out.Ready(p.Channel) {
 			return false
 		}
 		put++

@@ -16,8 +16,8 @@ type Options struct {
 	Redis       redis.UniversalClient // a *redis.Client or a *redis.ClusterClient
 	Connections *redisconn.Client     // around Redis
 	Source      Source
-	// Home is a channel that this node can always publish on, if on any: its own. In a Cluster
-	// all global channels are published by way of its master.
+	// Home is a channel to which there is always a connection, if it can be had: this node's
+	// own.
 	Home   string
 	Logger *slog.Logger
 	// Intercept puts something between the bus and a connection that publishes, for tests.

@@ -43,7 +43,6 @@ type publishConn struct {
 type sentBatch struct {
 	tag     any
 	channel string
-	global  bool
 }
 
 func newPublishConn(conn Conn) *publishConn {
@@ -67,7 +66,7 @@ func (c *publishConn) takesLocked() bool {
 // putLocked makes a batch a command.
 func (c *publishConn) putLocked(command string, b *Publication) {
 	c.out = appendPublish(c.out, command, b.Channel, b.Payload)
-	c.put = append(c.put, sentBatch{b.Tag, b.Channel, b.Global})
+	c.put = append(c.put, sentBatch{b.Tag, b.Channel})
 }
 
 // writtenLocked notes that the kernel has taken all commands.

@@ -54,14 +54,12 @@ type placement interface {
 	// that is followed by a flush.
 	asksLocked() bool
 	// connLocked returns the connection that publishes channel; nil if there is none now.
-	connLocked(channel string, global bool) *publishConn
+	connLocked(channel string) *publishConn
 	// refusedLocked takes what Redis has answered to a PUBLISH instead of a number, and returns
 	// the error for the Source.
 	refusedLocked(b *sentBatch, answer string) error
-	// receivers returns what a count of receivers that Redis has answered means.
-	receivers(n int64, global bool) int64
 	// command is the name of the command that publishes.
-	command(global bool) string
+	command() string
 }
 
 func (p *publisher) init(o *Options, place placement) {
@@ -297,7 +295,7 @@ func (e lostError) Is(target error) bool { return target == ErrLost }
 func (p *publisher) ResetPublishing(channel string, why error) {
 	p.mu.Lock()
 	now := time.Now()
-	if c := p.place.connLocked(channel, false); c != nil && now.Sub(p.mu.reset) >= resetInterval {
+	if c := p.place.connLocked(channel); c != nil && now.Sub(p.mu.reset) >= resetInterval {
 		p.mu.reset = now
 		p.dropLocked(c, why)
 	}
@@ -332,10 +330,10 @@ func (p *publisher) end(ctx context.Context) {
 type round publisher
 
 // Ready reports whether the connection of channel has room: see Outlet.
-func (r *round) Ready(channel string, global bool) bool {
+func (r *round) Ready(channel string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := r.place.connLocked(channel, global)
+	c := r.place.connLocked(channel)
 	return c != nil && c.takesLocked() && len(c.out) < maxOut
 }
 
@@ -343,7 +341,7 @@ func (r *round) Ready(channel string, global bool) bool {
 func (r *round) Put(b Publication) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := r.place.connLocked(b.Channel, b.Global)
+	c := r.place.connLocked(b.Channel)
 	if c == nil { // it has failed since Ready
 		r.mu.results = append(r.mu.results, Result{Tag: b.Tag, Err: lostError{errBroken}})
 		return
@@ -351,5 +349,5 @@ func (r *round) Put(b Publication) {
 	if len(c.put) == 0 {
 		r.touched = append(r.touched, c)
 	}
-	c.putLocked(r.place.command(b.Global), &b)
+	c.putLocked(r.place.command(), &b)
 }

@@ -328,7 +328,7 @@ type benchSource struct {
 }
 
 func (s *benchSource) Batches(out Outlet) bool {
-	if s.due && out.Ready("c", false) {
+	if s.due && out.Ready("c") {
 		s.due = false
 		out.Put(Publication{Channel: "c", Payload: s.payload, Tag: s.tag})
 	}

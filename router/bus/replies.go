@@ -78,7 +78,7 @@ func (p *publisher) takeRepliesLocked(c *publishConn, n int) error {
 		case answer != "":
 			r.Err = p.place.refusedLocked(batch, answer)
 		default:
-			r.Receivers = p.place.receivers(n, batch.global)
+			r.Receivers = n
 			p.mu.refused = false
 		}
 		p.mu.results = append(p.mu.results, r)

@@ -47,7 +47,7 @@ func (s *single) Run(ctx context.Context) {
 
 func (s *single) asksLocked() bool { return len(s.mu.conns) > 0 && s.mu.conns[0].takesLocked() }
 
-func (s *single) connLocked(string, bool) *publishConn {
+func (s *single) connLocked(string) *publishConn {
 	if len(s.mu.conns) == 0 {
 		return nil
 	}
@@ -60,9 +60,7 @@ func (s *single) refusedLocked(_ *sentBatch, answer string) error {
 	return err
 }
 
-func (*single) receivers(n int64, _ bool) int64 { return n }
-
-func (*single) command(bool) string { return "PUBLISH" }
+func (*single) command() string { return "PUBLISH" }
 
 // Publish publishes by way of the client's pool: see Bus.
 func (s *single) Publish(ctx context.Context, p Publication) (int64, error) {
@@ -78,12 +76,7 @@ func (s *single) PublishAll(ctx context.Context, all []Publication) []Result {
 		replies[i] = pipe.Publish(ctx, all[i].Channel, all[i].Payload)
 	}
 	_, _ = pipe.Exec(ctx) // each command has an error of its own
-	results := make([]Result, len(all))
-	for i := range all {
-		n, err := replies[i].Result()
-		results[i] = Result{Tag: all[i].Tag, Receivers: n, Err: err}
-	}
-	return results
+	return resultsOf(all, replies)
 }
 
 // Drain publishes what the Source has left: see Bus.

@@ -11,7 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// subscription hears one channel, and those that were added, on a connection of its own.
+// subscription hears a channel on a connection of its own.
 type subscription struct {
 	channel   string
 	listener  Listener
@@ -25,7 +25,6 @@ type subscription struct {
 	mu struct {
 		sync.Mutex // held while Redis is dialed, which may take seconds
 		sub        *redis.PubSub
-		added      map[string]chan struct{} // global channels; closed once confirmed
 	}
 }
 
@@ -59,19 +58,12 @@ func (o *Options) newSubscription(channel string, l Listener) *subscription {
 	return s
 }
 
-// open subscribes the channel and all that were added.
+// open subscribes the channel.
 func (s *subscription) open(ctx context.Context) *redis.PubSub {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.silent.Store(false)
 	s.mu.sub = s.subscribe(ctx)
-	if len(s.mu.added) > 0 {
-		names := make([]string, 0, len(s.mu.added))
-		for name := range s.mu.added {
-			names = append(names, name)
-		}
-		_ = s.mu.sub.Subscribe(ctx, names...) // a failure shows in Receive, too
-	}
 	return s.mu.sub
 }
 
@@ -86,15 +78,11 @@ func (s *subscription) receive(ctx context.Context, sub *redis.PubSub) (heard bo
 		s.silent.Store(false)
 		switch event := event.(type) {
 		case *redis.Subscription:
-			switch {
-			case event.Channel != s.channel:
-				s.confirm(event)
-			case strings.HasSuffix(event.Kind, "unsubscribe"):
+			if strings.HasSuffix(event.Kind, "unsubscribe") {
 				return heard, nil
-			default:
-				heard = true
-				s.listener.Subscribed()
 			}
+			heard = true
+			s.listener.Subscribed()
 		case *redis.Message:
 			s.listener.Received(event.Channel, event.Payload)
 		}
@@ -108,18 +96,6 @@ func causeOf(ctx context.Context, err error) error {
 		return nil
 	}
 	return err
-}
-
-func (s *subscription) confirm(event *redis.Subscription) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if c, ok := s.mu.added[event.Channel]; ok && event.Kind == "subscribe" {
-		select {
-		case <-c:
-		default:
-			close(c)
-		}
-	}
 }
 
 // close closes sub, if that is still the subscription's.
@@ -154,40 +130,5 @@ func (s *subscription) Check(ctx context.Context) {
 		s.Reset()
 	default:
 		_ = sub.Ping(ctx) // a failure shows in Receive, or at the next Check
-	}
-}
-
-// Add subscribes one more channel: see Subscription.
-func (s *subscription) Add(ctx context.Context, channel string) <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	confirmed := make(chan struct{})
-	if s.mu.added == nil {
-		s.mu.added = make(map[string]chan struct{})
-	}
-	s.mu.added[channel] = confirmed
-	if s.mu.sub != nil {
-		_ = s.mu.sub.Subscribe(ctx, channel) // a failure shows in Receive, too
-	}
-	return confirmed
-}
-
-// Confirmed returns what Add has: see Subscription.
-func (s *subscription) Confirmed(channel string) <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.mu.added[channel]
-}
-
-// Remove ends what Add began: see Subscription.
-func (s *subscription) Remove(ctx context.Context, channel string, confirmed <-chan struct{}) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if c, ok := s.mu.added[channel]; !ok || c != confirmed {
-		return
-	}
-	delete(s.mu.added, channel)
-	if s.mu.sub != nil {
-		_ = s.mu.sub.Unsubscribe(ctx, channel)
 	}
 }

@@ -70,7 +70,7 @@ func (in *inlet) publishReceipts(ctx context.Context) {
 }
 
 func (in *inlet) publish(ctx context.Context, batch []receipt) {
-	ctx, cancel := in.r.runtime.WithTimeout(ctx, commitTimeout)
+	ctx, cancel := in.r.runtime.WithTimeout(ctx, bus.ReplyTimeout)
 	defer cancel()
 	all := make([]bus.Publication, len(batch))
 	for i, x := range batch {

@@ -307,7 +307,7 @@ func (n *testNode) expire() {
 	for p := n.Router.pending.oldest; p != nil; p = p.deadlineNode.newer {
 		p.deadline = now
 	}
-	n.schedule(now)
+	n.setDeadlineBy(&n.Router.pending.expiry, now)
 }
 
 // wantTimeout sends a message that no lookup finds an owner for while something is

@@ -37,6 +37,8 @@ type peer struct {
 	link    *link.Link
 	queued  bool // it is among what is to be published
 	slow    bool // it counts in Router.slowPeers
+	// deadline is when the link has something to do, or earlier.
+	deadline deadline
 }
 
 // roomForPeer reports whether there is a peer of that name, or may be one. At the bound one
@@ -68,6 +70,7 @@ func (r *Router) peer(node string) *peer {
 	if p == nil {
 		node = strings.Clone(node) // it may be a part of what was received
 		p = &peer{node: node, channel: r.keys.Channel(node), link: link.New(now, r.linkOptions())}
+		p.deadline.due = func(now time.Time) { r.tick(p, now) }
 		r.peers[node] = p
 	}
 	p.used = now
@@ -85,6 +88,7 @@ func (r *Router) forgetPeer(p *peer) {
 	if r.keyed() {
 		r.lives.Forget(p.link.PeerLife())
 	}
+	r.deadlines.stop(&p.deadline)
 	delete(r.peers, p.node)
 }
 
@@ -126,7 +130,7 @@ func (r *Router) linkChanged(p *peer) {
 	}
 	r.publishSoon(p)
 	if at := p.link.NextDeadline(); !at.IsZero() {
-		r.schedule(at)
+		r.setDeadlineBy(&p.deadline, at)
 	}
 }
 
@@ -154,7 +158,7 @@ func (r *Router) batch(p *peer, b []byte) ([]byte, link.Batch) {
 		r.m.LinkResends.Add(float64(counts.Resent))
 	}
 	if at := p.link.NextDeadline(); !at.IsZero() {
-		r.schedule(at)
+		r.setDeadlineBy(&p.deadline, at)
 	}
 	return b, out
 }
@@ -200,7 +204,7 @@ func (r *Router) settle(p *peer, settled []link.Settled) {
 	r.settledRoom = settled
 }
 
-// tick is the sweeper's look at a peer.
+// tick is called when the link may have something to do.
 func (r *Router) tick(p *peer, now time.Time) {
 	if p.link.Tick(now) {
 		r.judge(p)

@@ -301,7 +301,8 @@ func (r *Router) answerRepeats(p *pending, o Outcome, way path) {
 // router live equally long, so the order of acceptance is that of deadlines.
 type pendingMessages struct {
 	list[*pending]
-	bytes int
+	bytes  int
+	expiry deadline // of the oldest one, or earlier
 
 	limit, limitBytes  int
 	senders, receivers shares

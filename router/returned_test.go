@@ -297,7 +297,7 @@ func TestClientsOfADeafNodeAreLookedFor(t *testing.T) {
 	out := n.sendTo("bob", "3")
 	n.mu.Lock() // the deadline of the first one comes: what is behind it need not wait any more
 	n.Router.pending.oldest.deadline = n.now()
-	n.schedule(n.now())
+	n.setDeadlineBy(&n.Router.pending.expiry, n.now())
 	n.unlock()
 	n.want(late, Timeout)
 	n.want(out, Delivered)

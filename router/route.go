@@ -212,7 +212,6 @@ func (rt *route) queue(r *Router) {
 	rt.leave(r)
 	rt.state = routeQueued
 	rt.lookup = r.lookups.add(rt)
-	r.signalLookups()
 }
 
 // delayed has the route queued after a retry delay.

@@ -96,11 +96,12 @@ type Router struct {
 	received     [link.Kinds]prometheus.Counter
 	published    [link.Kinds]prometheus.Counter
 
-	local *localAddresses
-	fan   *fanouts
-	in    *inbox
-	inlet *inlet // nil without ReadExternal
-	bus   bus.Bus
+	local   *localAddresses
+	fan     *fanouts
+	in      *inbox
+	inlet   *inlet // nil without ReadExternal
+	bus     bus.Bus
+	lookups *lookupBatcher
 
 	count      atomic.Uint64 // of messages
 	hearing    atomic.Bool
@@ -114,8 +115,7 @@ type Router struct {
 	leaseTurn  task.Signal // set while nobody refreshes the lease: orders what it says
 	probed     task.Signal // the awaited probe was heard
 	beatDue    task.Signal // a heartbeat is due
-	work       task.Signal // there is something for the committer
-	sweep      task.Signal // sweepAt has come
+	sweep      task.Signal // something is due
 	sweepTimer task.Timer  // sets sweep
 	prunes     prunes
 
@@ -133,11 +133,10 @@ type Router struct {
 	receipts      map[MessageID]*pending // messages whose receipts are envelopes
 	origins       map[uint64]string      // which nodes' messages carry which origin
 	dedup         *dedup
-	unused        []*pending  // for the next messages
-	lookups       lookupQueue // for the next commits
-	outgoing      []*peer     // with something to publish
-	putPosts      int         // given to the bus
-	unusedPosts   []*post     // for the next
+	unused        []*pending // for the next messages
+	outgoing      []*peer    // with something to publish
+	putPosts      int        // given to the bus
+	unusedPosts   []*post    // for the next
 	deadlines     deadlines
 	sweepAt       time.Time // when the sweeper looks next; zero: nothing waits
 	scratch       []byte
@@ -200,7 +199,7 @@ func New(opts Options) (*Router, error) {
 		lazyAck: cmp.Or(opts.lazyAck, min(maxLazyAck, opts.MessageTimeout/5)),
 		local:   newLocalAddresses(opts.NodeID), pending: newPendingMessages(opts.MaxPendingBytes), idleRoutes: routeLRU{limit: opts.OwnerCache},
 		leaseTurn: opts.Runtime.NewSignal(), probed: opts.Runtime.NewSignal(), beatDue: opts.Runtime.NewSignal(),
-		work: opts.Runtime.NewSignal(), sweep: opts.Runtime.NewSignal(),
+		sweep:  opts.Runtime.NewSignal(),
 		prunes: prunes{some: opts.Runtime.NewSignal()}, tasks: newTasks(opts.Runtime),
 		routes: make(map[string]*route), peers: make(map[string]*peer),
 		dead: make(map[string]struct{}), receipts: make(map[MessageID]*pending), origins: make(map[uint64]string), dedup: newDedup(opts.Runtime.Now),
@@ -219,6 +218,8 @@ func New(opts Options) (*Router, error) {
 	r.in = newInbox(r)
 	r.in.sub = r.bus.Subscribe(r.in.private, r.in)
 	r.fan = newFanouts(r)
+	r.pending.expiry.due = r.expireDue
+	r.lookups = &lookupBatcher{r: r, some: r.runtime.NewSignal()}
 	if opts.ReadExternal != nil {
 		r.inlet = newInlet(r)
 	}
@@ -243,7 +244,7 @@ func (r *Router) redisBus(source bus.Source) (bus.Bus, error) {
 func (r *Router) Start(ctx context.Context) error {
 	r.reg.Start(r)
 	r.run(r.in.sub.Run)
-	r.run(r.runLookups)
+	r.run(r.lookups.run)
 	r.run(r.bus.Run)
 	r.run(r.runSweeper)
 	r.run(r.runPruner)
@@ -303,7 +304,7 @@ func (r *Router) Stop(ctx context.Context) error {
 		p.link.AckNow()
 		r.publishSoon(p)
 	}
-	r.lookups = lookupQueue{} // what they were for has its outcome
+	r.lookups.queue = lookupQueue{} // what they were for has its outcome
 	r.unlock()
 	r.bus.Drain(ctx)
 	if r.inlet != nil {

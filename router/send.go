@@ -92,7 +92,7 @@ func (r *Router) accept(p *pending) {
 func (r *Router) keep(p *pending) {
 	p.deadline = p.accepted.Add(r.opts.MessageTimeout - min(earliness, r.opts.MessageTimeout/4))
 	r.pending.add(p)
-	r.schedule(p.deadline)
+	r.setDeadlineBy(&r.pending.expiry, p.deadline)
 }
 
 func (r *Router) newID() MessageID { return MessageID{Origin: r.origin, Count: r.count.Add(1)} }

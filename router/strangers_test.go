@@ -85,7 +85,7 @@ func TestManyOwnersWithoutLeasesWaitUntilTheirDeathIsSure(t *testing.T) {
 	rt := n.routeTo("bob")
 	rt.on(n.Router, routeEvent{kind: lookupStarted})
 	unsure := map[int]crowd{0: {dead: nodeSet{}, unsure: true}}
-	if empty := n.take([]lookup{{route: rt}}, lookups, nil, unsure); len(empty) > 0 || len(rt.owners) > 0 || rt.state != routeDelayed {
+	if empty := n.lookups.answer([]lookup{{route: rt}}, lookups, nil, unsure); len(empty) > 0 || len(rt.owners) > 0 || rt.state != routeDelayed {
 		t.Errorf("the lookup of owners whose death is not sure counts: %d empty, %d owners", len(empty), len(rt.owners))
 	}
 }

@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
@@ -214,13 +217,20 @@ func TestLookupsShareAPipeline(t *testing.T) {
 	onEach(t, func(t *testing.T, s store) {
 		a := startNode(t, s, "a", Options{})
 		alice, bob := a.claim("alice"), a.claim("bob")
-		pipe := a.rdb.Pipeline()
-		lookups := []Lookup{a.QueueLookup(pipe, "alice"), a.QueueLookup(pipe, "bob"), a.QueueLookup(pipe, "nobody")}
-		_, err := pipe.Exec(t.Context())
-		must(t, err)
+		var pipelines atomic.Int64 // that look up
+		a.rdb.AddHook(onPipelines(func(send func() error, cmds []redis.Cmder) error {
+			if cmds[0].Args()[1] == LookupScript() {
+				pipelines.Add(1)
+			}
+			return send()
+		}))
+		answers := a.LookupAll(t.Context(), []string{"alice", "bob", "nobody"})
+		if n := pipelines.Load(); n != 1 {
+			t.Errorf("%d pipelines, want one", n)
+		}
 		for i, want := range [][]Owner{{a.owner(alice)}, {a.owner(bob)}, nil} {
-			got, err := lookups[i].Owners()
-			must(t, err)
+			got := answers[i].Owners
+			must(t, answers[i].Err)
 			if len(got) != len(want) || len(want) == 1 && got[0] != want[0] {
 				t.Errorf("lookup %d: %v, want %v", i, got, want)
 			}

@@ -28,10 +28,6 @@ func (r *Registry) observe(op string, began time.Time, err error) {
 	}
 }
 
-// ObserveLookups counts a round trip of the caller's in which queued lookups travelled,
-// that began then. err is the round trip's.
-func (r *Registry) ObserveLookups(began time.Time, err error) { r.observe("lookup", began, err) }
-
 // MissBeat counts a heartbeat that failed before Beat could be called, because the node
 // does not hear its private channel.
 func (r *Registry) MissBeat() { r.metrics.OperationErrors.WithLabelValues("beat").Inc() }

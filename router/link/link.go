@@ -26,7 +26,8 @@ type Link struct {
 	next    uint64
 	high    uint64
 	sent    uint64
-	relayed bool // the peer has acknowledged what PUBLISH had counted for nobody
+	turn    uint64 // how often the link has gone back
+	relayed bool   // the peer has acknowledged what PUBLISH had counted for nobody
 	// unheardSince is since when the window may have what PUBLISH has counted for nobody.
 	unheardSince time.Time
 	unheard      bool // PUBLISH has reached nobody since the link was suspended

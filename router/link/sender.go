@@ -36,6 +36,7 @@ type Batch struct {
 	life  uint64
 	first uint64
 	high  uint64 // the link's, before this batch
+	turn  uint64 // the link's
 }
 
 // Counts is what was put into a batch.
@@ -46,11 +47,12 @@ type Counts struct {
 
 // Batch appends what is to be published to b: frames, up to MaxBatchBytes or what is left
 // of the budget and one frame more, and the acknowledgement that is owed. A large frame
-// travels alone. The header has the sender's name and whether there is room for a MAC.
+// travels alone. The header has the sender's name and whether there is room for a MAC. The
+// link must be Ready.
 func (l *Link) Batch(now time.Time, h Header, b []byte) ([]byte, Batch, Counts) {
 	h.Life, h.First, h.Base = l.life, l.next, l.window.base
 	h.Ack = l.in.acknowledge()
-	out, counts := Batch{life: l.life, first: l.next, high: l.high}, Counts{}
+	out, counts := Batch{life: l.life, first: l.next, high: l.high, turn: l.turn}, Counts{}
 	b = AppendHeader(b, &h)
 	for l.fits(len(b), out.first) {
 		f := l.window.at(l.next)
@@ -92,11 +94,18 @@ func (l *Link) Published(now time.Time, b *Batch, receivers int64, failed bool) 
 	return false
 }
 
+// reachedNobody is a reply of 0. If the batch was the first with some numbers, nobody has
+// taken those, nor what followed, since there is a gap: so high is what it was before. If the
+// link has gone back meanwhile, the batch's frames were published again, and the peer may
+// have them from there.
 func (l *Link) reachedNobody(now time.Time, b *Batch) (suspended bool) {
-	base := l.window.base
-	l.high = max(min(l.high, b.high), base)
-	for ; l.next > max(base, b.first); l.next-- {
-		l.flying -= l.window.at(l.next - 1).Size
+	if base := l.window.base; b.turn == l.turn {
+		if b.first+uint64(b.Count) > b.high {
+			l.high = max(min(l.high, b.high), base)
+		}
+		for ; l.next > max(base, b.first); l.next-- {
+			l.flying -= l.window.at(l.next - 1).Size
+		}
 	}
 	if l.window.len() == 0 {
 		return false

@@ -76,6 +76,7 @@ func (l *Link) Suspend() bool {
 // until that is done.
 func (l *Link) goBack() {
 	l.next, l.flying, l.waitingSince = l.window.base, 0, time.Time{}
+	l.turn++
 	if l.state == StateWaiting {
 		l.state = StateIdle
 	}

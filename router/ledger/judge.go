@@ -37,6 +37,9 @@ func (l *Ledger) Judge(rules Rules) *Verdict {
 	}
 	j.order()
 	j.strangers()
+	for _, r := range j.ledger.recoveries {
+		j.recovery(r)
+	}
 	slices.SortStableFunc(j.verdict.Violations, func(a, b Violation) int { return a.At.Compare(b.At) })
 	return j.verdict
 }

@@ -17,6 +17,8 @@ type Ledger struct {
 	turns    int                   // receptions so far
 	strays   []stray               // what arrived and nobody had sent
 	unasked  []receipt             // what answers nothing that was sent
+
+	recoveries []Recovery // to be judged
 }
 
 type pair struct{ from, to string }

@@ -13,7 +13,7 @@ func at(seconds float64) time.Time { return start.Add(time.Duration(seconds * fl
 
 func rules() Rules {
 	return Rules{
-		Deadline: 5 * time.Second, Slack: time.Second, Notice: 500 * time.Millisecond,
+		Deadline: 5 * time.Second, Slack: time.Second, Notice: 500 * time.Millisecond, Recovery: time.Second,
 		Lapse: 4 * time.Second, Redial: time.Second, Beat: time.Second, Return: 2 * time.Second,
 	}
 }

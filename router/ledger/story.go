@@ -37,6 +37,9 @@ func (l *Ledger) Story(v Violation, start time.Time, events []Event) string {
 	if v.session != nil {
 		clients[v.session.client] = true
 	}
+	if v.client != "" {
+		clients[v.client] = true
+	}
 	t.add(v.At, "VIOLATION: %s: %s", v.Kind, v.What)
 	for client := range clients {
 		t.sessions(client)

@@ -28,13 +28,16 @@ const (
 	Groundless Kind = "failed for no reason"
 	// Expelled: a node that was not killed ended a session.
 	Expelled Kind = "session ended for no reason"
+	// Late: a client of a killed node was not answered for soon, though nothing else was
+	// done to the nodes in question, or to Redis.
+	Late Kind = "late about a killed node's client"
 	// Unreached: a client or a node could not be reached after all faults were over.
 	Unreached Kind = "unreached"
 )
 
 // Kinds lists all kinds in the order in which they are reported.
 func Kinds() []Kind {
-	return []Kind{Lost, Duplicated, Reordered, Misrouted, WronglyReceipted, Unanswered, Groundless, Expelled, Unreached}
+	return []Kind{Lost, Duplicated, Reordered, Misrouted, WronglyReceipted, Unanswered, Groundless, Expelled, Late, Unreached}
 }
 
 // Violation is one broken promise.
@@ -46,6 +49,7 @@ type Violation struct {
 	message *Message // nil if it is about none
 	session *Session // the receiving or asked one, if it matters
 	behind  *Message // what overtook message
+	client  string   // whom it is about, if that is nothing of these
 }
 
 // Verdict is what the ledger holds, judged.
@@ -83,10 +87,13 @@ const (
 	// Disturbed: timeout or overloaded, and something was done to a node on the way
 	// or to Redis.
 	Disturbed Excuse = "timeout or overloaded near a fault"
+	// Delayed: a client of a killed node was not answered for soon, and something was
+	// done to the asker's node, to one on which the client had been, or to Redis.
+	Delayed Excuse = "late about a killed node's client near a fault"
 )
 
 // Excuses lists all excuses in the order in which they are reported.
-func Excuses() []Excuse { return []Excuse{ReceiverLeft, OwnerLapsed, SenderLeft, Disturbed} }
+func Excuses() []Excuse { return []Excuse{ReceiverLeft, OwnerLapsed, SenderLeft, Disturbed, Delayed} }
 
 // Count returns how many violations of a kind there are.
 func (v *Verdict) Count(kind Kind) (n int) {
@@ -107,6 +114,8 @@ type Rules struct {
 	// Notice is what a node that runs needs to notice that a client has left, and a
 	// client to read what came.
 	Notice time.Duration
+	// Recovery is what nodes need, after a node was killed, to answer for its clients.
+	Recovery time.Duration
 	// Lapse is the shortest outage after which a node may count as dead.
 	Lapse time.Duration
 	// Redial is what a node may need to notice that the connections which it has are of no

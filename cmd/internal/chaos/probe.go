@@ -18,14 +18,6 @@ const (
 	probeBefore = 50 * time.Millisecond
 )
 
-// recovery is what a probe found out about one killed node.
-type recovery struct {
-	killed time.Time
-	asker  string // the node from which was asked
-	took   time.Duration
-	known  bool // false: no answer before the probe gave up
-}
-
 // probe begins to ask for a resident of a node that is about to be killed. The
 // returned function tells it when that happened. It asks nothing if the resident is
 // not there, or if there is nobody to ask.
@@ -55,34 +47,39 @@ func (s *site) asker(than int) (*person, *visit) {
 }
 
 func (s *site) ask(ctx context.Context, asker *person, v *visit, target string, moment <-chan time.Time) {
-	r := &recovery{asker: s.nodes[v.node].name}
+	r := ledger.Recovery{Asker: s.nodes[v.node].name, Client: target}
 	var asked []*ledger.Message
 	ticker := time.NewTicker(probeEvery)
 	defer ticker.Stop()
 	for n := 0; ; n++ {
 		select {
-		case r.killed = <-moment:
+		case r.Killed = <-moment:
 		case <-ticker.C:
 		case <-v.ended:
 			return // the asker's own node has failed: it says nothing
 		case <-ctx.Done():
 			return
 		}
-		if !r.killed.IsZero() {
-			answered, ok := s.ledger.Answered(asked, r.killed)
-			r.known, r.took = ok, answered.Sub(r.killed)
-			if ok || time.Since(r.killed) > probeTime {
+		if !r.Killed.IsZero() {
+			answered, ok := s.ledger.Answered(asked, r.Killed)
+			if r.Known, r.Took = ok, answered.Sub(r.Killed); ok {
+				break
+			}
+			if r.Took = time.Since(r.Killed); r.Took > probeTime {
 				break
 			}
 		}
-		if r.killed.IsZero() || time.Since(r.killed) < probeFast || n%10 == 0 {
+		if r.Killed.IsZero() || time.Since(r.Killed) < probeFast || n%10 == 0 {
 			asked = append(asked, asker.send(v, target, false))
 		}
 	}
-	if s.ledger.StoodStill(r.asker, r.killed, r.killed.Add(r.took)) {
+	if s.ledger.StoodStill(r.Asker, r.Killed, r.Killed.Add(r.Took)) {
 		return // it could not have known
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.recoveries = append(s.recoveries, r)
+	if s.mix.undisturbed() {
+		s.ledger.Recovered(r)
+	}
 }

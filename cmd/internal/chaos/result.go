@@ -36,7 +36,7 @@ type SiteResult struct {
 	Injected   map[Kind]int
 	Planned    map[Kind]int // faults
 	Troubles   []string
-	Recoveries []*recovery
+	Recoveries []ledger.Recovery
 	Stories    string // the file about its violations; empty: there are none
 }
 
@@ -171,8 +171,8 @@ func (r *Result) writeRecovery(out io.Writer) {
 		var times []time.Duration
 		unknown := 0
 		for _, one := range s.Recoveries {
-			if one.known {
-				times = append(times, one.took)
+			if one.Known {
+				times = append(times, one.Took)
 			} else {
 				unknown++
 			}
@@ -192,14 +192,14 @@ func (r *Result) writeRecovery(out io.Writer) {
 		}
 		fmt.Fprintln(out)
 		for _, one := range s.Recoveries {
-			took := millis(one.took)
+			took := millis(one.Took)
 			switch {
-			case !one.known:
+			case !one.Known:
 				took = "no answer"
-			case one.took <= slowRecovery:
+			case one.Took <= slowRecovery:
 				continue
 			}
-			fmt.Fprintf(out, "    %s: asked from %s, killed at %.3f\n", took, one.asker, one.killed.Sub(r.Started).Seconds())
+			fmt.Fprintf(out, "    %s: asked from %s, killed at %.3f\n", took, one.Asker, one.Killed.Sub(r.Started).Seconds())
 		}
 	}
 }

@@ -41,6 +41,7 @@ func DefaultRules() ledger.Rules {
 		Deadline: 5 * time.Second,
 		Slack:    2 * time.Second,
 		Notice:   500 * time.Millisecond,  // what the pulse may miss
+		Recovery: 2 * time.Second,         // 10 ms, but what the pulse may miss, and two looks at a node of 500 ms at the most
 		Lapse:    3800 * time.Millisecond, // two of three heartbeats: the last one may have been just before
 		Redial:   2500 * time.Millisecond, // a heartbeat finds out about one connection in 1.25 s, and about two in turn
 		Beat:     3 * time.Second,         // a heartbeat, and until it is noticed that Redis is back

@@ -40,7 +40,7 @@ type site struct {
 	injected   map[Kind]int
 	events     []ledger.Event
 	troubles   []string // what went wrong that is no violation
-	recoveries []*recovery
+	recoveries []ledger.Recovery
 }
 
 func newSite(mix Mix, opts Options) *site {

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/beeline-ws/beeline/router/ledger"
@@ -162,7 +163,7 @@ func TestOnlyAnAnswerRefuses(t *testing.T) {
 func TestKillsWithoutAMeasurementAreCounted(t *testing.T) {
 	r := &Result{Sites: []SiteResult{{
 		Mix: Mix{Name: "site"}, Verdict: ledger.New("empty").Judge(DefaultRules()),
-		Injected: map[Kind]int{KillNode: 3}, Recoveries: []*recovery{{took: time.Second}},
+		Injected: map[Kind]int{KillNode: 3}, Recoveries: []ledger.Recovery{{Took: time.Second}},
 	}}}
 	var out strings.Builder
 	r.Write(&out)
@@ -209,5 +210,32 @@ func TestPlacesAreInTheOrderOfSending(t *testing.T) {
 		if want := fmt.Sprintf("m%d", i); id != want {
 			t.Fatalf("sent as number %d: %s", i, id)
 		}
+	}
+}
+
+// Nobody answers for the client of a node that was killed: whether that is a violation
+// depends on what else happens at the site.
+func TestRecoveryIsJudgedWhereRedisIsUndisturbed(t *testing.T) {
+	for _, m := range mixes() {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSite(m, Options{People: 2, Rules: DefaultRules()})
+			for i := range m.Nodes {
+				s.nodes = append(s.nodes, &place{name: fmt.Sprintf("%s/n%d", m.Name, i+1)})
+			}
+			asker := s.people[1]
+			v := &visit{wire: new(recorder), node: 1, ended: make(chan struct{}), pending: make(map[string]*ledger.Message)}
+			v.session = s.ledger.Dial(asker.name, s.nodes[1].name, time.Now())
+			moment := make(chan time.Time, 1)
+			moment <- time.Now()
+			s.ask(t.Context(), asker, v, s.people[0].name, moment)
+			want := 0
+			if m.Name == "nodes" {
+				want = 1
+			}
+			verdict := s.ledger.Judge(s.opts.Rules)
+			if n := verdict.Count(ledger.Late); n != want || len(s.recoveries) != 1 || s.recoveries[0].Known {
+				t.Errorf("%s: %d violations, want %d; recoveries %+v", m.Name, n, want, s.recoveries)
+			}
+		})
 	}
 }

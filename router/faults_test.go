@@ -10,44 +10,123 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/beeline-ws/beeline/registry/redistest"
 	"github.com/beeline-ws/beeline/router/bus"
 )
 
+// numbered are messages of a node whose time a test lets pass.
+type numbered struct {
+	from  *testNode
+	clock *steppedClock
+	sent  []sentMessage
+}
+
+// sentMessage is a message with the time at which it must have an outcome.
+type sentMessage struct {
+	deadline time.Time
+	outcome  <-chan Outcome
+	known    bool // there was one
+	got      Outcome
+}
+
+// send sends messages, to two clients of other nodes and to nobody, and lets a moment pass
+// after each.
+func (s *numbered) send(count int) {
+	s.from.t.Helper()
+	for range count {
+		to := []string{"bob", "eve", "nobody"}[len(s.sent)%3]
+		deadline := s.clock.Now().Add(s.from.opts.MessageTimeout)
+		s.sent = append(s.sent, sentMessage{deadline: deadline, outcome: s.from.sendTo(to, "x")})
+		s.pass(5 * time.Millisecond)
+	}
+}
+
+// pass lets time pass. It does not pass a message's deadline before there is an outcome.
+func (s *numbered) pass(d time.Duration) {
+	s.from.t.Helper()
+	const step = 5 * time.Millisecond
+	for end := s.clock.Now().Add(d); s.clock.Now().Before(end); {
+		next := s.clock.Now().Add(step)
+		for i := range s.sent {
+			if m := &s.sent[i]; !m.answered() && m.deadline.Before(next) {
+				next = m.deadline
+			}
+		}
+		s.from.setClock(s.clock, next)
+		for i := range s.sent {
+			m := &s.sent[i]
+			if !m.answered() && !m.deadline.After(next) && !m.await() {
+				s.from.t.Fatalf("message %d has no outcome at its deadline", i)
+			}
+		}
+		time.Sleep(step / 5) // others need time, too, which no event announces
+	}
+}
+
+// answered reports whether there is an outcome by now.
+func (m *sentMessage) answered() bool {
+	if !m.known {
+		select {
+		case m.got = <-m.outcome:
+			m.known = true
+		default:
+		}
+	}
+	return m.known
+}
+
+// await reports whether there is an outcome while the time stands still.
+func (m *sentMessage) await() bool {
+	select {
+	case m.got = <-m.outcome:
+		m.known = true
+		return true
+	case <-time.After(patience):
+		return false
+	}
+}
+
 // A publish that returns before it is sent, into an unbounded slice, loses
 // messages without a word when nobody takes them (psrpc). Here each has exactly
-// one outcome, whatever happens to Redis and the receiver meanwhile.
+// one outcome, at its deadline at the latest, whatever happens to Redis and the receiver
+// meanwhile.
 func TestEverySendHasExactlyOneOutcome(t *testing.T) {
-	const messages = 400
-	c := newOwnCluster(t, 3, func(o *Options) { o.MessageTimeout = time.Second })
+	const timeout = time.Second
+	clock := newSteppedClock()
+	server := redistest.StartOwn(t)
+	server.AwaitUptime()
+	c := clusterOn(t, relaxedHeartbeat, server, server.Prefix, func() redis.UniversalClient { return server.Client(t) }, 3, func(o *Options) {
+		if o.NodeID == "n0" {
+			o.MessageTimeout, o.Runtime = timeout, clock
+		}
+	})
 	c.node(1).connect("bob")
 	c.node(2).connect("eve")
-	var outs []<-chan Outcome
-	for i := range messages {
-		outs = append(outs, c.node(0).sendTo([]string{"bob", "eve", "nobody"}[i%3], "x"))
-		switch i {
-		case 100:
-			c.node(1).in.sub.Reset()
-		case 200:
-			c.redis.Pause()
-		case 250:
-			c.redis.Resume()
-		case 300:
-			c.node(2).die()
-		}
-	}
-	for i, out := range outs {
-		select {
-		case <-out:
-		case <-time.After(patience):
-			t.Fatalf("message %d has no outcome", i)
-		}
-	}
+	s := &numbered{from: c.node(0), clock: clock}
+	s.send(100)
+	c.node(1).in.sub.Reset()
+	s.send(100)
+	c.redis.Pause()
+	s.send(50)
+	s.pass(timeout) // and nothing can be known
+	c.redis.Resume()
+	s.send(50)
+	c.node(2).die()
+	s.send(100)
+	s.pass(2 * timeout)
 	c.node(0).stop() // whatever comes late must have come by now
-	for i, out := range outs {
-		if len(out) > 0 {
-			t.Errorf("message %d has two outcomes", i)
+	outcomes := make(map[Outcome]int)
+	for i, m := range s.sent {
+		outcomes[m.got]++
+		if len(m.outcome) > 0 {
+			t.Errorf("message %d has two outcomes: %v and %v", i, m.got, <-m.outcome)
 		}
+	}
+	t.Logf("outcomes: %v", outcomes)
+	if outcomes[Delivered] == 0 || outcomes[Timeout] < 50 {
+		t.Error("too few of them are delivered, or timeout, to prove anything")
 	}
 	if n := c.node(0).pending.count; n != 0 {
 		t.Errorf("%d messages are still pending", n)

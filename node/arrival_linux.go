@@ -4,43 +4,66 @@ package node
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net"
 	"syscall"
 	"time"
+
+	"github.com/beeline-ws/beeline/router"
 )
 
 // arrival is a socket on its way to a session: the loop reads its head, the
-// router answers its join. Until the join it belongs to the loop's goroutine,
-// then to whoever is the first to answer: the router, who stops the node, or the
-// loop again, which watches whether the client goes.
+// authenticator says who its client is, the router answers its join. Until it waits for
+// one of them it belongs to the loop's goroutine, then to whoever is the first to answer:
+// these, who stops the node, or the loop again, which watches whether the client goes.
 type arrival struct {
 	engine   *epoll
 	fd       int32
 	deadline time.Time
 	spill    *buffer // a head that did not come at once
 
-	// Of the join.
+	// What it will be, while it waits. The session is nil before it joins.
 	session  *session
 	response acceptance
 	rest     []byte // what came behind the head
 
 	// Guarded by the loop's mu.
-	joining    bool // it waits for an answer
-	answered   bool // and has it
-	vanished   bool // its client has gone, which was the answer
-	muted      bool // watched only for its end
-	hurried    bool // watched so that the loop refuses it
+	state      arrivalState
+	muted      bool               // watched only for its end
+	hurried    bool               // watched so that the loop refuses it
+	cancel     context.CancelFunc // of its authentication
 	list       *arrivals
 	prev, next *arrival
 }
+
+// arrivalState says what an arrival waits for.
+type arrivalState uint8
+
+const (
+	// arrivalReading: its head. When that is complete the arrival is authenticating or
+	// joining, or it is refused.
+	arrivalReading arrivalState = iota
+	// arrivalAuthenticating: the authenticator's answer, in a goroutine. It becomes
+	// joining, answered if it is refused or the node stops, or vanished.
+	arrivalAuthenticating
+	// arrivalJoining: the router's answer. It becomes answered, also if the node stops, or
+	// vanished.
+	arrivalJoining
+	// arrivalAnswered: nothing: it is welcomed or refused.
+	arrivalAnswered
+	// arrivalVanished: its client has gone. Its slot is free when the question that is
+	// under way has its answer: otherwise a client that comes and goes in a loop could have
+	// any number of questions under way.
+	arrivalVanished
+)
 
 func (a *arrival) loop() *loop { return a.engine.loopOf(a.fd) }
 
 // ready is called by the loop.
 func (a *arrival) ready(events uint32) {
 	switch {
-	case a.isJoining():
+	case a.isWaiting():
 		if events&(ended|failing) != 0 {
 			a.vanish()
 		}
@@ -51,31 +74,55 @@ func (a *arrival) ready(events uint32) {
 	}
 }
 
-// isJoining tells whether the socket is not to be read, and if so, watches it only
+// isWaiting reports whether the socket is not to be read, and if so, watches it only
 // for its end: it has something to say, and would say it again and again.
-func (a *arrival) isJoining() bool {
+func (a *arrival) isWaiting() bool {
 	l := a.loop()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if a.joining && !a.muted && l.slot(a.fd).user == a {
+	waiting := a.state != arrivalReading
+	if waiting && !a.muted && l.slot(a.fd).user == a {
 		a.muted = true
 		l.watch(a.fd, ended)
 	}
-	return a.joining
+	return waiting
 }
 
-// vanish ends a join whose client has gone: what the router delivers to such a session
-// would be called delivered. Its slot is free only when the router has answered, or who
-// comes and goes could have any number of claims under way. If there was an answer
-// already, the loop hears of the end until the socket is plugged, or removed, which is
-// soon.
+// vanish ends the wait of a client that has gone: what the router delivers to such a
+// session would be called delivered. If there was an answer already, the loop hears of the
+// end until the socket is plugged, or removed, which is soon.
 func (a *arrival) vanish() {
-	if !a.endJoin(true) {
+	if !a.endWait(arrivalVanished) {
 		return
 	}
-	a.session.abandon()
-	a.engine.node.router.Withdraw(a.session.client, a.session)
+	if a.session != nil {
+		a.session.abandon()
+	}
+	a.withdraw()
 	a.drop()
+}
+
+// withdraw has the question that is under way end, since nobody waits for its answer.
+func (a *arrival) withdraw() {
+	if a.cancel != nil {
+		a.cancel()
+	}
+	if a.session != nil {
+		a.engine.node.router.Withdraw(a.session.client, a.session)
+	}
+}
+
+// stop answers an arrival that waits, because the node stops.
+func (a *arrival) stop() {
+	if !a.endWait(arrivalAnswered) {
+		return
+	}
+	if a.session == nil {
+		a.refuse(a.engine.node.denied(context.Canceled))
+	} else {
+		a.conclude(router.ErrUnavailable)
+	}
+	a.withdraw()
 }
 
 // drop closes the socket of a client that has gone, and counts it. Its slot is the
@@ -142,37 +189,118 @@ func (a *arrival) decide(h *head) {
 		})
 		return
 	}
-	s, response, r := n.open(h)
+	p, r := n.route(h)
 	if r != nil {
 		a.refuse(r)
 		return
 	}
-	a.session, a.response, a.rest = s, response, bytes.Clone(h.rest)
+	id, err := n.authenticateNow(h.show())
+	if err != nil && !errors.Is(err, ErrLater) {
+		a.refuse(n.denied(err))
+		return
+	}
+	a.response, a.rest = accept(h, p), bytes.Clone(h.rest)
+	shown := &h.shown
+	if err != nil {
+		shown = shown.clone()
+	}
 	a.release()
-	a.engine.joining.Add(1)
-	a.startJoin() // from here on a is whose answer is the first
-	n.router.JoinAsync(a.deadline, s.client, s, a.hearRouter)
+	if err != nil {
+		a.authenticate(p, shown)
+		return
+	}
+	if s, err := n.open(p, &id); err != nil {
+		a.refuse(n.refusalFor(err))
+	} else if a.startJoin(s) { // from here on a is whose answer is the first
+		n.router.JoinAsync(a.deadline, s.client, s, a.hearRouter)
+	}
 }
 
-// startJoin has a wait for the router.
-func (a *arrival) startJoin() {
+// authenticate asks the authenticator in a goroutine of its own.
+func (a *arrival) authenticate(p protocol, shown *Handshake) {
+	n := a.engine.node
+	ctx, cancel := context.WithDeadline(n.handshakes.ctx, a.deadline)
+	a.engine.questions.Add(1)
+	a.startWait(arrivalAuthenticating, func() { a.cancel = cancel })
+	go func() {
+		defer a.engine.questions.Done()
+		defer cancel()
+		id, err := n.authenticate(ctx, shown)
+		var s *session
+		if err == nil {
+			s, err = n.open(p, &id)
+		}
+		a.hearAuthenticator(s, err)
+	}()
+}
+
+// hearAuthenticator takes the authenticator's answer: the session, or why there is none.
+func (a *arrival) hearAuthenticator(s *session, err error) {
+	n := a.engine.node
+	switch {
+	case err != nil && a.endWait(arrivalAnswered):
+		a.refuse(n.refusalFor(err))
+	case err == nil && a.startJoin(s):
+		n.router.JoinAsync(a.deadline, s.client, s, a.hearRouter)
+	default:
+		if s != nil {
+			s.abandon()
+		}
+		a.answeredLate()
+	}
+}
+
+// answeredLate frees the slot of a client that has gone, after the answer to the question
+// that was under way.
+func (a *arrival) answeredLate() {
+	if a.hasVanished() {
+		a.engine.node.handshakes.free()
+	}
+}
+
+func (a *arrival) hasVanished() bool {
+	l := a.loop()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return a.state == arrivalVanished
+}
+
+// startWait begins a wait, unless another one has ended; set is called with the loop's mu
+// held.
+func (a *arrival) startWait(state arrivalState, set func()) bool {
+	l := a.loop()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if a.state >= arrivalAnswered {
+		return false
+	}
+	a.unlist()
+	a.state = state
+	set()
+	l.waiting.add(a)
+	return true
+}
+
+// startJoin has a wait for the router to join s. It fails if the wait for the
+// authenticator has ended before its answer.
+func (a *arrival) startJoin(s *session) bool {
+	a.engine.questions.Add(1)
+	if a.startWait(arrivalJoining, func() { a.session = s }) {
+		return true
+	}
+	a.engine.questions.Done()
+	return false
+}
+
+// endWait ends the wait, by an answer or because the client has vanished. It reports
+// whether nobody has ended it before.
+func (a *arrival) endWait(state arrivalState) (first bool) {
 	l := a.loop()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a.unlist()
-	a.joining = true
-	l.joins.add(a)
-}
-
-// endJoin tells whether nobody has answered before. vanished says that the answer is
-// that the client has gone.
-func (a *arrival) endJoin(vanished bool) (first bool) {
-	l := a.loop()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	a.unlist()
-	if first = !a.answered; first {
-		a.answered, a.vanished = true, vanished
+	if first = a.state < arrivalAnswered; first {
+		a.state = state
 	}
 	return first
 }
@@ -180,22 +308,19 @@ func (a *arrival) endJoin(vanished bool) (first bool) {
 // hearRouter takes the router's answer. If it comes too late the session, which
 // was abandoned, leaves again.
 func (a *arrival) hearRouter(err error) {
-	if !a.answer(err) {
+	if a.endWait(arrivalAnswered) {
+		a.conclude(err)
+	} else {
 		if err == nil {
 			a.session.leaveLate()
 		}
-		if a.vanished {
-			a.engine.node.handshakes.free()
-		}
+		a.answeredLate()
 	}
-	a.engine.joining.Done()
+	a.engine.questions.Done()
 }
 
-// answer welcomes or refuses, once.
-func (a *arrival) answer(err error) (first bool) {
-	if !a.endJoin(false) {
-		return false
-	}
+// conclude welcomes or refuses a client that has joined, or not for err.
+func (a *arrival) conclude(err error) {
 	n := a.engine.node
 	switch r := n.concludeJoin(a.session, err, a.deadline); {
 	case r != nil:
@@ -205,7 +330,6 @@ func (a *arrival) answer(err error) (first bool) {
 	default:
 		n.handshakes.start(a.welcome) // what came with the head is no work for who calls this
 	}
-	return true
 }
 
 func (a *arrival) welcome() {

@@ -63,7 +63,7 @@ func crowd(t *testing.T, rule SlowConsumer, total int) *rig {
 // waiting returns a session without a connection for which so much waits.
 func (r *rig) waiting(name string, size int, droppable bool) *session {
 	r.t.Helper()
-	s := newSession(r.Node, plain{}, name)
+	s := newSession(r.Node, plain{}, &Identity{Client: name})
 	for queued(s) < size {
 		if o := r.deliver(s, 4000, droppable); o != router.Delivered {
 			r.t.Fatalf("%s: outcome %v with %d bytes", name, o, queued(s))
@@ -86,7 +86,7 @@ func TestLargestQueueIsClosedWhenTheNodeIsFull(t *testing.T) {
 			for i := range 5 {
 				others = append(others, n.waiting(fmt.Sprint("other", i), 20<<10, false))
 			}
-			late := newSession(n.Node, plain{}, "late")
+			late := newSession(n.Node, plain{}, &Identity{Client: "late"})
 			for range 8 {
 				if o := n.deliver(late, 4000, false); o != router.Delivered {
 					t.Fatalf("outcome %v", o)
@@ -112,7 +112,7 @@ func TestLargestQueueDropsFirstWhenTheNodeIsFull(t *testing.T) {
 		t.Run(string(rule), func(t *testing.T) {
 			n := crowd(t, rule, 256<<10)
 			hog, other := n.waiting("hog", 200<<10, true), n.waiting("other", 40<<10, true)
-			late := newSession(n.Node, plain{}, "late")
+			late := newSession(n.Node, plain{}, &Identity{Client: "late"})
 			for range 8 {
 				if o := n.deliver(late, 4000, false); o != router.Delivered {
 					t.Fatalf("outcome %v", o)
@@ -150,7 +150,7 @@ func TestEmptyQueueTakesAMessageOnAFullNode(t *testing.T) {
 	hog.mu.Lock()
 	defer hog.mu.Unlock()
 	for i := range 20 {
-		s := newSession(n.Node, plain{}, fmt.Sprint("reader", i))
+		s := newSession(n.Node, plain{}, &Identity{Client: fmt.Sprint("reader", i)})
 		if o := n.deliver(s, 4000, false); o != router.Delivered {
 			t.Errorf("outcome %v", o)
 		}

@@ -145,7 +145,7 @@ func BenchmarkUpgrade(b *testing.B) {
 		if h.parse() != nil || checkUpgrade(&h) != nil {
 			b.Fatal("refused")
 		}
-		if client, err := identifyByQuery(&h); err != nil || client == "" {
+		if client, err := clientOf(h.query); err != nil || client == "" {
 			b.Fatal(err)
 		}
 		a := accept(&h, plain{})

@@ -27,17 +27,19 @@ const (
 	closedReplaced
 	closedLeaseLost
 	closedDuplicate
+	closedExpired
 	closedInternal
 
 	closeReasons = iota
 )
 
-// Close codes of beeline's own. The last digits of 4409 are those of the HTTP
+// Close codes of beeline's own. The last digits of 4409 and 4410 are those of the HTTP
 // status that says the same.
 const (
 	codeReplaced  ws.StatusCode = 4000
 	codeLeaseLost ws.StatusCode = 4001
 	codeDuplicate ws.StatusCode = 4409
+	codeExpired   ws.StatusCode = 4410
 )
 
 // closing is how a session is closed for a reason.
@@ -68,6 +70,7 @@ var closings = [closeReasons]closing{
 	closedReplaced:    {label: "replaced", code: codeReplaced, bye: true},
 	closedLeaseLost:   {label: "lease_lost", code: codeLeaseLost, bye: true},
 	closedDuplicate:   {label: "duplicate", code: codeDuplicate, bye: true, drop: true},
+	closedExpired:     {label: "expired", code: codeExpired, bye: true, retry: true},
 	closedInternal:    {label: "internal", code: ws.StatusInternalServerError, bye: true, retry: true},
 }
 

@@ -166,7 +166,7 @@ func TestUnconfirmedMessagesAreBounded(t *testing.T) {
 func TestDroppedMessageIsNotConfirmed(t *testing.T) {
 	n := start(t, dropping(32<<10))
 	alice, flood := connect(t, n.Addr(), "alice"), connect(t, n.Addr(), "flood")
-	n.x.join(newSession(n.Node, plain{}, "deaf"))
+	n.x.join(newSession(n.Node, plain{}, &Identity{Client: "deaf"}))
 	alice.say(`{"type":"send","to":"deaf","data":"drop me","id":7,"confirm":true,"droppable":true}`)
 	alice.say(`{"type":"ping"}`)
 	alice.want(ws.OpText, `{"type":"pong"}`) // and no receipt before

@@ -256,13 +256,13 @@ func TestClientThatVanishesAsTheNodeStops(t *testing.T) {
 		x.joinError = func(string) error { <-proceed; return nil }
 	})
 	defer close(proceed)
-	stays := newSession(n.Node, plain{}, "stays")
-	goes := newSession(n.Node, plain{}, "goes")
+	stays := newSession(n.Node, plain{}, &Identity{Client: "stays"})
+	goes := newSession(n.Node, plain{}, &Identity{Client: "goes"})
 	n.table.add(goes)
 	n.table.add(stays)
 	stopping, stop := context.WithCancel(t.Context())
 	stop()
-	if _, err := n.join(stopping, goes, lateEnd{over: make(chan struct{})}); !errors.Is(err, errGone) {
+	if err := n.join(stopping, goes, &earlyBytes{conn: lateEnd{over: make(chan struct{})}}); !errors.Is(err, errGone) {
 		t.Errorf("the join ends with %v, want %v", err, errGone)
 	}
 	goes.abandon() // once more

@@ -40,6 +40,7 @@ const (
 	codeMissingID   = "missing_id"
 	codeBadID       = "bad_id"
 	codeBadFlag     = "bad_flag"
+	codeForbidden   = "forbidden"
 )
 
 // Reasons for not queueing a message, or not to the end: labels of beeline_drops_total.
@@ -82,7 +83,7 @@ func newCounts(m *metrics.Node) *counts {
 			resultHeadTooLarge, resultHeadTimeout, resultGone, resultBadHandshake, resultBadVersion, resultUnknownPath,
 			resultBadMethod, resultBadClient, resultUnavailable, resultDraining, resultTooMany, resultClientFull),
 		errors: countersOf(m.ClientErrors, codeMalformed, codeTooDeep, codeUnknownType, codeMissingTo,
-			codeBadAddress, codeMissingData, codeMissingID, codeBadID, codeBadFlag),
+			codeBadAddress, codeMissingData, codeMissingID, codeBadID, codeBadFlag, codeForbidden),
 		drops: countersOf(m.Drops, dropSlow, dropOldest, dropClosing, dropTotal, dropTooBig, dropUnacked),
 	}
 	for r := stillOpen + 1; r < closeReasons; r++ {

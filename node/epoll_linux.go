@@ -9,8 +9,6 @@ import (
 	"runtime"
 	"sync"
 	"time"
-
-	"github.com/beeline-ws/beeline/router"
 )
 
 // epoll is the engine with one goroutine for many sessions. It owns their
@@ -25,7 +23,7 @@ type epoll struct {
 	others    engine         // for connections that are more than a socket
 	looping   sync.WaitGroup // one for each loop
 	running   sync.WaitGroup // one for each session
-	joining   sync.WaitGroup // one for each question to the router
+	questions sync.WaitGroup // one for each question to the authenticator or the router
 	ending    sync.WaitGroup // stop's goroutine
 
 	looked moment // for stalled sessions; owned by tick
@@ -105,10 +103,8 @@ func (e *epoll) arrive(fd int32) error {
 func (e *epoll) refuseWaiting() {
 	for _, l := range e.loops {
 		l.hurry(time.Now().Add(e.node.opts.HandshakeTimeout + time.Second))
-		for _, a := range l.joining() {
-			if a.answer(router.ErrUnavailable) {
-				e.node.router.Withdraw(a.session.client, a.session)
-			}
+		for _, a := range l.waiters() {
+			a.stop()
 		}
 	}
 }
@@ -185,7 +181,7 @@ func (e *epoll) stop(ctx context.Context) error {
 // end closes the loops when nobody needs them any more.
 func (e *epoll) end() {
 	e.node.handshakes.running.Wait() // they may still become sessions
-	e.joining.Wait()
+	e.questions.Wait()
 	e.running.Wait()
 	e.closeLoops()
 	e.node.leaving.Wait() // from here on nobody leaves

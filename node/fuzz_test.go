@@ -42,7 +42,7 @@ func FuzzHead(f *testing.F) {
 			return
 		}
 		wantSameRequest(t, &whole)
-		if client, err := identifyByQuery(&whole); err == nil && (client == "" || !utf8.ValidString(client)) {
+		if client, err := clientOf(whole.query); err == nil && (client == "" || !utf8.ValidString(client)) {
 			t.Fatalf("client %q", client)
 		}
 	})

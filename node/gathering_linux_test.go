@@ -158,7 +158,7 @@ func TestDeliverToBrokenSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := &epoll{node: n.Node, loops: []*loop{l}}
-	s := newSession(n.Node, plain{}, "a")
+	s := newSession(n.Node, plain{}, &Identity{Client: "a"})
 	w := &pollWire{engine: e, session: s, fd: int32(pair[0]), want: wantIn}
 	s.wire = w
 	n.table.add(s)

@@ -9,10 +9,8 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/beeline-ws/beeline/router"
@@ -22,16 +20,24 @@ import (
 // its session. It answers and closes what it does not take. deadline bounds it, and
 // free is called when its slot is needed no longer.
 func (n *Node) welcome(conn net.Conn, h *head, deadline time.Time, free func()) {
-	s, response, r := n.open(h)
+	p, r := n.route(h)
 	if r != nil {
 		n.refuse(conn, r, free)
 		return
 	}
 	ctx, cancel := context.WithDeadline(n.handshakes.ctx, deadline)
 	defer cancel()
-	early, err := n.join(ctx, s, conn)
+	early := earlyBytes{conn: conn, deadline: deadline}
+	s, err := n.identify(ctx, p, h, &early)
+	if err == nil {
+		err = n.join(ctx, s, &early)
+	}
 	if errors.Is(err, errGone) {
 		n.refuseHead(conn, err, free)
+		return
+	}
+	if s == nil {
+		n.refuse(conn, n.refusalFor(err), free)
 		return
 	}
 	if r := n.concludeJoin(s, err, deadline); r != nil {
@@ -40,47 +46,40 @@ func (n *Node) welcome(conn net.Conn, h *head, deadline time.Time, free func()) 
 	}
 	defer free()
 	conn.SetDeadline(time.Time{})
-	n.read(s, slices.Concat(h.rest, early))
+	n.read(s, slices.Concat(h.rest, early.bytes))
+	response := accept(h, p)
 	s.attach(response, func() wire { return n.engine.add(s, conn) })
 }
 
-// maxEarly is what is read of a client while it joins, in bytes.
-const maxEarly = 4 << 10
-
-// join has the router join s. What the client says meanwhile is read, up to maxEarly, to
-// notice whether it goes: what the router delivers to such a session would be called
-// delivered. Then s is abandoned, and the error is errGone.
-func (n *Node) join(ctx context.Context, s *session, conn net.Conn) (early []byte, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var reading sync.WaitGroup
-	gone := false
-	reading.Go(func() {
-		early = make([]byte, 0, maxEarly)
-		for len(early) < maxEarly {
-			k, err := conn.Read(early[len(early):maxEarly])
-			early = early[:len(early)+k]
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				return
-			}
-			if err != nil {
-				gone = true
-				s.abandon()
-				cancel()
-				return
-			}
+// identify has the authenticator say who the client is, and makes its session.
+func (n *Node) identify(ctx context.Context, p protocol, h *head, early *earlyBytes) (*session, error) {
+	id, err := n.authenticateNow(h.show())
+	if errors.Is(err, ErrLater) {
+		shown := h.shown.clone()
+		if gone := early.read(ctx, func(ctx context.Context) { id, err = n.authenticate(ctx, shown) }); gone {
+			return nil, errGone
 		}
-	})
-	err = n.router.Join(ctx, s.client, s)
-	conn.SetReadDeadline(time.Unix(1, 0)) // ends the reading
-	reading.Wait()
-	if !gone {
-		return early, err
 	}
+	if err != nil {
+		return nil, err
+	}
+	return n.open(p, &id)
+}
+
+// join has the router join s. If the client goes meanwhile s is abandoned, and the error
+// is errGone: what the router delivers to such a session would be called delivered.
+func (n *Node) join(ctx context.Context, s *session, early *earlyBytes) (err error) {
+	gone := early.read(ctx, func(ctx context.Context) {
+		err = n.router.Join(ctx, s.client, s)
+	})
+	if !gone {
+		return err
+	}
+	s.abandon()
 	if err == nil {
 		s.leaveLate()
 	}
-	return nil, errGone
+	return errGone
 }
 
 // refuse answers a connection that does not become a session, frees its slot, and
@@ -93,23 +92,21 @@ func (n *Node) refuse(conn net.Conn, r *refusal, free func()) {
 	n.lingers.close(conn, err)
 }
 
-// open checks the handshake and the client, and makes the session.
-func (n *Node) open(h *head) (*session, acceptance, *refusal) {
-	var none acceptance
-	p, r := n.route(h)
-	if r != nil {
-		r.brief = string(h.method) == http.MethodHead
-		return nil, none, r
-	}
-	client, r := n.identified(h)
-	if r != nil {
-		return nil, none, r
-	}
-	s := newSession(n, p, client)
+// open makes the session of a client, unless the node is full.
+func (n *Node) open(p protocol, id *Identity) (*session, error) {
+	s := newSession(n, p, id)
 	if !n.table.add(s) {
-		return nil, none, tryLater(resultTooMany, "node is full: it holds %d sessions; try another one", n.table.limit)
+		return nil, tryLater(resultTooMany, "node is full: it holds %d sessions; try another one", n.table.limit)
 	}
-	return s, accept(h, p), nil
+	return s, nil
+}
+
+// refusalFor returns the answer to a client that got no session.
+func (n *Node) refusalFor(err error) *refusal {
+	if r, ok := errors.AsType[*refusal](err); ok {
+		return r
+	}
+	return n.denied(err)
 }
 
 // concludeJoin takes the router's answer to a join. Messages may be delivered before.
@@ -152,6 +149,14 @@ func (n *Node) read(s *session, rest []byte) {
 
 // route finds the protocol of the head's path, and checks that the head asks for it.
 func (n *Node) route(h *head) (protocol, *refusal) {
+	p, r := n.protocolFor(h)
+	if r != nil {
+		r.brief = string(h.method) == http.MethodHead
+	}
+	return p, r
+}
+
+func (n *Node) protocolFor(h *head) (protocol, *refusal) {
 	p, ok := n.paths[string(h.path)]
 	switch {
 	case !ok:

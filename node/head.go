@@ -22,6 +22,14 @@ type head struct {
 	version, key        []byte // of a handshake
 	offered             []byte // subprotocols
 	wrong               string // with the handshake; empty: nothing so far
+
+	shown Handshake // what the authenticator is shown of it; see show
+}
+
+// show returns what the authenticator is shown of the head, which is good as long as that.
+func (h *head) show() *Handshake {
+	h.shown = Handshake{Head: h.raw, Query: h.query}
+	return &h.shown
 }
 
 // headFault is what is wrong with a head that can be read no further.

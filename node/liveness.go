@@ -43,10 +43,10 @@ func (n *Node) sweep(ctx context.Context, pass time.Duration) {
 			return
 		case <-ticker.C:
 		}
-		now := n.now()
+		now, wall := n.now(), time.Now()
 		part = n.table.part(part[:0], i, steps)
 		for _, s := range part {
-			s.prove(now)
+			s.prove(now, wall)
 		}
 		clear(part)
 		n.graces.over(now)
@@ -56,13 +56,15 @@ func (n *Node) sweep(ctx context.Context, pass time.Duration) {
 }
 
 // prove pings a session that was silent for PingInterval and closes it if it
-// stays silent for PongTimeout more. Every byte counts as life. A session that
+// stays silent for PongTimeout more, or whose identity has ended. Every byte counts as life. A session that
 // the node itself does not read is not judged.
-func (s *session) prove(now moment) {
+func (s *session) prove(now moment, wall time.Time) {
 	heard := moment(s.heard.Load())
 	silence := now.since(heard)
 	switch {
 	case s.isClosing():
+	case s.hasExpired(wall):
+		s.close(closedExpired)
 	case s.inFlight.paused() && s.inFlight.above(maxInFlight/2, maxInFlightBytes/2):
 		s.heard.Store(uint32(now))
 		s.pinged = now

@@ -45,7 +45,7 @@ type loop struct {
 	closed     bool
 	blocked    map[*pollWire]moment // waiting for room in the socket, and since when
 	heads      arrivals             // whose head is awaited
-	joins      arrivals             // who wait for the router
+	waiting    arrivals             // who wait for the authenticator or the router
 }
 
 // slot is a watched descriptor. Events carry the generation, so that one of a
@@ -205,11 +205,11 @@ func (l *loop) hurry(end time.Time) {
 	}
 }
 
-// joining returns those who wait for the router.
-func (l *loop) joining() (all []*arrival) {
+// waiters returns those who wait for the authenticator or the router.
+func (l *loop) waiters() (all []*arrival) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for a := l.joins.first; a != nil; a = a.next {
+	for a := l.waiting.first; a != nil; a = a.next {
 		all = append(all, a)
 	}
 	return all

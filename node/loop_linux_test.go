@@ -291,13 +291,14 @@ func TestWelcomeBehindTheEnd(t *testing.T) {
 	l.mu.Lock()
 	a := l.slot(int32(pair[0])).user.(*arrival)
 	l.mu.Unlock()
-	a.session = newSession(n.Node, plain{}, "late")
-	n.table.add(a.session)
-	if err := n.x.Join(t.Context(), "late", a.session); err != nil {
+	late := newSession(n.Node, plain{}, &Identity{Client: "late"})
+	n.table.add(late)
+	if err := n.x.Join(t.Context(), "late", late); err != nil {
 		t.Fatal(err)
 	}
-	e.joining.Add(1)
-	a.startJoin()
+	if !a.startJoin(late) {
+		t.Fatal("the join does not begin")
+	}
 	now, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := e.stop(now); !errors.Is(err, context.Canceled) {

@@ -22,7 +22,6 @@ type Node struct {
 	born     time.Time // where the clock begins
 	metrics  *metrics.Metrics
 	counts   *counts
-	identify identify
 	paths    map[string]protocol
 	capacity capacity
 	// compose makes the router once the node's URL is known.
@@ -43,15 +42,18 @@ type Node struct {
 	lingers       lingers
 	pages, admins *visitors // of plain HTTP on the two listeners
 	graces        graces
-	losses        losses
-	acceptErrors  repeated     // logged at times
-	leaving       group        // what the router is told apart: a session leaves, messages were lost
-	queued        atomic.Int64 // bytes in all sessions' queues
-	ending        atomic.Int64 // bytes of them in the queues of sessions that are closing
-	backlogs      backlogs
-	incoming      incoming
-	draining      atomic.Bool
-	ready         atomic.Bool
+	// authentications has an element for each that is under way and takes time.
+	authentications chan struct{}
+	authErrors      repeated // logged at times
+	losses          losses
+	acceptErrors    repeated     // logged at times
+	leaving         group        // what the router is told apart: a session leaves, messages were lost
+	queued          atomic.Int64 // bytes in all sessions' queues
+	ending          atomic.Int64 // bytes of them in the queues of sessions that are closing
+	backlogs        backlogs
+	incoming        incoming
+	draining        atomic.Bool
+	ready           atomic.Bool
 	// acceptFailedAt is when a connection could not be accepted last, in ns after born;
 	// 0: one could be since.
 	acceptFailedAt atomic.Int64
@@ -82,7 +84,6 @@ func New(opts Options) (*Node, error) {
 		born:     time.Now(),
 		metrics:  m,
 		counts:   newCounts(m.Node),
-		identify: identifyByQuery,
 		paths:    map[string]protocol{"/ws": plain{}},
 		capacity: fits,
 		table:    table{limit: fits.sessions},
@@ -91,6 +92,8 @@ func New(opts Options) (*Node, error) {
 		incoming: newIncoming(max(opts.MaxQueueTotal/4, 4*opts.MaxMessage)),
 		lingers:  lingers{limit: int32(fits.lingers)},
 		pools:    newPools(&opts),
+
+		authentications: make(chan struct{}, opts.MaxAuthentications),
 	}
 	n.log = opts.Logger.With("node", n.id)
 	n.reporter.node, n.sessionLog = n, newSessionLog(n.log)

@@ -45,6 +45,11 @@ type Options struct {
 	// to two verify. Default: nothing is signed, and Start logs a warning.
 	ClusterKeys []router.ClusterKey
 
+	// Authenticator finds out who connects; default None. MaxAuthentications is how many of
+	// its answers that take time may be under way; default 256.
+	Authenticator      Authenticator
+	MaxAuthentications int
+
 	// Delivery is the way of messages to their receivers' nodes; default Targeted. The others
 	// know no duplicates but Allow, no Grace, and no ClusterKeys.
 	Delivery   router.Delivery
@@ -131,6 +136,8 @@ func (o *Options) setDefaults() {
 	setDefault(&o.Version, "unknown")
 	setDefault(&o.RedisName, "unnamed")
 	setDefault(&o.AdminListen, "127.0.0.1:9090")
+	setDefault(&o.Authenticator, Authenticator(None{}))
+	setDefault(&o.MaxAuthentications, 256)
 	setDefault(&o.Delivery, router.Targeted)
 	setDefault(&o.Duplicates, registry.Allow)
 	setDefault(&o.MessageTimeout, 5*time.Second)
@@ -181,6 +188,7 @@ func (o *Options) check() error {
 	require(o.Redis != nil, "a Redis client is required")
 	errs = append(errs, o.checkDelivery()...)
 	require(o.Registerer != nil && o.Gatherer != nil, "a registerer needs its gatherer, and the other way round")
+	require(o.MaxAuthentications > 0, "%d concurrent authentications are not positive", o.MaxAuthentications)
 	require(o.MessageTimeout > 0, "message timeout %v is not positive", o.MessageTimeout)
 	require(o.Grace >= 0 && o.Grace <= o.MessageTimeout/2,
 		"grace %v is not between 0 and half of the message timeout, which is %v", o.Grace, o.MessageTimeout)

@@ -60,6 +60,9 @@ func (p plain) send(s *session, r *request) *jsonError {
 	if to == "" {
 		return p.badAddress(s, r)
 	}
+	if !s.maySend(to) {
+		return p.forbidden(s, r)
+	}
 	s.send(router.Message{
 		To: to, Data: r.data, Ref: r.id, Receipt: r.id != nil,
 		Confirm: isTrue(r.confirm), Droppable: isTrue(r.droppable),
@@ -82,6 +85,15 @@ func (plain) badAddress(s *session, r *request) *jsonError {
 		return &jsonError{code: codeBadAddress, what: `bad "to": ` + err.Error()}
 	}
 	s.receipt(r.id, router.Rejected, codeBadAddress+`: bad "to": `+err.Error())
+	return nil
+}
+
+func (plain) forbidden(s *session, r *request) *jsonError {
+	err := &jsonError{code: codeForbidden, what: `sending to this address is not permitted`}
+	if r.id == nil {
+		return err
+	}
+	s.receipt(r.id, router.Rejected, err.code+": "+err.what)
 	return nil
 }
 

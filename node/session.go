@@ -39,6 +39,8 @@ type session struct {
 	protocol protocol
 	client   string
 
+	special *special // nil: nothing; static once it has joined
+
 	// Owned by the reading side.
 	lastTo string  // the address of the last message, which the next one often has
 	frames *frames // nil between messages
@@ -68,8 +70,9 @@ type sessionID [12]byte
 
 func (id sessionID) String() string { return hex.EncodeToString(id[:]) }
 
-func newSession(n *Node, p protocol, client string) *session {
-	s := &session{node: n, client: client, protocol: p, pinged: n.now()}
+func newSession(n *Node, p protocol, id *Identity) *session {
+	s := &session{node: n, protocol: p, pinged: n.now()}
+	s.carry(id)
 	rand.Read(s.id[:]) // never fails
 	s.heard.Store(uint32(s.pinged))
 	return s

@@ -129,7 +129,7 @@ func TestDropOldest(t *testing.T) {
 // itself where others may be dropped.
 func TestMessagesThatMayNotBeDropped(t *testing.T) {
 	n := start(t, dropping(64<<10))
-	s := newSession(n.Node, plain{}, "slow")
+	s := newSession(n.Node, plain{}, &Identity{Client: "slow"})
 	sent := 0
 	deliver := func(droppable bool) router.Outcome {
 		data := fmt.Appendf(nil, "[%d,%q]", sent, filling)
@@ -175,7 +175,7 @@ func TestMissedBecauseTooLong(t *testing.T) {
 				dropping(queue)(o, x)
 				o.SlowConsumer = rule
 			})
-			s := newSession(n.Node, plain{}, "missing")
+			s := newSession(n.Node, plain{}, &Identity{Client: "missing"})
 			deliver := func(length int) router.Outcome {
 				data := fmt.Appendf(nil, "[1,%q]", strings.Repeat("x", length))
 				return s.Deliver(&router.Message{From: "a", To: s.client, Data: data})

@@ -17,9 +17,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/beeline-ws/beeline/registry/redisconn"
+	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(redistest.Main{M: m}) }
 
 // testTime bounds every wait of a test. It is reached only by a failure.
 const testTime = 2 * time.Minute
@@ -120,7 +121,15 @@ type testBus struct {
 	stop   func()
 }
 
+// newBus returns once the bus can publish.
 func newBus(t testing.TB, client redis.UniversalClient, change func(*Options)) *testBus {
+	t.Helper()
+	b := newUnconnectedBus(t, client, change)
+	until(t, "it can publish", func() bool { return b.Blocked() == 0 })
+	return b
+}
+
+func newUnconnectedBus(t testing.TB, client redis.UniversalClient, change func(*Options)) *testBus {
 	t.Helper()
 	b := &testBus{t: t, source: newSource(), dials: prometheus.NewCounter(prometheus.CounterOpts{Name: "dials"}), client: client}
 	log := slog.New(slog.NewTextHandler(&b.log, nil))
@@ -135,7 +144,6 @@ func newBus(t testing.TB, client redis.UniversalClient, change func(*Options)) *
 		t.Fatal(err)
 	}
 	b.stop = runs(t, b.Run)
-	until(t, "it can publish", func() bool { return b.Blocked() == 0 })
 	return b
 }
 

@@ -60,7 +60,7 @@ func (noBus) Flush() {}
 // benchOutlet forgets what it is given.
 type benchOutlet struct{ r *Router }
 
-func (benchOutlet) Ready(string) bool { return true }
+func (benchOutlet) Ready(string) bool       { return true }
 func (o benchOutlet) Put(p bus.Publication) { o.r.reusePost(p.Tag.(*post)) }
 
 // benchRoute is a router that has bob's owner cached, and publishes nothing.

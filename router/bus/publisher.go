@@ -252,14 +252,6 @@ func (p *publisher) open(conn Conn, place func(*publishConn)) *publishConn {
 	return c
 }
 
-// drop ends the use of a connection: see dropLocked.
-func (p *publisher) drop(c *publishConn, why error) {
-	p.mu.Lock()
-	p.dropLocked(c, why)
-	p.mu.Unlock()
-	p.Flush()
-}
-
 // dropLocked closes c. What was published on it and has no reply is lost. Whoever calls it sees
 // to a flush, which tells the Source.
 func (p *publisher) dropLocked(c *publishConn, why error) {

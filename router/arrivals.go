@@ -174,7 +174,7 @@ func (in *inbox) take(h *link.Header, refused *link.Refused, e link.Envelope) (c
 			r.unlock()
 		}
 	case link.KindPruned:
-		r.local.newGeneration() // claims did not wait for this node
+		r.generation.end() // claims did not wait for this node
 		r.reg.VerifyLeases()
 		return 0, link.PromptAck
 	case link.KindWithdrawn:

@@ -126,7 +126,7 @@ func TestRepeatOvertakenByItsFirst(t *testing.T) {
 	free := sync.OnceFunc(func() { close(held) })
 	defer free()
 	n.client.AddHook(heldLookups(held))
-	n.local.newGeneration() // what the node knows of bob's owners no longer counts
+	n.generation.end() // what the node knows of bob's owners no longer counts
 	m := Message{From: "alice", To: "bob", Data: []byte("once"), Ref: []byte("1")}
 	m.contentHash = m.hashContent()
 	out := make(chan Outcome, 2)

@@ -155,7 +155,7 @@ func (t *localAddresses) addOrClaim(r *Router, address string, j *pendingJoin) (
 	h, rule := t.byName[address], r.opts.DuplicatesOf(address)
 	switch {
 	case h == nil:
-		j.generation = t.generation
+		j.generation = t.generation.current()
 		h = &localAddress{join: j}
 		t.byName[address] = h
 		return h, nil, nil

@@ -10,7 +10,7 @@ import (
 
 // Sessions that wait for the first one of their client count as well.
 func TestSessionsOfAnAddressAreBounded(t *testing.T) {
-	r, table := &Router{opts: Options{MaxClientSessions: 2, DuplicatesOf: func(string) registry.Duplicates { return registry.Allow }}, runtime: task.Real{}}, newLocalAddresses("n1")
+	r, table := &Router{opts: Options{MaxClientSessions: 2, DuplicatesOf: func(string) registry.Duplicates { return registry.Allow }}, runtime: task.Real{}}, newLocalAddresses("n1", new(generation))
 	join := func() (*localAddress, error) {
 		h, _, err := table.addOrClaim(r, "bob", &pendingJoin{})
 		return h, err

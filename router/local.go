@@ -22,15 +22,15 @@ type localAddress struct {
 
 // localAddresses is the table of the addresses that this node holds.
 type localAddresses struct {
-	self ownerSet // this node alone
+	self       ownerSet // this node alone
+	generation *generation
 
-	mu         sync.RWMutex
-	byName     map[string]*localAddress
-	generation uint64 // grows when what is known about other owners no longer counts
+	mu     sync.RWMutex
+	byName map[string]*localAddress
 }
 
-func newLocalAddresses(nodeID string) *localAddresses {
-	return &localAddresses{self: noneAssumed.with([]registry.Owner{{NodeID: nodeID}}), byName: make(map[string]*localAddress), generation: 1}
+func newLocalAddresses(nodeID string, g *generation) *localAddresses {
+	return &localAddresses{self: noneAssumed.with([]registry.Owner{{NodeID: nodeID}}), generation: g, byName: make(map[string]*localAddress)}
 }
 
 // Leave removes a session that joined; the last one releases the address. A
@@ -68,7 +68,7 @@ func (t *localAddresses) deliver(fan *fanouts, m *Message, assumed ownerSet) ack
 	case m.since != 0 && (h.join != nil || h.since > m.since):
 		t.mu.RUnlock()
 		return ackDelivered
-	case assumed != noneAssumed && h.join == nil && (h.validAt != t.generation || h.owners != assumed):
+	case assumed != noneAssumed && h.join == nil && (h.validAt != t.generation.current() || h.owners != assumed):
 		t.mu.RUnlock()
 		return ackStale
 	}
@@ -99,7 +99,7 @@ func (t *localAddresses) alone(address string) (h *localAddress, sessions []Sess
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	h = t.byName[address]
-	if h == nil || h.join != nil || h.validAt != t.generation || h.owners != t.self {
+	if h == nil || h.join != nil || h.validAt != t.generation.current() || h.owners != t.self {
 		return nil, nil, false
 	}
 	return h, h.sessions, true
@@ -119,25 +119,24 @@ func (t *localAddresses) noteOwners(address, token string, owners ownerSet, aske
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	h := t.byName[address]
-	if h != nil && h.join == nil && h.announcements == asked.announcements && t.generation == asked.generation && h.lease.Token() == token {
-		h.owners, h.validAt = owners, t.generation
+	if h != nil && h.join == nil && h.announcements == asked.announcements && t.generation.current() == asked.generation && h.lease.Token() == token {
+		h.owners, h.validAt = owners, asked.generation
 	}
 }
 
-// seen is what was known about other owners of an address when it was looked up.
+// ownersKnown is what was known about other owners of an address when it was looked up.
 type ownersKnown struct {
 	announcements, generation uint64
-	settled                   bool   // the registry was settled
-	routesGeneration          uint64 // the router's
+	settled                   bool // the registry was settled
 }
 
 func (t *localAddresses) known(address string) ownersKnown {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if h := t.byName[address]; h != nil {
-		return ownersKnown{announcements: h.announcements, generation: t.generation}
+		return ownersKnown{announcements: h.announcements, generation: t.generation.current()}
 	}
-	return ownersKnown{generation: t.generation}
+	return ownersKnown{generation: t.generation.current()}
 }
 
 // claimed notes that another node owns address too, or would like to; it is false if
@@ -190,12 +189,6 @@ func (r *Router) replaced(address, token string) {
 		return
 	}
 	r.prune(address, registry.Owner{NodeID: r.opts.NodeID, Token: token})
-}
-
-func (t *localAddresses) newGeneration() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.generation++
 }
 
 // sessions counts the sessions of all addresses.

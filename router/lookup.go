@@ -25,7 +25,6 @@ func (rt *route) lookupStarted(r *Router) {
 	rt.covered = len(rt.waiting)
 	rt.asOfLookup = r.local.known(rt.address)
 	rt.asOfLookup.settled = r.reg.AllSettled()
-	rt.asOfLookup.routesGeneration = r.generation
 	r.m.Lookups.Inc()
 }
 
@@ -49,7 +48,7 @@ func (rt *route) found(r *Router, owners []registry.Owner, complete bool) {
 	}
 	rt.owners, rt.state = owners, routeUnknown
 	if complete && r.idleRoutes.limit > 0 && r.now().After(rt.noCacheBefore) {
-		rt.state, rt.cachedOwners, rt.generation = routeCached, noneAssumed.with(owners), rt.asOfLookup.routesGeneration
+		rt.state, rt.cachedOwners, rt.generation = routeCached, noneAssumed.with(owners), rt.asOfLookup.generation
 	}
 	rt.dispatch(r, noneAssumed, rt.takeCovered()...) // which proceeds with what came later
 }

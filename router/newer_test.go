@@ -43,7 +43,7 @@ func TestDeliveredIsSentToOwnersThatWereNotSure(t *testing.T) {
 	phone.wantGot("first")
 	desk.wantGot("first")
 	for range 20 {
-		c.node(2).local.newGeneration()
+		c.node(2).generation.end()
 		c.node(0).wantOutcome("bob", "again", Delivered)
 	}
 	wantNothingPending(t, c)

@@ -133,17 +133,11 @@ func (r *Router) OnRestored(l *registry.Lease, others []registry.Owner) {
 	r.unlock()
 }
 
-// OnDataLost is called by the registry: Redis may have lost data.
-func (r *Router) OnDataLost() { r.distrustOwners() }
+// OnDataLost is called by the registry: Redis may have lost data. What this node knows of
+// owners is old, and so is what they know of each other: they would refuse a message that
+// was not looked up.
+func (r *Router) OnDataLost() { r.generation.end() }
 
-// OnLeaseLost is called by the registry: other nodes may have taken this one for dead.
-func (r *Router) OnLeaseLost() { r.distrustOwners() }
-
-// distrustOwners ends the use of cached owners. What this node knows of owners is old, and
-// so is what they know of each other: they would refuse a message that was not looked up.
-func (r *Router) distrustOwners() {
-	r.local.newGeneration()
-	r.mu.Lock()
-	defer r.release()
-	r.generation++
-}
+// OnLeaseLost is called by the registry: other nodes may have taken this one for dead. What
+// it knows of owners is old.
+func (r *Router) OnLeaseLost() { r.generation.end() }

@@ -3,6 +3,7 @@ package router
 import (
 	"hash/fnv"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/beeline-ws/beeline/registry"
@@ -16,6 +17,19 @@ import (
 // does not know for sure, refuses it as stale. Then the sender's node looks up
 // and goes on in order, as it does when an owner has gone. While an owner does not
 // hear, it can't refuse, and messages are looked up.
+
+// generation numbers the times in which what this node knows of owners counts. It ends when
+// Redis may have lost data, when this node's lease may have ended, or when entries of this
+// node were removed, since then a claim was maybe not announced to it. A set of owners
+// counts in the generation in which it became known, for a message that is sent
+// (route.generation) as for one that comes (localAddress.validAt). The first one is 1; 0
+// stands for nothing that counts.
+type generation struct{ ended atomic.Uint64 }
+
+func (g *generation) current() uint64 { return g.ended.Load() + 1 }
+
+// end ends the use of all that is known.
+func (g *generation) end() { g.ended.Add(1) }
 
 // ownerSet stands for a set of nodes: the sum of their names' hashes.
 type ownerSet uint64
@@ -51,7 +65,7 @@ func (r *Router) outdateOwners(address string) {
 // uncache ends the use of the cached owners, and of what a lookup under way finds for later
 // messages.
 func (rt *route) uncache(r *Router) {
-	rt.asOfLookup.routesGeneration--
+	rt.asOfLookup.generation = 0
 	if rt.state == routeCached {
 		rt.leave(r)
 		rt.state = routeUnknown
@@ -65,7 +79,7 @@ func (rt *route) uncache(r *Router) {
 // heard what was sent last. The clients of one that is dead or does not answer may be
 // elsewhere by now.
 func (rt *route) mayUseCache(r *Router) bool {
-	if rt.state != routeCached || rt.generation != r.generation {
+	if rt.state != routeCached || rt.generation != r.generation.current() {
 		return false
 	}
 	return len(r.dead) == 0 && r.slowPeers == 0 || !slices.ContainsFunc(rt.owners, func(o registry.Owner) bool {

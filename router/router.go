@@ -96,12 +96,13 @@ type Router struct {
 	received     [link.Kinds]prometheus.Counter
 	published    [link.Kinds]prometheus.Counter
 
-	local   *localAddresses
-	fan     *fanouts
-	in      *inbox
-	inlet   *inlet // nil without ReadExternal
-	bus     bus.Bus
-	lookups *lookupBatcher
+	generation generation
+	local      *localAddresses
+	fan        *fanouts
+	in         *inbox
+	inlet      *inlet // nil without ReadExternal
+	bus        bus.Bus
+	lookups    *lookupBatcher
 
 	count      atomic.Uint64 // of messages
 	hearing    atomic.Bool
@@ -126,8 +127,7 @@ type Router struct {
 	// renewedLogged is when a new life of a link was logged last.
 	renewedLogged time.Time
 	signer        *link.Signer
-	slowPeers     int    // that do not answer, or may be dead or deaf
-	generation    uint64 // grows when what is cached of owners no longer counts
+	slowPeers     int // that do not answer, or may be dead or deaf
 	dead          map[string]struct{}
 	pending       pendingMessages
 	receipts      map[MessageID]*pending // messages whose receipts are envelopes
@@ -197,7 +197,7 @@ func New(opts Options) (*Router, error) {
 		signer:  link.NewSigner(opts.ClusterKeys),
 		lives:   link.NewLives(opts.Runtime.Rand),
 		lazyAck: cmp.Or(opts.lazyAck, min(maxLazyAck, opts.MessageTimeout/5)),
-		local:   newLocalAddresses(opts.NodeID), pending: newPendingMessages(opts.MaxPendingBytes), idleRoutes: routeLRU{limit: opts.OwnerCache},
+		pending: newPendingMessages(opts.MaxPendingBytes), idleRoutes: routeLRU{limit: opts.OwnerCache},
 		leaseTurn: opts.Runtime.NewSignal(), probed: opts.Runtime.NewSignal(), beatDue: opts.Runtime.NewSignal(),
 		sweep:  opts.Runtime.NewSignal(),
 		prunes: prunes{some: opts.Runtime.NewSignal()}, tasks: newTasks(opts.Runtime),
@@ -218,6 +218,7 @@ func New(opts Options) (*Router, error) {
 	r.in = newInbox(r)
 	r.in.sub = r.bus.Subscribe(r.in.private, r.in)
 	r.fan = newFanouts(r)
+	r.local = newLocalAddresses(opts.NodeID, &r.generation)
 	r.pending.expiry.due = r.expireDue
 	r.lookups = &lookupBatcher{r: r, some: r.runtime.NewSignal()}
 	if opts.ReadExternal != nil {

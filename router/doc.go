@@ -83,6 +83,22 @@
 // under the name of an earlier one of the same client is that one, sent again, and
 // gets its outcome (dedup.go).
 //
+// # What keeps a message from being delivered twice
+//
+// Five things do, and each catches what the others can't:
+//
+//   - The numbers of a link drop what was published twice, or is played again
+//     (package link).
+//   - The IDs that have arrived (idwindow.go) drop what comes again by another way: looked
+//     up again, or in a new life of a link, after an acknowledgement was lost.
+//   - The nodes that have a message, and are not sent it again, while others must be
+//     looked up for it (pending.reached).
+//   - The time since which a session is there: one that was welcomed after a message was
+//     delivered elsewhere is not owed it, and may be a client that has it and has moved
+//     (Message.since).
+//   - The fingerprints of what clients sent (dedup.go): a client that sends again has
+//     another ID for it.
+//
 // # Welcome only what can be reached
 //
 // The first session of an address claims it. The claim names the earlier owners;
@@ -97,8 +113,8 @@
 // # Goroutines and locks
 //
 // The publisher (publisher.go) has no goroutine of its own but to connect: whoever
-// releases mu by unlock publishes what is due. The committer (commit.go) looks up
-// for the routes and, in a Cluster, publishes; the inbox (inbox.go) receives; the inlet
+// releases mu by unlock publishes what is due. The lookup batcher (lookupbatcher.go) looks up
+// for the routes; the inbox (inbox.go) receives; the inlet
 // has one goroutine that receives, one that flushes, one that publishes receipts and one
 // that watches its connection; the
 // heartbeat (heartbeat.go) proves that the inbox hears

@@ -260,7 +260,7 @@ func TestRecentForgetsTheOldest(t *testing.T) {
 	}
 	want(MessageID{1 + 2*recentOrigins, 7}, true)
 	want(MessageID{2, 7}, false)
-	if n := len(w.young) + len(w.old); n > recentOrigins {
+	if n := w.of.Len(); n > recentOrigins {
 		t.Errorf("%d origins are remembered", n)
 	}
 }

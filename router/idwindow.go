@@ -1,5 +1,7 @@
 package router
 
+import "github.com/beeline-ws/beeline/router/link"
+
 const (
 	// recentIDs is over how many of its latest messages an origin's IDs are
 	// remembered, whomever it sent them to.
@@ -16,21 +18,19 @@ const (
 // origin a ring of bits. Links drop their own duplicates by number; this catches
 // the same message on two ways: looked up again. Only the inbox's goroutine uses it.
 type idWindows struct {
-	young, old map[uint64]*idWindow // by origin
-	last       *idWindow            // the one used last
-	origin     uint64               // whose last is
+	of     link.Recent[uint64, *idWindow] // by origin
+	last   *idWindow                      // the one used last
+	origin uint64                         // whose last is
 }
 
-// recentWindow remembers which of the counts from newest-recentIDs+1 to newest
+// idWindow remembers which of the counts from newest-recentIDs+1 to newest
 // have arrived.
 type idWindow struct {
 	newest uint64
 	bits   [recentIDs / 64]uint64
 }
 
-func newIDWindows() *idWindows {
-	return &idWindows{young: make(map[uint64]*idWindow), old: make(map[uint64]*idWindow)}
-}
+func newIDWindows() *idWindows { return new(idWindows) }
 
 func (w *idWindows) has(id MessageID) bool {
 	o := w.window(id.Origin)
@@ -42,40 +42,27 @@ func (w *idWindows) add(id MessageID) {
 	o := w.window(id.Origin)
 	if o == nil {
 		o = &idWindow{newest: id.Count}
+		w.keep(id.Origin, o)
 	}
-	w.keep(id.Origin, o)
 	o.add(id.Count)
 }
 
+// window returns an origin's window, if there is one, and makes it the one used last.
 func (w *idWindows) window(origin uint64) *idWindow {
 	if w.last != nil && w.origin == origin {
 		return w.last
 	}
-	o := w.young[origin]
-	if o == nil {
-		o = w.old[origin]
-	}
-	if o != nil {
+	o, ok := w.of.Get(origin)
+	if ok {
 		w.keep(origin, o)
 	}
 	return o
 }
 
-// keep makes o the one used last, and young. When the younger generation is full,
-// the older is forgotten.
+// keep makes o the one used last.
 func (w *idWindows) keep(origin uint64, o *idWindow) {
-	if w.last == o {
-		return
-	}
 	w.last, w.origin = o, origin
-	if w.young[origin] != nil {
-		return
-	}
-	if len(w.young) == recentOrigins/2 {
-		w.young, w.old = w.old, w.young
-		clear(w.young)
-	}
-	w.young[origin] = o
+	w.of.Put(origin, o, recentOrigins/2)
 }
 
 func (o *idWindow) has(count uint64) bool {

@@ -50,12 +50,12 @@
 // there is sent like one of a session's (external.go), within bounds of its own, and its
 // outcome is published where the publisher wants it (externalreceipts.go).
 //
-// # Dead or deaf
+// # Dead or unsubscribed
 //
-// PUBLISH that reaches nobody means that the owner is dead or deaf. It is dead
+// PUBLISH that reaches nobody means that the owner is dead or unsubscribed. It is dead
 // if its node lease has ended, if its address refuses connections (and it did
 // not say that it is draining), or if another process answers there: then its
-// entries are pruned and its messages looked up again. Otherwise it is deaf, and
+// entries are pruned and its messages looked up again. Otherwise it is unsubscribed, and
 // what waits is tried again until it hears or the deadline passes, and what comes
 // later for its clients is looked up, since they may have moved. A message that was
 // published to a node that then died has the outcome timeout: it may have arrived. So has one
@@ -112,9 +112,9 @@
 //
 // # Goroutines and locks
 //
-// The publisher (publisher.go) has no goroutine of its own but to connect: whoever
-// releases mu by unlock publishes what is due. The lookup batcher (lookupbatcher.go) looks up
-// for the routes; the inbox (inbox.go) receives; the inlet
+// The bus (package bus) has no goroutine that publishes: whoever releases mu by unlock
+// flushes, and the bus asks the router for batches (publish.go) while mu is free. The lookup
+// batcher (lookupbatcher.go) looks up for the routes; the inbox (inbox.go) receives; the inlet
 // has one goroutine that receives, one that flushes, one that publishes receipts and one
 // that watches its connection; the
 // heartbeat (heartbeat.go) proves that the inbox hears

@@ -256,7 +256,7 @@ func (n *testNode) connect(client string) *testSession {
 // stoodStill tells whether a node refuses newcomers because it missed a heartbeat or a
 // reply, as it does for a moment on a machine that stands still.
 func stoodStill(err error) bool {
-	return slices.ContainsFunc([]error{errDeaf, errAway, registry.ErrUnsettled, context.DeadlineExceeded, os.ErrDeadlineExceeded},
+	return slices.ContainsFunc([]error{errUnsubscribed, errLeaseExpired, registry.ErrUnsettled, context.DeadlineExceeded, os.ErrDeadlineExceeded},
 		func(cause error) bool { return errors.Is(err, cause) })
 }
 

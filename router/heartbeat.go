@@ -12,7 +12,7 @@ import (
 
 // A heartbeat is two proofs in a row: a probe that this node publishes to its own
 // private channel must come back, and only then is the node lease refreshed. A
-// node that is deaf must age out, not look alive.
+// node that is unsubscribed must age out, not look alive.
 
 // runHeartbeat beats once an interval. A beat that fails is made again soon: if the
 // network has swallowed something, the node lease must not end before a connection
@@ -35,12 +35,12 @@ func (r *Router) runHeartbeat(ctx context.Context) {
 // not come back in time means that the subscription is dead, however open its
 // connection looks, or that it and the pool lead to different servers: all connections
 // are made anew.
-func (r *Router) beat(ctx context.Context, patience time.Duration) error {
-	ctx, cancel := r.runtime.WithTimeout(ctx, max(patience, minPatience))
+func (r *Router) beat(ctx context.Context, timeout time.Duration) error {
+	ctx, cancel := r.runtime.WithTimeout(ctx, max(timeout, minProbeTimeout))
 	defer cancel()
 	if !r.hearing.Load() {
 		r.reg.MissBeat()
-		return errDeaf // whoever subscribes tells why
+		return errUnsubscribed // whoever subscribes tells why
 	}
 	if err := r.probe(ctx); err != nil {
 		r.reg.MissBeat()
@@ -75,12 +75,13 @@ func (r *Router) refreshLease(ctx context.Context) error {
 	return r.reg.Beat(ctx, r.info())
 }
 
-// minPatience keeps a short heartbeat from calling a busy machine deaf.
-const minPatience = 500 * time.Millisecond
+// minProbeTimeout keeps a short heartbeat from calling a busy machine unsubscribed.
+const minProbeTimeout = 500 * time.Millisecond
 
 // probe returns nil once this node has heard itself, as Redis counts it. A PUBLISH that
 // is heard and was counted for nobody came by way of a replica, as after a failover
-// that left the subscription where it was: other nodes would take this one for deaf.
+// that left the subscription where it was: other nodes would take this one for
+// unsubscribed.
 func (r *Router) probe(ctx context.Context) error {
 	began := r.now()
 	n := r.runtime.Rand() // nobody else can know it before it is published
@@ -98,9 +99,9 @@ func (r *Router) probe(ctx context.Context) error {
 	r.setHearing(false)
 	r.in.sub.Reset()
 	if r.ctx.Err() == nil { // not stopping, when what is left needs the connections
-		r.bus.Reset(r.ctx, r.in.private, began, errDeaf)
+		r.bus.Reset(r.ctx, r.in.private, began, errUnsubscribed)
 	}
-	return errDeaf
+	return errUnsubscribed
 }
 
 // hears waits until the probe of that number was heard, or ctx ends.

@@ -242,7 +242,7 @@ func (r *Router) undoClaim(h *localAddress, address string, j *pendingJoin, err 
 // ended meanwhile, others may take it for dead, and nobody is welcomed.
 func (r *Router) endJoin(h *localAddress, address string, j *pendingJoin, others []registry.Owner, err error) {
 	if err == nil && !r.leaseLives() {
-		r.undoClaim(h, address, j, errAway)
+		r.undoClaim(h, address, j, errLeaseExpired)
 		return
 	}
 	if err == nil {

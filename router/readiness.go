@@ -53,16 +53,16 @@ func (r *Router) Hindrances() []Hindrance {
 // while there is none.
 func (r *Router) refusals() (found []Hindrance) {
 	if !r.hearing.Load() {
-		found = append(found, Hindrance{CauseUnsubscribed, errDeaf})
+		found = append(found, Hindrance{CauseUnsubscribed, errUnsubscribed})
 	}
 	if taken := r.namesake.Load(); taken != nil {
 		found = append(found, Hindrance{CauseURLTaken, taken})
 	}
 	if !r.leaseLives() {
-		found = append(found, Hindrance{CauseLeaseExpired, errAway})
+		found = append(found, Hindrance{CauseLeaseExpired, errLeaseExpired})
 	}
 	if r.bus.Blocked() > bus.ReplyTimeout { // more than a connection made anew
-		found = append(found, Hindrance{CausePublishBlocked, errMute})
+		found = append(found, Hindrance{CausePublishBlocked, errPublishBlocked})
 	}
 	if err := r.reg.Disagreement(); err != nil {
 		found = append(found, Hindrance{CauseSettings, err})

@@ -21,10 +21,10 @@ import (
 )
 
 var (
-	errDeaf    = errors.New("this node does not hear its private channel")
-	errAway    = errors.New("the node's lease has ended: Redis does not answer")
-	errMute    = errors.New("this node can't publish")
-	errStopped = errors.New("the router is stopping")
+	errUnsubscribed   = errors.New("this node does not hear its private channel")
+	errLeaseExpired   = errors.New("the node's lease has ended: Redis does not answer")
+	errPublishBlocked = errors.New("this node can't publish")
+	errStopped        = errors.New("the router is stopping")
 )
 
 // maxPending bounds the messages without an outcome, whatever their size: see shares.
@@ -151,7 +151,7 @@ type Router struct {
 	tasks   *tasks
 }
 
-// New checks opts and returns a router that is deaf until Start.
+// New checks opts and returns a router that is not subscribed until Start.
 func New(opts Options) (*Router, error) {
 	opts.Duplicates = cmp.Or(opts.Duplicates, registry.Allow)
 	opts.MessageTimeout = cmp.Or(opts.MessageTimeout, 5*time.Second)

@@ -169,9 +169,9 @@ func (r *Registry) compare(ctx context.Context, own NodeInfo, peers []NodeInfo) 
 // meetCluster finds out before this node's first beat how long the nodes that are there leave a
 // master unasked for its epoch.
 func (r *Registry) meetCluster(ctx context.Context) error {
-	r.beatMu.Lock()
-	met := !r.lastBeat.IsZero()
-	r.beatMu.Unlock()
+	r.beats.Lock()
+	met := !r.beats.lastBeat.IsZero()
+	r.beats.Unlock()
 	if met {
 		return nil
 	}

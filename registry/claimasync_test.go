@@ -237,13 +237,13 @@ func TestMalformedAnswersToARefreshAreErrors(t *testing.T) {
 	for _, reply := range []any{"text", []any{int64(1)}, []any{int64(0), int64(2)}, []any{int64(3), int64(0)}} {
 		cmd := new(redis.Cmd)
 		cmd.SetVal(reply)
-		if _, _, err := lostOf(leases, cmd); err == nil {
+		if _, _, err := parseRefreshed(leases, cmd); err == nil {
 			t.Errorf("%v: no error", reply)
 		}
 	}
 	cmd := new(redis.Cmd)
 	cmd.SetVal([]any{int64(1), int64(2), int64(2), int64(0)})
-	missing, taken, err := lostOf(leases, cmd)
+	missing, taken, err := parseRefreshed(leases, cmd)
 	must(t, err)
 	if len(missing) != 1 || missing[0] != leases[1] || len(taken) != 1 || taken[0] != leases[0] {
 		t.Errorf("missing %v, taken %v", missing, taken)

@@ -24,7 +24,7 @@ var (
 // claimBatcher sends claims and releases in groups: one pipeline is under way at a
 // time, and what arrives meanwhile is the next group. So a release that follows a
 // claim finds what the claim wrote, unless more claims waited than a group takes; then
-// it is made again (refresher.restored).
+// it is made again (refresher.conclude).
 type claimBatcher struct {
 	r    *Registry
 	wake chan struct{}

@@ -25,20 +25,20 @@ const fewNodes = 100
 // nodesToRead returns how many nodes this beat reads from the list of them; 0: it does not
 // read it. While this node yields to another one it always does.
 func (r *Registry) nodesToRead() int {
-	r.beatMu.Lock()
-	defer r.beatMu.Unlock()
-	r.beats++
-	if r.beats%r.readListEveryLocked() == 0 || r.disagreement.Load() != nil {
+	r.beats.Lock()
+	defer r.beats.Unlock()
+	r.beats.count++
+	if r.beats.count%r.readListEveryLocked() == 0 || r.disagreement.Load() != nil {
 		return maxNodes
 	}
 	return 0
 }
 
-// readListEveryLocked is in how many beats one reads the list. The caller holds beatMu.
-func (r *Registry) readListEveryLocked() int { return max(1, len(r.seen)/fewNodes) }
+// readListEveryLocked is in how many beats one reads the list. The caller holds beats.
+func (r *Registry) readListEveryLocked() int { return max(1, len(r.beats.seen)/fewNodes) }
 
 // rememberForLocked is how long a node is remembered that was seen to beat: until its
-// lease has ended, even if a later beat was not seen. The caller holds beatMu.
+// lease has ended, even if a later beat was not seen. The caller holds beats.
 func (r *Registry) rememberForLocked() time.Duration {
 	return r.timing.NodeTTL() + time.Duration(r.readListEveryLocked()-1)*r.timing.Heartbeat
 }
@@ -55,9 +55,9 @@ func (r *Registry) noteNodeList(ctx context.Context, own NodeInfo, c *redisconn.
 		return err
 	}
 	r.remember(&own.Settings, list, leases)
-	r.beatMu.Lock()
-	own.Since = time.UnixMilli(r.since)
-	r.beatMu.Unlock()
+	r.beats.Lock()
+	own.Since = time.UnixMilli(r.beats.since)
+	r.beats.Unlock()
 	r.compare(ctx, own, leases)
 	return nil
 }
@@ -65,10 +65,10 @@ func (r *Registry) noteNodeList(ctx context.Context, own NodeInfo, c *redisconn.
 // leasesToRead returns the listed nodes whose leases are to be read: those that were not
 // seen with one, and those whose settings differ.
 func (r *Registry) leasesToRead(list nodeList) (ids []string) {
-	r.beatMu.Lock()
-	defer r.beatMu.Unlock()
+	r.beats.Lock()
+	defer r.beats.Unlock()
 	for _, n := range list.listed {
-		if s, known := r.seen[n.id]; (!known || s.differs) && n.id != r.opts.NodeID {
+		if s, known := r.beats.seen[n.id]; (!known || s.differs) && n.id != r.opts.NodeID {
 			ids = append(ids, n.id)
 		}
 	}
@@ -78,11 +78,11 @@ func (r *Registry) leasesToRead(list nodeList) (ids []string) {
 // remember remembers the listed nodes that have a lease. leases are those that were read.
 func (r *Registry) remember(own *Settings, list nodeList, leases []NodeInfo) {
 	now := time.Now()
-	r.beatMu.Lock()
-	defer r.beatMu.Unlock()
+	r.beats.Lock()
+	defer r.beats.Unlock()
 	rememberFor := r.rememberForLocked()
 	seen := make(map[string]lastSeen, len(list.listed))
-	for id, s := range r.seen {
+	for id, s := range r.beats.seen {
 		if now.Sub(s.at) < rememberFor {
 			seen[id] = s
 		}
@@ -92,13 +92,13 @@ func (r *Registry) remember(own *Settings, list nodeList, leases []NodeInfo) {
 		byID[leases[i].ID] = &leases[i]
 	}
 	for _, n := range list.listed {
-		s, known := r.seen[n.id]
+		s, known := r.beats.seen[n.id]
 		lease := byID[n.id]
 		if !known && (lease == nil || lease.Started.UnixMilli() == 0) && n.id != r.opts.NodeID {
 			continue // it has no lease, so far
 		}
 		switch {
-		case r.seen == nil:
+		case r.beats.seen == nil:
 			s = lastSeen{beat: n.beat}
 		case !known || s.beat != n.beat:
 			s = lastSeen{beat: n.beat, at: now, differs: s.differs}
@@ -108,14 +108,14 @@ func (r *Registry) remember(own *Settings, list nodeList, leases []NodeInfo) {
 		}
 		seen[n.id] = s
 	}
-	r.seen = seen
+	r.beats.seen = seen
 }
 
 // seenRecently returns the nodes that may have a lease, whatever Redis says.
 func (r *Registry) seenRecently() (ids []string) {
-	r.beatMu.Lock()
-	defer r.beatMu.Unlock()
-	for id, s := range r.seen {
+	r.beats.Lock()
+	defer r.beats.Unlock()
+	for id, s := range r.beats.seen {
 		if time.Since(s.at) < r.rememberForLocked() {
 			ids = append(ids, id)
 		}

@@ -15,9 +15,9 @@ import (
 func TestLargeClusterReadsTheListOfNodesSeldom(t *testing.T) {
 	a := quietNode(t, single(redistest.Start(t)), "a", Options{})
 	for nodes, every := range map[int]int{3: 1, 199: 1, 1000: 10} {
-		a.seen = make(map[string]lastSeen)
+		a.beats.seen = make(map[string]lastSeen)
 		for i := range nodes {
-			a.seen[fmt.Sprint(i)] = lastSeen{at: time.Now().Add(-a.timing.NodeTTL())}
+			a.beats.seen[fmt.Sprint(i)] = lastSeen{at: time.Now().Add(-a.timing.NodeTTL())}
 		}
 		around := 0
 		for range 100 {

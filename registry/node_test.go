@@ -183,16 +183,16 @@ func TestNodeThatCouldNotBeatTakesNobodyForDead(t *testing.T) {
 			}
 		}
 		back := func(at *time.Time, by time.Duration) {
-			a.beatMu.Lock()
+			a.beats.Lock()
 			*at = time.Now().Add(-by)
-			a.beatMu.Unlock()
+			a.beats.Unlock()
 		}
 		wantDead(true, "a node without a lease")
-		back(&a.lastBeat, a.timing.silence()) // another one's lease may have ended by now
+		back(&a.beats.lastBeat, a.timing.silence()) // another one's lease may have ended by now
 		wantDead(false, "this node has missed its beats")
 		must(t, a.Beat(t.Context(), NodeInfo{}))
 		wantDead(false, "this node beats again")
-		back(&a.resumed, a.timing.NodeTTL())
+		back(&a.beats.resumed, a.timing.NodeTTL())
 		wantDead(true, "all had the time to beat again")
 	})
 }

@@ -13,8 +13,8 @@ const reclaimRounds = 5
 
 var errContended = errors.New("lease could not be claimed again: its owners keep changing")
 
-// lost is a lease on its way back into the registry.
-type lost struct {
+// lostLease is a lease on its way back into the registry.
+type lostLease struct {
 	lease *Lease
 	rule  Duplicates
 	claim *claim // its last
@@ -22,16 +22,16 @@ type lost struct {
 
 // reclaim writes entries that are missing again, with the same tokens. Under
 // Replace and Reject another owner, if it lives, has taken the address; if it is
-// dead it is pruned. While the epoch is not settled nobody knows who is dead;
-// then the entry is written beside the other's, whose claim is repeated once
-// the epoch is settled and decides.
+// dead it is pruned. While the epoch is not settled it is unknown which node is dead.
+// Then the entry is written beside that of the other owner, whose claim is repeated once
+// the epoch is settled, and decides.
 func (f *refresher) reclaim(ctx context.Context, leases []*Lease) error {
 	if len(leases) == 0 {
 		return nil
 	}
-	waiting := make([]*lost, len(leases))
+	waiting := make([]*lostLease, len(leases))
 	for i, l := range leases {
-		waiting[i] = &lost{lease: l, rule: Allow}
+		waiting[i] = &lostLease{lease: l, rule: Allow}
 		if l.exclusive {
 			waiting[i].rule = Reject
 		}
@@ -57,8 +57,8 @@ func (f *refresher) reclaim(ctx context.Context, leases []*Lease) error {
 
 // claimAgain claims all of waiting, in as few groups as the batcher makes of
 // them, and returns those that were refused because others own the address.
-func (f *refresher) claimAgain(ctx context.Context, waiting []*lost) (others []*lost, failed error) {
-	answers := make(chan *lost, len(waiting))
+func (f *refresher) claimAgain(ctx context.Context, waiting []*lostLease) (others []*lostLease, failed error) {
+	answers := make(chan *lostLease, len(waiting))
 	queued := 0
 	for _, w := range waiting {
 		claiming, err := f.claimHeld(w, answers)
@@ -76,7 +76,7 @@ func (f *refresher) claimAgain(ctx context.Context, waiting []*lost) (others []*
 			switch {
 			case w.claim.err != nil:
 				failed = w.claim.err
-			case f.restored(w):
+			case f.conclude(w):
 			default:
 				others = append(others, w)
 			}
@@ -87,9 +87,9 @@ func (f *refresher) claimAgain(ctx context.Context, waiting []*lost) (others []*
 	return others, failed
 }
 
-// restored tells what became of a lease whose claim was answered; it is false if
-// others own the address.
-func (f *refresher) restored(w *lost) bool {
+// conclude acts on the answer to a claim of a lost lease: it was restored, or another
+// session has taken it. It returns false if others own the address, which is undecided.
+func (f *refresher) conclude(w *lostLease) bool {
 	switch w.claim.verdict {
 	case written:
 		f.r.metrics.LeasesLost.WithLabelValues("missing").Inc()
@@ -100,7 +100,7 @@ func (f *refresher) restored(w *lost) bool {
 		// Released meanwhile; where more claims waited than a group takes, before this one.
 		f.r.batcher.release(release{address: w.claim.address, number: w.claim.number})
 	case superseded:
-		f.lose(w.lease)
+		f.evict(w.lease)
 	default:
 		return false
 	}
@@ -108,7 +108,7 @@ func (f *refresher) restored(w *lost) bool {
 }
 
 // claimHeld queues a claim of a lease unless it was released.
-func (f *refresher) claimHeld(w *lost, answers chan<- *lost) (bool, error) {
+func (f *refresher) claimHeld(w *lostLease, answers chan<- *lostLease) (bool, error) {
 	f.r.mu.Lock()
 	defer f.r.mu.Unlock()
 	l := w.lease
@@ -126,24 +126,24 @@ func (f *refresher) holds(l *Lease) bool {
 	return l.state == leaseHeld
 }
 
-// resolve decides about leases whose addresses others own, and returns those
-// that are to be claimed once more.
-func (f *refresher) resolve(ctx context.Context, refused []*lost) (again []*lost, err error) {
+// resolve decides about lost leases whose addresses others own, and returns those that
+// are to be claimed once more.
+func (f *refresher) resolve(ctx context.Context, refused []*lostLease) (again []*lostLease, err error) {
 	var owners []Owner
 	for _, w := range refused {
 		owners = append(owners, w.claim.others...)
 	}
-	live, sure, err := f.r.alive(ctx, owners)
+	live, certain, err := f.r.liveNodes(ctx, owners)
 	if err != nil {
 		return nil, err
 	}
 	var prunes []*redisconn.Call
 	for _, w := range refused {
 		switch {
-		case !sure || !f.r.stillSettled(w.claim):
+		case !certain || !f.r.stillSettled(w.claim):
 			w.rule = Allow
 		case anyLive(live, w.claim.others):
-			f.lose(w.lease)
+			f.evict(w.lease)
 			continue
 		default:
 			prunes = append(prunes, f.r.pruneCall(w.lease.address, w.claim.others))

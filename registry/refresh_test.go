@@ -102,7 +102,7 @@ func TestReleaseDuringReclaimLeavesNoEntry(t *testing.T) {
 	l := a.claim("alice")
 	must(t, a.rdb.Del(t.Context(), a.keys.Address("alice")).Err())
 	s.Pause()
-	w, answers := &lost{lease: l, rule: Allow}, make(chan *lost, 1)
+	w, answers := &lostLease{lease: l, rule: Allow}, make(chan *lostLease, 1)
 	claiming, err := a.refresher.claimHeld(w, answers)
 	must(t, err)
 	if !claiming {
@@ -204,12 +204,12 @@ func TestFewLeasesWaitForOthers(t *testing.T) {
 		for missing := want.leases - a.wheel.count; missing > 0; missing-- {
 			a.wheel.add(new(Lease))
 		}
-		if now := f.worthwhile(want.owed); now != want.now {
+		if now := f.slotsToTurn(want.owed); now != want.now {
 			t.Errorf("%d leases, %d slots owed: turns %d, want %d", want.leases, want.owed, now, want.now)
 		}
 	}
 	f.outage = true
-	if f.worthwhile(1) != 1 {
+	if f.slotsToTurn(1) != 1 {
 		t.Error("ticks do not probe while Redis is away")
 	}
 	f.outage = false

@@ -3,19 +3,14 @@ package registry
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
-
-	"github.com/redis/go-redis/v9"
-
-	"github.com/beeline-ws/beeline/registry/redisconn"
 )
 
 const (
 	maxSlots     = 300                   // ticks in a refresh interval
 	minTick      = 10 * time.Millisecond // so a short interval has fewer
 	maxCatchUp   = 4                     // refreshes in a row when ticks came late
-	patience     = 30                    // a lease waits for others up to this part of the interval
+	waitPart     = 30                    // a lease waits for others up to this part of the interval
 	refreshBatch = 1024                  // leases that one pipeline extends
 )
 
@@ -92,7 +87,7 @@ func (f *refresher) loop(ctx context.Context) {
 			passed := int(now.Sub(began) / f.every)
 			owed := min(passed-done, len(f.r.wheel.slots)) // what is older was refreshed by verifying
 			for range maxCatchUp {
-				n := f.worthwhile(owed)
+				n := f.slotsToTurn(owed)
 				if n == 0 {
 					break
 				}
@@ -109,10 +104,10 @@ func (f *refresher) loop(ctx context.Context) {
 	}
 }
 
-// worthwhile returns by how many of the slots that are owed to turn now: by as
-// many as fill a script call. Few leases wait for more, for a while, because a
-// round trip costs as much as ten leases.
-func (f *refresher) worthwhile(owed int) int {
+// slotsToTurn returns how many of the slots that are owed are turned now: as many as fill
+// a script call. Few leases wait for more, for a while, because a round trip costs as much
+// as ten leases.
+func (f *refresher) slotsToTurn(owed int) int {
 	f.r.mu.Lock()
 	defer f.r.mu.Unlock()
 	w := f.r.wheel
@@ -121,15 +116,15 @@ func (f *refresher) worthwhile(owed int) int {
 		due += len(w.slots[(w.hand+n)%len(w.slots)])
 		n++
 	}
-	if due > 0 && due < groupKeys && n < max(1, len(w.slots)/patience) && !f.outage {
+	if due > 0 && due < groupKeys && n < max(1, len(w.slots)/waitPart) && !f.outage {
 		return 0
 	}
 	return n
 }
 
-// tick refreshes the n slots that are due. Leases whose refresh fails stay where
-// they are. While Redis is away the ticks are its probes, and the first that
-// succeeds makes all leases due.
+// tick refreshes the n slots that are due. Leases whose refresh fails stay in their slots.
+// While Redis does not answer, each tick tries it, and the first that succeeds makes a
+// verification of all leases due.
 func (f *refresher) tick(ctx context.Context, n int) {
 	f.r.mu.Lock()
 	leases, outage := f.r.wheel.turn(n), f.outage
@@ -138,11 +133,12 @@ func (f *refresher) tick(ctx context.Context, n int) {
 	case len(leases) > 0:
 		f.r.noticeOutage(f.refreshAll(ctx, leases, nil))
 	case outage:
-		f.r.noticeOutage(f.probe(ctx))
+		f.r.noticeOutage(f.readEpochs(ctx))
 	}
 }
 
-func (f *refresher) probe(ctx context.Context) error {
+// readEpochs asks all masters for their epochs.
+func (f *refresher) readEpochs(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, f.r.roundTrip)
 	defer cancel()
 	tags, err := f.r.masters.find(ctx)
@@ -169,109 +165,4 @@ func (r *Registry) noticeOutage(err error) {
 		r.refresher.verifyDueLocked()
 	}
 	r.refresher.outage = err != nil
-}
-
-// refreshAll refreshes leases in batches of a bounded size, with a pause between
-// them that depends on how long the last one took; nil is none.
-func (f *refresher) refreshAll(ctx context.Context, leases []*Lease, pause func(time.Duration) time.Duration) error {
-	var failed error
-	for len(leases) > 0 {
-		n, began := min(len(leases), refreshBatch), time.Now()
-		if err := f.refresh(ctx, leases[:n]); err != nil {
-			failed = err
-		}
-		if leases = leases[n:]; len(leases) > 0 && pause != nil {
-			select {
-			case <-time.After(pause(time.Since(began))):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-	}
-	return failed
-}
-
-// refresh extends leases in one pipeline and deals with those that are lost.
-func (f *refresher) refresh(ctx context.Context, leases []*Lease) error {
-	calls, chunks := f.r.refreshCalls(leases)
-	began := time.Now()
-	timed, cancel := context.WithTimeout(ctx, f.r.roundTrip)
-	defer cancel()
-	_ = f.r.redis.Run(timed, calls)
-
-	var failed error
-	var missing, taken []*Lease
-	for i, c := range calls {
-		gone, others, err := lostOf(chunks[i], c.Cmd)
-		if err != nil {
-			failed = err
-			continue
-		}
-		missing, taken = append(missing, gone...), append(taken, others...)
-		f.r.metrics.RefreshedLeases.Add(float64(len(chunks[i]) - len(gone) - len(others)))
-	}
-	for _, l := range taken {
-		f.lose(l)
-	}
-	f.r.metrics.RefreshBatches.Inc()
-	f.r.observe("refresh", began, failed)
-	if err := f.reclaim(ctx, missing); err != nil {
-		failed = err
-	}
-	return failed
-}
-
-// lostOf returns which of leases were not extended, as refresh.lua answered: those
-// whose entries are missing, and those that another claim took.
-func lostOf(leases []*Lease, cmd *redis.Cmd) (missing, taken []*Lease, err error) {
-	pairs, err := cmd.Int64Slice()
-	if err != nil {
-		return nil, nil, err
-	}
-	for pair := range slices.Chunk(pairs, 2) {
-		switch i := pair[0]; {
-		case len(pair) < 2 || i < 1 || int(i) > len(leases):
-			return nil, nil, errMalformed
-		case pair[1] == 0:
-			missing = append(missing, leases[i-1])
-		default:
-			taken = append(taken, leases[i-1])
-		}
-	}
-	return missing, taken, nil
-}
-
-// refreshCalls returns the calls that extend leases, and which leases each
-// extends.
-func (r *Registry) refreshCalls(leases []*Lease) (list []*redisconn.Call, chunks [][]*Lease) {
-	var c calls
-	for chunk := range slices.Chunk(leases, r.keysOfACall()) {
-		c.refresh(r, chunk)
-		chunks = append(chunks, chunk)
-	}
-	return c.list, chunks
-}
-
-// refresh adds a call that extends leases.
-func (c *calls) refresh(r *Registry, leases []*Lease) {
-	c.begin(refreshScript, len(leases), 2+len(leases))
-	for _, l := range leases {
-		c.key(r.keys, l.address)
-	}
-	c.value(&r.opts.NodeID)
-	c.value(r.timing.LeaseTTL().Milliseconds())
-	for _, l := range leases {
-		c.token(l.number)
-	}
-}
-
-// lose stops refreshing a lease that another session took.
-func (f *refresher) lose(l *Lease) {
-	f.r.mu.Lock()
-	held := f.r.forgetLocked(l)
-	f.r.mu.Unlock()
-	if held {
-		f.r.metrics.LeasesLost.WithLabelValues("taken").Inc()
-		f.r.events.OnEvicted(l)
-	}
 }

@@ -125,15 +125,17 @@ type Registry struct {
 	// waits ends those of claims that are to be made again.
 	waits map[*Lease]context.CancelFunc
 
-	beatMu    sync.Mutex // guards what follows
-	last      NodeInfo   // what Beat wrote
-	lastBeat  time.Time
-	resumed   time.Time           // its first beat after it had missed some
-	lapsed    bool                // others may have taken this node for dead
-	announced string              // the epochs that the node lease vouches for
-	seen      map[string]lastSeen // all nodes that were listed lately
-	beats     int                 // that were tried
-	since     int64               // this node is in the cluster: Redis' Unix ms; 0: it is not yet
+	beats struct {
+		sync.Mutex
+		last      NodeInfo // what Beat wrote
+		lastBeat  time.Time
+		resumed   time.Time           // this node's first beat after it had missed some
+		leaseLost bool                // the lease had ended; the next beat that succeeds tells Events
+		announced string              // the epochs that the node lease vouches for
+		seen      map[string]lastSeen // all nodes that were listed recently
+		count     int                 // of beats that were tried
+		since     int64               // this node is in the cluster: Redis' Unix ms; 0: it is not yet
+	}
 }
 
 // New checks opts and returns a registry that does nothing in the background

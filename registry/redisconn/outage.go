@@ -28,41 +28,64 @@ const (
 
 var activityNames = [activities]string{"subscribe", "publish", "heartbeat", "verify leases", "give commands"}
 
-// When an outage that lasts is told again: the first time after firstReminder, and
+// When the log is told again that an outage lasts: the first time after firstReminder, and
 // then after twice as long each time, up to lastReminder.
 const (
 	firstReminder = 10 * time.Second
 	lastReminder  = 5 * time.Minute
 )
 
-// Redis may also fail and work in turns, such as where it cuts off a subscriber again and
-// again. What fails for a cause that was told, less than firstReminder after an outage that was
-// as short, is told as what lasts is.
-
 // maxCauses bounds the causes of one outage that are told.
 const maxCauses = 16
+
+// outageState is what the log knows of Redis.
+//
+//	            an activity fails
+//	          ┌──────────────────────► outageTold ─┐
+//	          │                            ▲       │ none fails any more:
+//	noOutage ─┤                  a reminder│       │ the log is told, unless it was muted
+//	    ▲     │ fails again soon,          │       │
+//	    │     └──────────────────────► outageMuted ┤
+//	    │       for a cause that was told          │
+//	    └──────────────────────────────────────────┘
+type outageState uint8
+
+const (
+	// noOutage: no activity fails. The first failure leads to outageTold, or to outageMuted
+	// if it is one of those that come and go: it has a cause that was told, and comes within
+	// firstReminder after an outage that was as short.
+	noOutage outageState = iota
+	// outageTold: an activity fails, and the log knows. Other causes are told once each,
+	// and reminders follow. It ends when no activity fails any more.
+	outageTold
+	// outageMuted: an activity fails, and the log is not told, because Redis fails and works
+	// in turns, such as where it cuts off a subscriber again and again. Another cause, or a
+	// reminder, leads to outageTold; if it ends before, its end is not told either.
+	outageMuted
+)
 
 // outage tells the log when Redis stops working for this node, why, that it still does
 // not, and when it works again. Many goroutines fail in an outage, and each tries again
 // several times a second: each cause is told once.
 type outage struct {
-	log *slog.Logger
-	up  prometheus.Gauge
-	now func() time.Time
-
+	log    *slog.Logger
+	up     prometheus.Gauge
+	now    func() time.Time
 	prefix string // of keys and channels, for the advice
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards what follows
+	state  outageState
 	failed [activities]bool
-	began  time.Time           // zero while nothing fails
-	ended  time.Time           // the last outage
-	brief  bool                // it was shorter than firstReminder
-	since  time.Time           // it fails, or fails and works in turns
-	times  int                 // it has failed since then
-	quiet  bool                // that it fails now is not told
-	told   map[string]struct{} // causes
-	next   time.Time           // of the next reminder
-	rest   time.Duration       // from it to the one after it
+	began  time.Time // the outage, unless there is none
+	ended  time.Time // the last outage
+	short  bool      // it was shorter than firstReminder
+
+	// Of the outages since the log was told last that one begins.
+	since        time.Time           // the first of them began
+	times        int                 // there were
+	told         map[string]struct{} // causes
+	reminderAt   time.Time           // the next
+	reminderStep time.Duration       // from it to the one after it
 }
 
 func newOutage(log *slog.Logger, up prometheus.Gauge, prefix string) *outage {
@@ -71,9 +94,9 @@ func newOutage(log *slog.Logger, up prometheus.Gauge, prefix string) *outage {
 }
 
 // Failed says that an activity failed, each time that it does. The log is told of the
-// first failure, of each other cause, and now and then that it lasts. It must not be
-// called with a lock held.
-// What this node has closed itself is no failure: whoever closed it has told why.
+// first failure, of each other cause, and at growing intervals that it lasts. It must not
+// be called with a lock held. A connection that this node has closed itself is no failure:
+// the reason was logged there.
 func (c *Client) Failed(a Activity, err error) {
 	if errors.Is(err, net.ErrClosed) || errors.Is(err, redis.ErrClosed) {
 		return
@@ -81,53 +104,67 @@ func (c *Client) Failed(a Activity, err error) {
 	c.outage.fail(a, c.conns.why(err))
 }
 
-// Works says that an activity succeeded. When none fails any more, the log is told.
+// Works says that an activity succeeded. When no activity fails any more, the log is told.
 func (c *Client) Works(a Activity) { c.outage.works(a) }
 
 func (o *outage) fail(a Activity, err error) {
 	cause, attrs := causeOf(err), []any{"doing", activityNames[a], "error", err}
 	if advice := advise(err, o.prefix); advice != "" {
-		cause = advice // however differently it is told
+		cause = advice // different errors may have one
 		attrs = append(attrs, "advice", advice)
 	}
 	o.mu.Lock()
-	now := o.now()
 	o.failed[a] = true
-	message := ""
-	switch _, told := o.told[cause]; {
-	case o.began.IsZero() && told && o.brief && now.Sub(o.ended) < firstReminder:
-		o.began, o.quiet = now, true
-		o.times++
-		o.up.Set(0)
-	case o.began.IsZero():
+	message, more := o.failedLocked(cause, o.now())
+	o.mu.Unlock()
+	if message != "" {
+		o.log.Warn(message, append(attrs, more...)...)
+	}
+}
+
+// failedLocked is the step of the states when something fails. It returns what the log is
+// to be told; empty: nothing. The caller holds mu.
+func (o *outage) failedLocked(cause string, now time.Time) (message string, attrs []any) {
+	_, told := o.told[cause]
+	switch {
+	case o.state == noOutage && told && o.short && now.Sub(o.ended) < firstReminder:
+		o.beginLocked(outageMuted, now)
+	case o.state == noOutage:
+		o.since, o.times, o.told = now, 0, make(map[string]struct{})
+		o.reminderAt, o.reminderStep = now.Add(firstReminder), 2*firstReminder
+		o.beginLocked(outageTold, now)
 		message = "Redis does not work for this node"
-		o.began, o.since, o.times, o.told = now, now, 1, make(map[string]struct{})
-		o.next, o.rest = now.Add(firstReminder), 2*firstReminder
-		o.up.Set(0)
 	case !told && len(o.told) < maxCauses:
 		message = "Redis does not work for this node: another cause"
 	}
-	if message == "" && o.reminds(now) {
+	if message == "" && o.reminderIsDueLocked(now) {
 		message = "Redis still does not work for this node"
-		o.next, o.rest = now.Add(o.rest), min(2*o.rest, lastReminder)
+		o.reminderAt, o.reminderStep = now.Add(o.reminderStep), min(2*o.reminderStep, lastReminder)
 		attrs = append(attrs, "for", now.Sub(o.since).Round(time.Millisecond))
 		if o.times > 1 {
 			attrs = append(attrs, "times", o.times)
 		}
 	}
-	o.quiet = o.quiet && message == ""
-	if message != "" && len(o.told) < maxCauses {
-		o.told[cause] = struct{}{}
-	}
-	o.mu.Unlock()
 	if message != "" {
-		o.log.Warn(message, attrs...)
+		o.state = outageTold
+		if len(o.told) < maxCauses {
+			o.told[cause] = struct{}{}
+		}
 	}
+	return message, attrs
 }
 
-// reminds tells whether it is time to tell what was told before. The caller holds mu.
-func (o *outage) reminds(now time.Time) bool {
-	return !now.Before(o.next) || o.quiet && now.Sub(o.began) >= firstReminder
+// beginLocked begins an outage. The caller holds mu.
+func (o *outage) beginLocked(state outageState, now time.Time) {
+	o.state, o.began = state, now
+	o.times++
+	o.up.Set(0)
+}
+
+// reminderIsDueLocked reports whether the log is to be told again. A muted outage that
+// lasts is told as early as one that is not. The caller holds mu.
+func (o *outage) reminderIsDueLocked(now time.Time) bool {
+	return !now.Before(o.reminderAt) || o.state == outageMuted && now.Sub(o.began) >= firstReminder
 }
 
 func (o *outage) works(a Activity) {
@@ -139,14 +176,13 @@ func (o *outage) works(a Activity) {
 		return
 	}
 	o.ended = o.now()
-	took, quiet := o.ended.Sub(o.began), o.quiet
-	o.began, o.brief, o.quiet = time.Time{}, took < firstReminder, false
+	took, muted := o.ended.Sub(o.began), o.state == outageMuted
+	o.state, o.short = noOutage, took < firstReminder
 	o.up.Set(1)
 	o.mu.Unlock()
-	if quiet {
-		return
+	if !muted {
+		o.log.Info("Redis works for this node again", "after", took.Round(time.Millisecond))
 	}
-	o.log.Info("Redis works for this node again", "after", took.Round(time.Millisecond))
 }
 
 // causeOf returns what is the same each time that something fails for the same reason:

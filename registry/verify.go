@@ -4,6 +4,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"github.com/beeline-ws/beeline/registry/redisconn"
 )
 
 const (
@@ -78,11 +80,11 @@ func (f *refresher) verify(ctx context.Context) {
 	f.r.mu.Unlock()
 	if err != nil {
 		if ctx.Err() == nil {
-			f.r.Failed(Verifying, err)
+			f.r.Failed(redisconn.Verifying, err)
 		}
 		return
 	}
-	f.r.Works(Verifying)
+	f.r.Works(redisconn.Verifying)
 	ctx, cancel := context.WithTimeout(ctx, f.r.roundTrip)
 	defer cancel()
 	if err := f.r.announce(ctx); err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/registry/redisconn"
 	"github.com/beeline-ws/beeline/router/link"
 )
 
@@ -52,7 +53,7 @@ func (r *Router) beat(ctx context.Context, timeout time.Duration) error {
 		r.missed(ctx, err)
 		return err
 	}
-	r.reg.Works(registry.Beating)
+	r.reg.Works(redisconn.Beating)
 	r.leaseUntil.Store(int64(before.Add(r.reg.Timing().NodeTTL()).Sub(r.started)))
 	r.forgetIdlePeers()
 	return nil
@@ -61,7 +62,7 @@ func (r *Router) beat(ctx context.Context, timeout time.Duration) error {
 // missed has the log told of a heartbeat that failed, unless the router is stopping.
 func (r *Router) missed(ctx context.Context, err error) {
 	if !errors.Is(ctx.Err(), context.Canceled) {
-		r.reg.Failed(registry.Beating, err)
+		r.reg.Failed(redisconn.Beating, err)
 	}
 }
 

@@ -3,7 +3,7 @@ package router
 import (
 	"time"
 
-	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/registry/redisconn"
 	"github.com/beeline-ws/beeline/router/bus"
 	"github.com/beeline-ws/beeline/router/link"
 )
@@ -64,7 +64,7 @@ func (in *inbox) Received(channel, payload string) { in.handle(channel, payload)
 
 // Subscribed notes that the private channel is heard: see bus.Listener.
 func (in *inbox) Subscribed() {
-	in.r.reg.Works(registry.Subscribing)
+	in.r.reg.Works(redisconn.Subscribing)
 	if in.subscribed {
 		in.r.m.Resubscribes.Inc()
 	}
@@ -76,7 +76,7 @@ func (in *inbox) Subscribed() {
 // bus.Listener.
 func (in *inbox) Unsubscribed(why error) {
 	if why != nil {
-		in.r.reg.Failed(registry.Subscribing, why)
+		in.r.reg.Failed(redisconn.Subscribing, why)
 	}
 	in.r.setHearing(false)
 }

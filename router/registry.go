@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/registry/redisconn"
 )
 
 // Registry is what a router needs of the registry. *registry.Registry is the real one, and
@@ -45,8 +46,8 @@ type Registry interface {
 
 	Trouble() error
 	Disagreement() error
-	Works(a registry.Activity)
-	Failed(a registry.Activity, err error)
+	Works(a redisconn.Activity)
+	Failed(a redisconn.Activity, err error)
 }
 
 var _ Registry = (*registry.Registry)(nil)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/registry/redisconn"
 	"github.com/beeline-ws/beeline/router"
 )
 
@@ -48,11 +49,11 @@ func (r *Router) beat(ctx context.Context) error {
 	before := time.Now()
 	if err := r.reg.Beat(ctx, r.info()); err != nil {
 		if !errors.Is(ctx.Err(), context.Canceled) {
-			r.reg.Failed(registry.Beating, err)
+			r.reg.Failed(redisconn.Beating, err)
 		}
 		return err
 	}
-	r.reg.Works(registry.Beating)
+	r.reg.Works(redisconn.Beating)
 	r.leaseUntil.Store(int64(before.Add(r.reg.Timing().NodeTTL()).Sub(r.started)))
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/registry/redisconn"
 	"github.com/beeline-ws/beeline/router"
 )
 
@@ -206,10 +206,10 @@ func (r *Router) sayPublishing(p *publisher, err error) {
 	switch {
 	case err != nil && r.ctx.Err() == nil:
 		p.failing = true
-		r.reg.Failed(registry.Publishing, err)
+		r.reg.Failed(redisconn.Publishing, err)
 	case err == nil && p.failing:
 		p.failing = false
-		r.reg.Works(registry.Publishing)
+		r.reg.Works(redisconn.Publishing)
 	}
 }
 

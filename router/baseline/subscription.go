@@ -11,7 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/registry/redisconn"
 	"github.com/beeline-ws/beeline/router"
 )
 
@@ -107,7 +107,7 @@ func (s *subscription) receive(ctx context.Context, pubsub *redis.PubSub) (heard
 		event, err := pubsub.Receive(ctx)
 		if err != nil {
 			if ctx.Err() == nil && !errors.Is(err, redis.ErrClosed) && !errors.Is(err, net.ErrClosed) {
-				s.r.reg.Failed(registry.Subscribing, err)
+				s.r.reg.Failed(redisconn.Subscribing, err)
 			}
 			return heard
 		}
@@ -136,7 +136,7 @@ func (s *subscription) confirmed(channel string) {
 	if s.unconfirmed--; s.unconfirmed > 0 {
 		return
 	}
-	s.r.reg.Works(registry.Subscribing)
+	s.r.reg.Works(redisconn.Subscribing)
 	if s.again {
 		s.r.counts.resubscribes.Inc()
 	}
@@ -179,7 +179,7 @@ func (s *subscription) ping(ctx context.Context) {
 	switch {
 	case pubsub == nil:
 	case s.silent.Swap(true):
-		s.r.reg.Failed(registry.Subscribing, errSilent)
+		s.r.reg.Failed(redisconn.Subscribing, errSilent)
 		s.reset()
 	default:
 		_ = pubsub.Ping(ctx) // a failure shows in Receive, or at the next ping

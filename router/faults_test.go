@@ -94,14 +94,7 @@ func (m *sentMessage) await() bool {
 // meanwhile.
 func TestEverySendHasExactlyOneOutcome(t *testing.T) {
 	const timeout = time.Second
-	clock := newSteppedClock()
-	server := redistest.StartOwn(t)
-	server.AwaitUptime()
-	c := clusterOn(t, relaxedHeartbeat, server, server.Prefix, func() redis.UniversalClient { return server.Client(t) }, 3, func(o *Options) {
-		if o.NodeID == "n0" {
-			o.MessageTimeout, o.Runtime = timeout, clock
-		}
-	})
+	c, clock := newSteppedCluster(t, 3, timeout)
 	c.node(1).connect("bob")
 	c.node(2).connect("eve")
 	s := &numbered{from: c.node(0), clock: clock}
@@ -130,6 +123,31 @@ func TestEverySendHasExactlyOneOutcome(t *testing.T) {
 	}
 	if n := c.node(0).pending.count; n != 0 {
 		t.Errorf("%d messages are still pending", n)
+	}
+}
+
+// newSteppedCluster starts nodes on a Redis of their own. The time of the first is stepped.
+func newSteppedCluster(t *testing.T, n int, timeout time.Duration) (*cluster, *steppedClock) {
+	t.Helper()
+	clock, server := newSteppedClock(), redistest.StartOwn(t)
+	server.AwaitUptime()
+	return clusterOn(t, relaxedHeartbeat, server, server.Prefix, func() redis.UniversalClient { return server.Client(t) }, n, func(o *Options) {
+		if o.NodeID == "n0" {
+			o.MessageTimeout, o.Runtime = timeout, clock
+		}
+	}), clock
+}
+
+// A message has its outcome in time although nothing else happens on its node.
+func TestLoneMessageHasAnOutcomeInTime(t *testing.T) {
+	c, clock := newSteppedCluster(t, 1, time.Second)
+	c.redis.Pause()
+	s := &numbered{from: c.node(0), clock: clock}
+	s.send(1)
+	s.pass(time.Second)
+	c.redis.Resume()
+	if got := s.sent[0].got; got != Timeout {
+		t.Errorf("the outcome is %v", got)
 	}
 }
 

@@ -102,6 +102,7 @@ func TestEverySendHasExactlyOneOutcome(t *testing.T) {
 	c.node(1).in.sub.Reset()
 	s.send(100)
 	c.redis.Pause()
+	t.Cleanup(c.redis.Resume)
 	s.send(50)
 	s.pass(timeout) // and nothing can be known
 	c.redis.Resume()
@@ -142,6 +143,7 @@ func newSteppedCluster(t *testing.T, n int, timeout time.Duration) (*cluster, *s
 func TestLoneMessageHasAnOutcomeInTime(t *testing.T) {
 	c, clock := newSteppedCluster(t, 1, time.Second)
 	c.redis.Pause()
+	t.Cleanup(c.redis.Resume)
 	s := &numbered{from: c.node(0), clock: clock}
 	s.send(1)
 	s.pass(time.Second)

@@ -87,7 +87,9 @@ type Source interface {
 
 // Outlet takes batches. It is valid during the call of Batches.
 type Outlet interface {
-	// Ready reports whether a batch for channel can be put now.
+	// Ready reports whether a batch for channel can be put now. That may change at any time:
+	// once it is false, a Source that wants the order kept puts no later batch of that
+	// channel in the same call.
 	Ready(channel string) bool
 	// Put takes a batch, whose payload is only lent. It must be ready.
 	Put(p Publication)

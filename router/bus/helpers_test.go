@@ -40,13 +40,22 @@ func until(t testing.TB, what string, ok func() bool) {
 type testSource struct {
 	each      int          // how many it puts at once; 0: all
 	published func(Result) // is given each result
+	at        func(moment) // called with each batch
 
 	mu      sync.Mutex
 	batches []Publication
 	results []Result
 }
 
-func newSource() *testSource { return &testSource{published: func(Result) {}} }
+// moment is one in the making of a batch.
+type moment int
+
+const (
+	beforePut moment = iota
+	afterPut
+)
+
+func newSource() *testSource { return &testSource{published: func(Result) {}, at: func(moment) {}} }
 
 func (s *testSource) queue(channel string, payloads ...string) {
 	s.mu.Lock()
@@ -65,13 +74,16 @@ func (s *testSource) left() int {
 func (s *testSource) Batches(out Outlet) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	put := 0
+	put, kept := 0, make(map[string]bool)
 	s.batches = slices.DeleteFunc(s.batches, func(p Publication) bool {
-		if s.each > 0 && put == s.each || !out.Ready(p.Channel) {
+		if s.each > 0 && put == s.each || kept[p.Channel] || !out.Ready(p.Channel) {
+			kept[p.Channel] = true
 			return false
 		}
 		put++
+		s.at(beforePut)
 		out.Put(p)
+		s.at(afterPut)
 		return true
 	})
 	return len(s.batches) > 0

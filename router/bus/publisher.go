@@ -90,7 +90,12 @@ func (p *publisher) Flush() {
 // Source has. It reports whether the Source has more that the connections may take. It
 // is called with mu held, and releases it meanwhile.
 func (p *publisher) exchangeAndRelock() (more bool) {
-	p.readRepliesLocked()
+	for _, c := range slices.Backward(p.mu.conns) { // one that fails is removed
+		if c.unansweredLocked() > 0 {
+			p.pollLocked(c)
+		}
+	}
+	p.watchLocked()
 	p.giveResultsAndRelock()
 	if !p.place.asksLocked() {
 		return false
@@ -101,10 +106,8 @@ func (p *publisher) exchangeAndRelock() (more bool) {
 	return p.writeAndRelock() && more
 }
 
-func (p *publisher) readRepliesLocked() {
-	for _, c := range slices.Backward(p.mu.conns) { // one that fails is removed
-		p.pollLocked(c)
-	}
+// watchLocked ends connections on which a reply is overdue, if the timer wants that looked at.
+func (p *publisher) watchLocked() {
 	if !p.mu.watch {
 		return
 	}

@@ -111,7 +111,7 @@ func TestRepliesAreReadInPieces(t *testing.T) {
 	}
 	source.wantResults(t, "a 1 <nil>", "b 0 MISCONF no", "c 0 <nil>")
 	conn.reply(":1\r\n")
-	s.Flush()
+	s.poll()
 	if !conn.closed {
 		t.Error("a reply that nobody waits for was taken")
 	}
@@ -154,6 +154,27 @@ func TestFailedWriteLosesWhatHasNoReply(t *testing.T) {
 	s.Flush()
 	if source.left() != 1 {
 		t.Error("a batch was taken without a connection")
+	}
+}
+
+// A connection may end while batches are made for it.
+func TestBatchesOfAnEndedConnectionAreLost(t *testing.T) {
+	why := errors.New("reset")
+	for when, lost := range map[moment]error{beforePut: errBroken, afterPut: why} {
+		conn := new(fakeConn)
+		s, source := newFake(t, conn)
+		source.at = func(m moment) {
+			if m == when {
+				s.ResetPublishing("c", why)
+			}
+		}
+		source.queue("c", "1", "2")
+		s.Flush()
+		conn.wantWritten(t)
+		source.wantResults(t, "1 0 "+lostError{lost}.Error())
+		if source.left() != 1 {
+			t.Error("a batch was taken without a connection")
+		}
 	}
 }
 

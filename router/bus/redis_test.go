@@ -162,6 +162,11 @@ func (b *testBus) poll(t *testing.T) {
 func TestClosedConnectionIsMadeAnew(t *testing.T) {
 	s := redistest.StartOwn(t)
 	b := newBus(t, s.PatientClient(t), nil)
+	b.source.published = func(r Result) { // as links do
+		if errors.Is(r.Err, ErrLost) {
+			b.publish(s.Prefix, fmt.Sprint(r.Tag))
+		}
+	}
 	e := b.listen(s.Prefix)
 	admin := s.Client(t)
 	for i := range 5 {

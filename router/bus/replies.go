@@ -14,12 +14,10 @@ var errReply = errors.New("unexpected reply to PUBLISH")
 // pollLocked reads the replies that have come on a detached connection. One that Redis has
 // closed ends here, even if nothing is awaited.
 func (p *publisher) pollLocked(c *publishConn) {
-	for c.detached && !c.ended {
-		n, err := c.conn.TryRead(c.in[len(c.in):cap(c.in)])
-		if err == nil && n == 0 {
-			return
-		}
-		if err == nil {
+	for more := c.detached; more && !c.ended; {
+		room := c.in[len(c.in):cap(c.in)]
+		n, err := c.conn.TryRead(room)
+		if more = n == len(room); err == nil && n > 0 {
 			err = p.takeRepliesLocked(c, n)
 		}
 		if err != nil {
@@ -32,7 +30,9 @@ func (p *publisher) pollLocked(c *publishConn) {
 // while the outage lasts that ended it, not after.
 func (p *publisher) poll() {
 	p.mu.Lock()
-	p.readRepliesLocked()
+	for _, c := range slices.Backward(p.mu.conns) { // one that fails is removed
+		p.pollLocked(c)
+	}
 	due := len(p.mu.results) > 0
 	p.mu.Unlock()
 	if due {

@@ -12,20 +12,24 @@ import (
 	"github.com/beeline-ws/beeline/router/task"
 )
 
-// pendingJoin is a claim under way for the first session of an address.
+// pendingJoin is a session that joins an address: one that claims the address because it is
+// the first here, or one that waits for such a claim.
 type pendingJoin struct {
-	session    Session
-	deadline   time.Time
-	done       func(error)
-	generation uint64 // when it began
-	verified   bool   // it was refused, and the owners were asked whether they are
+	address  string
+	session  Session
+	deadline time.Time
+	done     func(error)
+
+	// The claim.
+	local      *localAddress // whose lease is claimed
+	generation uint64        // when it began
 
 	// Guarded by localAddresses.mu.
 	evicted        error          // the lease was lost meanwhile
 	replacedTokens []string       // tokens that others have replaced meanwhile
 	waiters        []*pendingJoin // other sessions of the address, which wait
 	withdrawn      bool           // nobody wants it any more
-	cancel         func()         // of telling the other owners; nil before
+	cancel         func()         // ends the announcement to the other owners; nil before
 }
 
 // Join is JoinAsync that waits. A session that joins after ctx has ended leaves
@@ -101,33 +105,37 @@ func (r *Router) Withdraw(address string, s Session) {
 // JoinAsync adds a session to address. The first session of an address claims it,
 // and every earlier owner knows of the claim before joined is called with nil;
 // only then may the client be welcomed, though messages may be delivered before.
-// An error is ErrDuplicate or ErrTooManySessions, or wraps ErrUnavailable. joined is called exactly once,
-// from a goroutine of the router or before JoinAsync returns, and must not block.
+// An error is ErrDuplicate or ErrTooManySessions, or wraps ErrUnavailable. joined is called
+// exactly once, from a goroutine of the router or before JoinAsync returns, and must not block.
 // What is not under way at the deadline fails.
 func (r *Router) JoinAsync(deadline time.Time, address string, s Session, joined func(error)) {
-	r.beginJoin(address, &pendingJoin{session: s, deadline: deadline, done: joined})
+	r.beginJoin(&pendingJoin{address: address, session: s, deadline: deadline, done: joined})
 }
 
-// begin adds a session to a held address, or claims the address for it, or has it wait
+// beginJoin adds a session to a held address, or claims the address for it, or has it wait
 // for another one, after which it begins again.
-func (r *Router) beginJoin(address string, j *pendingJoin) {
+func (r *Router) beginJoin(j *pendingJoin) {
 	if err := r.joinHindrance(j); err != nil {
-		j.done(fmt.Errorf("%w: %w", ErrUnavailable, err))
+		j.done(unavailable(err))
 		return
 	}
-	h, evict, err := r.local.addOrClaim(r, address, j)
+	evict, err := r.local.addOrClaim(r, j)
 	for _, old := range evict {
-		old.Evict(address, ErrReplaced)
+		old.Evict(j.address, ErrReplaced)
 	}
 	switch {
-	case h != nil:
-		r.claim(h, address, j)
-	case !errors.Is(err, errWaits):
+	case errors.Is(err, errWaits):
+	case errors.Is(err, errClaims):
+		r.claim(j, func(others []registry.Owner, err error) { r.claimed(j, others, err) })
+	default:
 		j.done(err)
 	}
 }
 
-// hinders says why a join can't begin now.
+// unavailable makes err a reason why a session can't join now, but maybe later.
+func unavailable(err error) error { return fmt.Errorf("%w: %w", ErrUnavailable, err) }
+
+// joinHindrance returns why a join can't begin now, or nil.
 func (r *Router) joinHindrance(j *pendingJoin) error {
 	if found := r.refusals(); len(found) > 0 {
 		return found[0].Err
@@ -141,38 +149,40 @@ func (r *Router) joinHindrance(j *pendingJoin) error {
 	return nil
 }
 
-// errGone: nobody wants the session any more.
+// errWithdrawn: nobody wants the session any more.
 var errWithdrawn = errors.New("the client has gone")
 
-// errBehind: the session waits until the claim under way has ended.
-var errWaits = errors.New("another session is joining")
+var (
+	errWaits  = errors.New("another session is joining") // the session waits until that claim has ended
+	errClaims = errors.New("the address is to be claimed for the session")
+)
 
-// addOrClaim adds a session to a held address, or begins a local address, whose claim is then
-// to be made, or has it wait (errBehind).
-func (t *localAddresses) addOrClaim(r *Router, address string, j *pendingJoin) (claim *localAddress, evict []Session, err error) {
+// addOrClaim adds a session to a held address; or begins a local address, which is then to
+// be claimed (errClaims); or has the session wait (errWaits).
+func (t *localAddresses) addOrClaim(r *Router, j *pendingJoin) (evict []Session, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	h, rule := t.byName[address], r.opts.DuplicatesOf(address)
+	a, rule := t.byName[j.address], r.opts.DuplicatesOf(j.address)
 	switch {
-	case h == nil:
+	case a == nil:
 		j.generation = t.generation.current()
-		h = &localAddress{join: j}
-		t.byName[address] = h
-		return h, nil, nil
-	case h.join != nil && r.tooMany(1+len(h.join.waiters)):
-		return nil, nil, ErrTooManySessions
-	case h.join != nil:
-		h.join.waiters = append(h.join.waiters, j)
-		return nil, nil, errWaits
+		j.local = &localAddress{join: j}
+		t.byName[j.address] = j.local
+		return nil, errClaims
+	case a.join != nil && r.tooMany(1+len(a.join.waiters)):
+		return nil, ErrTooManySessions
+	case a.join != nil:
+		a.join.waiters = append(a.join.waiters, j)
+		return nil, errWaits
 	case rule == registry.Reject:
-		return nil, nil, ErrDuplicate
+		return nil, ErrDuplicate
 	case rule == registry.Replace:
-		evict, h.sessions = h.sessions, nil
-	case r.tooMany(len(h.sessions)):
-		return nil, nil, ErrTooManySessions
+		evict, a.sessions = a.sessions, nil
+	case r.tooMany(len(a.sessions)):
+		return nil, ErrTooManySessions
 	}
-	h.sessions = append(h.sessions, j.session)
-	return nil, evict, nil
+	a.sessions = append(a.sessions, j.session)
+	return evict, nil
 }
 
 // tooMany reports whether an address that has so many sessions here gets no other one.
@@ -180,45 +190,90 @@ func (r *Router) tooMany(sessions int) bool {
 	return r.opts.MaxClientSessions > 0 && sessions >= r.opts.MaxClientSessions
 }
 
-// claim makes this node an owner of address for its first session here.
-func (r *Router) claim(h *localAddress, address string, j *pendingJoin) {
-	r.reg.ClaimAsync(j.deadline, &h.lease, address, r.opts.DuplicatesOf(address), func(others []registry.Owner, err error) {
-		switch {
-		case errors.Is(err, registry.ErrHeld) && !j.verified && r.run(func(ctx context.Context) { r.verifyOwners(ctx, h, address, j, others) }):
-		case errors.Is(err, registry.ErrHeld):
-			r.endJoin(h, address, j, nil, ErrDuplicate)
-		case err != nil:
-			r.endJoin(h, address, j, nil, fmt.Errorf("%w: %w", ErrUnavailable, err))
-		case len(others) == 0:
-			r.endJoin(h, address, j, nil, nil)
-		case !r.run(func(ctx context.Context) { r.finishClaim(ctx, h, address, j, others) }):
-			r.undoClaim(h, address, j, errStopped)
-		}
-	})
+// claim makes this node an owner of the address in the registry. claimed gets the other
+// owners, before claim returns or later.
+func (r *Router) claim(j *pendingJoin, claimed func(others []registry.Owner, err error)) {
+	r.reg.ClaimAsync(j.deadline, &j.local.lease, j.address, r.opts.DuplicatesOf(j.address), claimed)
 }
 
-// doubtTimeout bounds the question to the owners that a claim was refused for.
+// claimed goes on with the first answer to a claim. Mostly there is no other owner: then
+// the session has joined, and no task was started for it.
+func (r *Router) claimed(j *pendingJoin, others []registry.Owner, err error) {
+	switch {
+	case err == nil && len(others) == 0:
+		r.endJoin(j, r.welcome(j, nil))
+	case err != nil && !errors.Is(err, registry.ErrHeld):
+		r.endJoin(j, unavailable(err))
+	case !r.run(func(ctx context.Context) { r.endJoin(j, r.join(ctx, j, others, err)) }):
+		if err == nil {
+			r.reg.Release(&j.local.lease)
+		}
+		r.endJoin(j, unavailable(errStopped))
+	}
+}
+
+// join does what is left to do when there are other owners. It runs in a task, and blocks.
+func (r *Router) join(ctx context.Context, j *pendingJoin, others []registry.Owner, err error) error {
+	// Claim. One that was refused is made again if none of the owners that it was refused
+	// for holds the address.
+	if errors.Is(err, registry.ErrHeld) {
+		if err = r.verifyOwners(ctx, j, others); err != nil {
+			return err
+		}
+		others, err = r.claimAgain(ctx, j)
+	}
+	switch {
+	case errors.Is(err, registry.ErrHeld):
+		return ErrDuplicate
+	case err != nil:
+		return unavailable(err)
+	}
+	// Announce. Each other owner has acknowledged, or is dead, before anybody is welcomed.
+	if err = r.announceClaim(ctx, j, others); err != nil {
+		r.reg.Release(&j.local.lease)
+		return unavailable(err)
+	}
+	// Welcome.
+	return r.welcome(j, others)
+}
+
+// verifyTimeout bounds the question to the owners that a claim was refused for.
 const verifyTimeout = time.Second
 
-// verifyOwners asks the owners that a claim was refused for. If none of them holds the address,
-// as where Redis was started from a snapshot, the claim is made again without them.
-func (r *Router) verifyOwners(ctx context.Context, h *localAddress, address string, j *pendingJoin, owners []registry.Owner) {
-	j.verified = true
+// verifyOwners asks the owners that a claim was refused for. It returns nil if none of them
+// holds the address, as where Redis was started from a snapshot. Then their entries are gone.
+func (r *Router) verifyOwners(ctx context.Context, j *pendingJoin, owners []registry.Owner) error {
 	ctx, cancel := r.runtime.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
-	if absent, _ := r.tell(ctx, address, owners); len(absent) < len(owners) {
-		r.endJoin(h, address, j, nil, ErrDuplicate)
-		return
+	if absent, _ := r.tell(ctx, j.address, owners); len(absent) < len(owners) {
+		return ErrDuplicate
 	}
-	if err := r.reg.Prune(ctx, address, owners...); err != nil { // before the claim, so not by prune
-		r.endJoin(h, address, j, nil, fmt.Errorf("%w: %w", ErrUnavailable, err))
-		return
+	if err := r.reg.Prune(ctx, j.address, owners...); err != nil { // before the claim, so not by prune
+		return unavailable(err)
 	}
-	r.claim(h, address, j)
+	return nil
 }
 
-// finishClaim tells the address's other owners, which takes time.
-func (r *Router) finishClaim(ctx context.Context, h *localAddress, address string, j *pendingJoin, others []registry.Owner) {
+// claimAgain claims, and waits for the answer. When the router stops, the claim waits for
+// nothing any more.
+func (r *Router) claimAgain(ctx context.Context, j *pendingJoin) (others []registry.Owner, err error) {
+	answered := r.runtime.NewSignal()
+	r.claim(j, func(found []registry.Owner, failed error) {
+		others, err = found, failed
+		answered.Set()
+	})
+	if answered.Wait(ctx) != nil {
+		r.reg.Withdraw(&j.local.lease)
+		_ = answered.Wait(context.Background()) // which does not end
+	}
+	return others, err
+}
+
+// announceClaim tells the address's other owners, and waits until each knows of the claim.
+func (r *Router) announceClaim(ctx context.Context, j *pendingJoin, others []registry.Owner) error {
+	if len(others) == 0 {
+		return nil
+	}
 	ctx, cancel := r.runtime.WithTimeout(ctx, j.deadline.Sub(r.now()))
 	defer cancel()
 	r.local.mu.Lock()
@@ -226,67 +281,63 @@ func (r *Router) finishClaim(ctx context.Context, h *localAddress, address strin
 		cancel()
 	}
 	r.local.mu.Unlock()
-	if _, err := r.tell(ctx, address, r.withoutDead(ctx, address, others)); err != nil {
-		r.undoClaim(h, address, j, err)
-		return
-	}
-	r.endJoin(h, address, j, others, nil)
+	_, err := r.tell(ctx, j.address, r.withoutDead(ctx, j.address, others))
+	return err
 }
 
-func (r *Router) undoClaim(h *localAddress, address string, j *pendingJoin, err error) {
-	r.reg.Release(&h.lease)
-	r.endJoin(h, address, j, nil, fmt.Errorf("%w: %w", ErrUnavailable, err))
+// welcome welcomes the session. If this node's own lease has ended, others may take it for
+// dead, and nobody is welcomed.
+func (r *Router) welcome(j *pendingJoin, others []registry.Owner) error {
+	if !r.leaseLives() {
+		r.reg.Release(&j.local.lease)
+		return unavailable(errLeaseExpired)
+	}
+	return r.local.welcome(r, j, others)
 }
 
-// joined ends a claim and lets those go on that waited for it. If this node's lease has
-// ended meanwhile, others may take it for dead, and nobody is welcomed.
-func (r *Router) endJoin(h *localAddress, address string, j *pendingJoin, others []registry.Owner, err error) {
-	if err == nil && !r.leaseLives() {
-		r.undoClaim(h, address, j, errLeaseExpired)
-		return
-	}
-	if err == nil {
-		err = r.local.welcome(r, address, h, j, others)
-	} else {
-		r.local.drop(address, h)
-	}
-	if err == nil {
-		r.outdateOwners(address)
-	}
-	j.done(err)
-	for _, next := range j.waiters { // nobody adds any more
-		r.beginJoin(address, next)
-	}
-}
-
-// welcome ends a claim well, unless the lease was taken meanwhile.
-func (t *localAddresses) welcome(r *Router, address string, h *localAddress, j *pendingJoin, others []registry.Owner) error {
+// welcome makes the session the first one of its address, unless another session has taken
+// the lease meanwhile.
+func (t *localAddresses) welcome(r *Router, j *pendingJoin, others []registry.Owner) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	h.join = nil
-	if slices.Contains(j.replacedTokens, h.lease.Token()) {
+	a := j.local
+	if slices.Contains(j.replacedTokens, a.lease.Token()) {
 		j.evicted = ErrReplaced
 	}
 	if j.evicted != nil {
-		delete(t.byName, address)
-		r.reg.Release(&h.lease)
+		r.reg.Release(&a.lease)
 		return fmt.Errorf("%w: %w", ErrDuplicate, j.evicted)
 	}
-	h.sessions, h.since = []Session{j.session}, r.now().UnixMicro()
-	if h.announcements == 0 {
-		h.owners, h.validAt = t.self, j.generation
-		if r.opts.DuplicatesOf(address) != registry.Replace { // which has ended the others
-			h.owners = t.self.with(others)
+	a.join = nil
+	a.sessions, a.since = []Session{j.session}, r.now().UnixMicro()
+	if a.announcements == 0 {
+		a.owners, a.validAt = t.self, j.generation
+		if r.opts.DuplicatesOf(j.address) != registry.Replace { // which has ended the others
+			a.owners = t.self.with(others)
 		}
 	}
 	return nil
 }
 
-func (t *localAddresses) drop(address string, h *localAddress) {
+// endJoin tells what became of a join, and lets those go on that waited for it.
+func (r *Router) endJoin(j *pendingJoin, err error) {
+	if err == nil {
+		r.outdateOwners(j.address)
+	} else {
+		r.local.drop(j)
+	}
+	j.done(err)
+	for _, next := range j.waiters { // nobody adds any more
+		r.beginJoin(next)
+	}
+}
+
+// drop removes the local address of a join that has failed.
+func (t *localAddresses) drop(j *pendingJoin) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	h.join = nil
-	if t.byName[address] == h {
-		delete(t.byName, address)
+	j.local.join = nil
+	if t.byName[j.address] == j.local {
+		delete(t.byName, j.address)
 	}
 }

@@ -39,18 +39,18 @@ func (r *Router) Leave(address string, s Session) {
 	t := r.local
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	h := t.byName[address]
-	if h == nil || h.join != nil {
+	a := t.byName[address]
+	if a == nil || a.join != nil {
 		return
 	}
-	i := slices.Index(h.sessions, s)
+	i := slices.Index(a.sessions, s)
 	if i < 0 {
 		return
 	}
-	h.sessions = slices.Concat(h.sessions[:i], h.sessions[i+1:]) // deliver may hold the old slice
-	if len(h.sessions) == 0 {
+	a.sessions = slices.Concat(a.sessions[:i], a.sessions[i+1:]) // deliver may hold the old slice
+	if len(a.sessions) == 0 {
 		delete(t.byName, address)
-		r.reg.Release(&h.lease)
+		r.reg.Release(&a.lease)
 	}
 }
 
@@ -60,21 +60,21 @@ func (r *Router) Leave(address string, s Session) {
 // delivered elsewhere is not owed it, and may be a client that has it and has moved.
 func (t *localAddresses) deliver(fan *fanouts, m *Message, assumed ownerSet) ackResult {
 	t.mu.RLock()
-	h := t.byName[m.To]
+	a := t.byName[m.To]
 	switch {
-	case h == nil:
+	case a == nil:
 		t.mu.RUnlock()
 		return ackNotHere
-	case m.since != 0 && (h.join != nil || h.since > m.since):
+	case m.since != 0 && (a.join != nil || a.since > m.since):
 		t.mu.RUnlock()
 		return ackDelivered
-	case assumed != noneAssumed && h.join == nil && (h.validAt != t.generation.current() || h.owners != assumed):
+	case assumed != noneAssumed && a.join == nil && (a.validAt != t.generation.current() || a.owners != assumed):
 		t.mu.RUnlock()
 		return ackStale
 	}
-	sessions := h.sessions
+	sessions := a.sessions
 	t.mu.RUnlock()
-	return fan.deliver(h, sessions, m)
+	return fan.deliver(a, sessions, m)
 }
 
 // deliverTo asks every session. Where all are closing, or none has joined yet,
@@ -95,32 +95,32 @@ func deliverTo(sessions []Session, m *Message) ackResult {
 }
 
 // alone returns the sessions of an address that this node holds, if no other owns it.
-func (t *localAddresses) alone(address string) (h *localAddress, sessions []Session, ok bool) {
+func (t *localAddresses) alone(address string) (a *localAddress, sessions []Session, ok bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	h = t.byName[address]
-	if h == nil || h.join != nil || h.validAt != t.generation.current() || h.owners != t.self {
+	a = t.byName[address]
+	if a == nil || a.join != nil || a.validAt != t.generation.current() || a.owners != t.self {
 		return nil, nil, false
 	}
-	return h, h.sessions, true
+	return a, a.sessions, true
 }
 
-// holds tells whether address has sessions here.
+// holds reports whether address has sessions here.
 func (t *localAddresses) holds(address string) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	h := t.byName[address]
-	return h != nil && len(h.sessions) > 0
+	a := t.byName[address]
+	return a != nil && len(a.sessions) > 0
 }
 
-// learn notes that a lookup found owners, among them this node with that token,
+// noteOwners notes that a lookup found owners, among them this node with that token,
 // unless another claim was heard of since, or the generation has ended.
 func (t *localAddresses) noteOwners(address, token string, owners ownerSet, asked ownersKnown) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	h := t.byName[address]
-	if h != nil && h.join == nil && h.announcements == asked.announcements && t.generation.current() == asked.generation && h.lease.Token() == token {
-		h.owners, h.validAt = owners, asked.generation
+	a := t.byName[address]
+	if a != nil && a.join == nil && a.announcements == asked.announcements && t.generation.current() == asked.generation && a.lease.Token() == token {
+		a.owners, a.validAt = owners, asked.generation
 	}
 }
 
@@ -130,26 +130,27 @@ type ownersKnown struct {
 	settled                   bool // the registry was settled
 }
 
+// known returns what is known now about other owners of an address.
 func (t *localAddresses) known(address string) ownersKnown {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if h := t.byName[address]; h != nil {
-		return ownersKnown{announcements: h.announcements, generation: t.generation.current()}
+	if a := t.byName[address]; a != nil {
+		return ownersKnown{announcements: a.announcements, generation: t.generation.current()}
 	}
 	return ownersKnown{generation: t.generation.current()}
 }
 
-// claimed notes that another node owns address too, or would like to; it is false if
-// this one does not.
+// claimed notes that another node owns address too, or would like to. It reports whether
+// this one does.
 func (t *localAddresses) claimed(address string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	h := t.byName[address]
-	if h == nil {
+	a := t.byName[address]
+	if a == nil {
 		return false
 	}
-	h.announcements++
-	h.validAt = 0
+	a.announcements++
+	a.validAt = 0
 	return true
 }
 
@@ -157,15 +158,15 @@ func (t *localAddresses) claimed(address string) bool {
 func (r *Router) taken(address string, same func(*localAddress) bool, reason error) bool {
 	t := r.local
 	t.mu.Lock()
-	h := t.byName[address]
-	if h == nil || h.join != nil || !same(h) {
+	a := t.byName[address]
+	if a == nil || a.join != nil || !same(a) {
 		t.mu.Unlock()
 		return false
 	}
 	delete(t.byName, address)
-	r.reg.Release(&h.lease)
-	sessions := h.sessions
-	h.sessions = nil
+	r.reg.Release(&a.lease)
+	sessions := a.sessions
+	a.sessions = nil
 	t.mu.Unlock()
 	for _, s := range sessions {
 		s.Evict(address, reason)
@@ -174,18 +175,18 @@ func (r *Router) taken(address string, same func(*localAddress) bool, reason err
 }
 
 // replaced takes the notice that another node has replaced the claim of that
-// token. A claim still under way finds it in stolen when it ends. The entry of one
+// token. A claim still under way finds it in replacedTokens when it ends. The entry of one
 // that is not held here any more goes.
 func (r *Router) replaced(address, token string) {
 	t := r.local
 	t.mu.Lock()
-	h := t.byName[address]
-	joining := h != nil && h.join != nil
+	a := t.byName[address]
+	joining := a != nil && a.join != nil
 	if joining {
-		h.join.replacedTokens = append(h.join.replacedTokens, token)
+		a.join.replacedTokens = append(a.join.replacedTokens, token)
 	}
 	t.mu.Unlock()
-	if joining || r.taken(address, func(h *localAddress) bool { return h.lease.Token() == token }, ErrReplaced) {
+	if joining || r.taken(address, func(a *localAddress) bool { return a.lease.Token() == token }, ErrReplaced) {
 		return
 	}
 	r.prune(address, registry.Owner{NodeID: r.opts.NodeID, Token: token})
@@ -195,8 +196,8 @@ func (r *Router) replaced(address, token string) {
 func (t *localAddresses) sessions() (n int) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	for _, h := range t.byName {
-		n += len(h.sessions)
+	for _, a := range t.byName {
+		n += len(a.sessions)
 	}
 	return n
 }

@@ -10,13 +10,14 @@ import (
 )
 
 // Some settings must be the same on all nodes: a node that publishes to one channel is not
-// heard by one that listens to another, and nobody would say a word. Each node says them
-// in its lease, and compares the leases of the others with its own, before its first
-// client and whenever one is new. Of two nodes that differ the one that came later yields: it
-// is not ready and welcomes nobody, while the cluster that was there goes on. Redis' own
-// clock tells who came later, so a node whose clock is wrong does not stop a cluster.
-// It yields for as long as the other has a lease and subscribes to its private channel:
-// a lease that somebody else has written stops nobody for longer than it lives.
+// heard by one that listens to another, and no error would show it. Each node writes them
+// into its lease, and compares the leases of other nodes with its own, before its first
+// client and whenever a node is new. Of two nodes that differ the one that came later yields:
+// it is not ready and welcomes no client, while the cluster that was there goes on. Redis'
+// own clock decides which came later, so a node whose clock is wrong does not stop a
+// cluster. A node yields for as long as the other has a lease and subscribes to its
+// private channel: a lease that somebody else has written stops no node for longer than
+// it lives.
 
 // Settings are what must be the same on all nodes of a cluster, as a lease says it.
 type Settings struct {
@@ -135,9 +136,9 @@ func (r *Registry) Disagreement() error {
 	return nil
 }
 
-// compare holds the leases of peers against this node's, and takes note of the first that
-// it yields to. It is called with none of the registry's locks held.
-func (r *Registry) compare(ctx context.Context, own NodeInfo, peers []NodeInfo) {
+// compareSettings compares the leases of other nodes with this node's, and takes note of
+// the first that it yields to. It is called with none of the registry's locks held.
+func (r *Registry) compareSettings(ctx context.Context, own NodeInfo, peers []NodeInfo) {
 	var yields *Difference
 	var silence time.Duration
 	for i := range peers {
@@ -166,9 +167,9 @@ func (r *Registry) compare(ctx context.Context, own NodeInfo, peers []NodeInfo) 
 	}
 }
 
-// meetCluster finds out before this node's first beat how long the nodes that are there leave a
-// master unasked for its epoch.
-func (r *Registry) meetCluster(ctx context.Context) error {
+// learnSilence finds out before this node's first beat how long the nodes that are there
+// leave a master unasked for its epoch: this node must not end their epoch sooner.
+func (r *Registry) learnSilence(ctx context.Context) error {
 	r.beats.Lock()
 	met := !r.beats.lastBeat.IsZero()
 	r.beats.Unlock()

@@ -18,8 +18,8 @@ const (
 	external   = 4 // the key is not beeline's; see overwritten.go
 )
 
-// claim is a claim on its way. It is in one hand at a time: the batcher's while
-// it is queued and sent, then that of whoever deals with the answer.
+// claim is a claim on its way. One goroutine at a time works on it: the batcher's while
+// it is queued and sent, then the one that deals with the answer.
 type claim struct {
 	// Static once it is queued.
 	lease    *Lease
@@ -43,7 +43,7 @@ type claim struct {
 	unsettled bool   // it met an epoch that was not settled
 }
 
-// sameKind tells whether one call can make both claims.
+// sameKind reports whether one call can make both claims.
 func (cl *claim) sameKind(other *claim) bool { return cl.rule == other.rule && cl.again == other.again }
 
 // kind is what claim.lua calls it.

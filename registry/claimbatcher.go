@@ -141,8 +141,9 @@ func (c *claimBatcher) take() (g *group, expired []*claim, stopped bool) {
 			continue
 		}
 		if cl.wrote && cl.rule == Replace {
-			// It replaces whoever replaced the earlier run, who has told this node so,
-			// or will: that must not end this one.
+			// The claim was made before, and another claim may have replaced it. Its
+			// node has told this one so, or will: that must not end this run, so it has a
+			// later token.
 			cl.number = c.r.tokens.Add(1)
 			cl.lease.number = cl.number
 		}

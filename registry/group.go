@@ -6,8 +6,8 @@ import (
 	"github.com/beeline-ws/beeline/registry/redisconn"
 )
 
-// groupKeys bounds the claims, or releases, of one script call: Redis serves
-// nobody else meanwhile.
+// groupKeys bounds the claims, or releases, of one script call: meanwhile Redis serves no
+// other client.
 const groupKeys = 128
 
 // group is what the batcher sends in one pipeline. Its memory serves one group

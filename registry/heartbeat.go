@@ -39,7 +39,7 @@ func (r *Registry) beat(ctx context.Context, info NodeInfo) error {
 		return err
 	}
 	r.keepMasters(tags)
-	if err := r.meetCluster(ctx); err != nil {
+	if err := r.learnSilence(ctx); err != nil {
 		return err
 	}
 	byTag, calls := r.epochCalls(tags)

@@ -58,7 +58,7 @@ func (r *Registry) noteNodeList(ctx context.Context, own NodeInfo, c *redisconn.
 	r.beats.Lock()
 	own.Since = time.UnixMilli(r.beats.since)
 	r.beats.Unlock()
-	r.compare(ctx, own, leases)
+	r.compareSettings(ctx, own, leases)
 	return nil
 }
 

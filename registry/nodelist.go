@@ -9,16 +9,16 @@ import (
 )
 
 const (
-	// maxNodes is how many nodes a cluster may have: so many that were heard of last are
-	// read from the list of nodes, and of each master's subscribers.
+	// maxNodes is how many nodes a cluster may have. Of the list of nodes that many are read,
+	// the last to have beaten, and of each master's subscribers as many.
 	maxNodes = 1 << 10
 	// maxListed is how many nodes the list holds; beyond it, those that beat longest ago
 	// are struck off.
 	maxListed = 4 * maxNodes
-	// maxStruckOff is how many nodes one call strikes off the list, of each kind: Redis
-	// serves nobody else meanwhile.
+	// maxStruckOff is how many nodes one call strikes off the list, of each kind: meanwhile
+	// Redis serves no other client.
 	maxStruckOff = 10_000
-	// longGone is how long a node is listed that does not beat any more. Whoever was
+	// longGone is how long a node is listed that does not beat any more. A node that was
 	// killed has not struck itself off.
 	longGone = time.Hour
 	// farAhead is how far ahead of Redis' time a beat may lie, as it does after a failover to
@@ -32,7 +32,7 @@ type listedNode struct {
 	beat float64 // its last, Unix ms
 }
 
-// nodeList is what list.lua answered: who has beaten last comes first.
+// nodeList is what list.lua answered: the node that has beaten last comes first.
 type nodeList struct {
 	now    float64 // Redis' Unix ms
 	listed []listedNode

@@ -49,8 +49,8 @@ func (r *Registry) eachLease(ctx context.Context, ids []string, begin func(keys 
 	return chunks, calls, r.redis.Run(ctx, calls)
 }
 
-// vouchers asks which of nodes have a lease that vouches for an epoch ("master=ID"; empty:
-// none is asked for).
+// vouchesOf asks which of nodes have a lease that vouches for an epoch ("master=ID"; empty:
+// it asks only which have a lease).
 func (r *Registry) vouchesOf(ctx context.Context, ids []string, epoch string) (map[string]int64, error) {
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
@@ -79,7 +79,7 @@ func (r *Registry) vouchesOf(ctx context.Context, ids []string, epoch string) (m
 // longestLease is the life of a lease of a node with the longest heartbeat.
 func longestLease() time.Duration { return Timing{Heartbeat: longestHeartbeat}.NodeTTL() }
 
-// readLeases returns the leases of nodes; who has none is missing.
+// readLeases returns the leases of nodes, without those that have none.
 func (r *Registry) readLeases(ctx context.Context, ids []string) ([]NodeInfo, error) {
 	chunks, calls, err := r.eachLease(ctx, ids, func(keys []string) *redisconn.Call {
 		args := append([]any{r.timing.NodeTTL().Milliseconds(), longestLease().Milliseconds(), maxField}, leaseFields...)

@@ -22,8 +22,8 @@ import (
 var (
 	// ErrHeld says that another session holds the address, under Reject.
 	ErrHeld = errors.New("address is held by another session")
-	// ErrUnsettled says that the registry lost data and not every node has
-	// verified its leases yet.
+	// ErrUnsettled says that Redis may have lost data, and that not every node has
+	// verified its leases since.
 	ErrUnsettled = errors.New("registry is not settled after a loss of data")
 )
 
@@ -198,8 +198,8 @@ func New(opts Options) (*Registry, error) {
 	return r, nil
 }
 
-// Start starts the batcher, the refresher, and the watch of where Redis is. It is called once. events may be
-// nil.
+// Start starts the registry's goroutines (see the package's comment). It is called once.
+// events may be nil.
 func (r *Registry) Start(events Events) {
 	if events != nil {
 		r.events = events

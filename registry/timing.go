@@ -9,7 +9,7 @@ type Timing struct{ Heartbeat time.Duration }
 // late or lost before the node counts as dead, and 2 s and one heartbeat if that is
 // longer. It must outlive an epoch by the heartbeat that the nodes' last beats may lie
 // apart: if Redis, or all nodes, stand still until the leases end, the epoch has ended
-// too, and nobody is taken for dead.
+// too, and no node is taken for dead.
 func (t Timing) NodeTTL() time.Duration { return t.silence() + t.Heartbeat }
 
 // RefreshEvery is the interval in which each lease is refreshed once.

@@ -7,9 +7,9 @@ import (
 )
 
 // Trouble says why Redis would not take a claim now, as far as is known: the last claim,
-// or heartbeat, failed. After the next that succeeds it is nil. Nobody claims at a node
-// that is not ready for that, so Beat claims for itself then, an address that no
-// client can have.
+// or heartbeat, failed. After the next that succeeds it is nil. A node with Trouble is not
+// ready, so no client claims there; then Beat makes a claim of its own, of an address that
+// no client can have.
 func (r *Registry) Trouble() error {
 	if err := r.trouble.Load(); err != nil {
 		return *err

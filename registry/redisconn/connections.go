@@ -31,9 +31,9 @@ type connections struct {
 // undialedCounts is for how long that explains that something failed on a connection.
 const undialedCounts = 10 * time.Second
 
-// redialRest is the least time from one closing of all connections to an address to the
+// redialEvery is the least time from one closing of all connections to an address to the
 // next: a server that goes on refusing must not be called without end.
-const redialRest = time.Second
+const redialEvery = time.Second
 
 func newConnections(dials prometheus.Counter) *connections {
 	return &connections{dials: dials, open: make(map[*dialed]string), redone: make(map[string]time.Time)}
@@ -109,12 +109,12 @@ func (c *connections) list() (list []*dialed) {
 }
 
 // toRedo returns the connections to addr that were opened before then, or to anywhere if
-// addr is empty. It returns none if that was less than redialRest ago.
+// addr is empty. It returns none if that was less than redialEvery ago.
 func (c *connections) toRedo(addr string, then time.Time) (list []*dialed) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
-	if now.Sub(c.redone[addr]) < redialRest {
+	if now.Sub(c.redone[addr]) < redialEvery {
 		return nil
 	}
 	for d, at := range c.open {
@@ -160,9 +160,9 @@ func (c *Client) hookConnections() {
 }
 
 // attempts sees how each attempt at a command ended, as a redis.Limiter that allows
-// everything. A hook sees how the last one did: go-redis makes a command that met
-// READONLY again, on another connection, and nobody would learn that one connection has
-// moved and the others have not.
+// everything. A hook sees only how the last attempt ended: go-redis makes a command that
+// met READONLY again, on another connection, and it would stay unknown that one connection
+// has moved and the others have not.
 type attempts struct{ report atomic.Pointer[func(error)] }
 
 // Allow allows everything.

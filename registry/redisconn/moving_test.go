@@ -96,7 +96,7 @@ func TestOneOddAnswerOfTheNameServerMovesNothing(t *testing.T) {
 	t.Parallel()
 	from, to, name := startMoving(t)
 	c := onName(t, name)
-	w := &placeWatch{c: c, rest: watchEvery, clients: make(map[string]*redis.Client)}
+	w := &placeWatch{c: c, delay: watchEvery, clients: make(map[string]*redis.Client)}
 	name.LeadTo(to)
 	strays := w.strays(t.Context())
 	if len(strays) < 4 {

@@ -21,7 +21,7 @@ const (
 	Publishing                  // the connection that publishes
 	Beating                     // heartbeats
 	Verifying                   // of all leases, after data may have been lost
-	Asking                      // single commands, whoever gives them
+	Asking                      // single commands of any goroutine
 
 	activities = iota
 )

@@ -11,8 +11,8 @@ import (
 	"unsafe"
 )
 
-// polledConn is a descriptor that the runtime's poller does not watch: what
-// arrives on it wakes nobody. Whoever owns it asks for it.
+// polledConn is a descriptor that the runtime's poller does not watch: what arrives on it
+// wakes no goroutine. The owner asks for it.
 type polledConn struct {
 	mu     sync.Mutex // held during a call, so that fd is not closed meanwhile
 	fd     int

@@ -207,7 +207,7 @@ func TestWatchFollowsTheSentinels(t *testing.T) {
 	client := connectTo(t, s.URL())
 	c := newTestClient(client)
 	must(t, client.Ping(t.Context()).Err())
-	w := &placeWatch{c: c.Client, rest: watchEvery, clients: make(map[string]*redis.Client)}
+	w := &placeWatch{c: c.Client, delay: watchEvery, clients: make(map[string]*redis.Client)}
 	defer w.closeClients()
 	if strays := w.strays(t.Context()); len(strays) != 0 {
 		t.Errorf("%d connections are found to lead elsewhere", len(strays))

@@ -32,7 +32,7 @@ type transfer struct {
 	err  error // nil, io.EOF or a syscall.Errno
 
 	// Made once, because a closure a call would be an allocation.
-	all  func(fd uintptr) bool // tells whether it is over; if not, it waits
+	all  func(fd uintptr) bool // reports whether it is over; if not, the poller waits
 	some func(fd uintptr) bool // the same without waiting
 }
 

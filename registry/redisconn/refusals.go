@@ -12,9 +12,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// refusals are the commands that Redis does not let this node give, or does not know: a
-// user may have the rights for heartbeats and not for lookups, and only who looks up
-// would notice. What is refused for another reason, heartbeats are, too.
+// refusals are the commands that Redis does not let this node give, or does not know. A
+// user may have the rights for heartbeats and not for lookups, which the heartbeats do not
+// show. Where Redis refuses for another reason it refuses heartbeats as well.
 type refusals struct {
 	some atomic.Bool // there are some
 
@@ -22,7 +22,7 @@ type refusals struct {
 	names map[string]time.Time // commands, and when they were refused last
 }
 
-// refusalCounts is how long a command counts as refused that nobody gives again.
+// refusalCounts is how long a command counts as refused that is not given again.
 const refusalCounts = 5 * time.Minute
 
 // answered takes the answer to a command.

@@ -11,10 +11,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// slotWatch notices when slots of a Cluster go from one master to another. What this
-// node asked for then may have been answered by another master than the one whose epoch
-// it asks for, or its slot may come from one that had lost it. It is a hook of the
-// client's connections to the servers.
+// slotWatch notices when slots of a Cluster go from one master to another. Then an answer
+// may have come from another master than the one that the client's map names, and the slot
+// from a master that had lost its data. It is a hook of the client's connections to the
+// servers.
 type slotWatch struct {
 	mu     sync.Mutex
 	owners string // of the slots, as the client was told last
@@ -47,7 +47,7 @@ func (w *slotWatch) noticed() SlotShifts {
 	return w.shifts
 }
 
-// calmSince tells whether nothing was noticed since then.
+// calmSince reports whether nothing was noticed since then.
 func (w *slotWatch) calmSince(then time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -11,9 +11,9 @@ import (
 )
 
 // Managed Redis moves a name to another server and leaves the connections to the old one
-// open, and the old one need not refuse anything: two halves of a cluster would each
-// believe to be the whole. So a node looks now and then where the URL's name leads, or
-// whom the Sentinels take for the master, and leaves servers that are it no more.
+// open. The old server need not refuse anything: then each half of a cluster believes that
+// it is the whole. So a node looks at intervals where the URL's name leads, or which server
+// the Sentinels take for the master, and closes its connections to other servers.
 
 const (
 	// watchEvery is how often it looks, and watchAgain how soon it looks again before it
@@ -23,18 +23,18 @@ const (
 	watchAgain = 500 * time.Millisecond
 	// watchAsking bounds one look.
 	watchAsking = time.Second
-	// maxWatchRest is how long a name is not looked at that keeps moving: it has
+	// maxWatchDelay is how long a name is not looked at that keeps moving: it has
 	// more addresses than its server tells at a time.
-	maxWatchRest = time.Minute
+	maxWatchDelay = time.Minute
 	// calmLooks is after how many looks that found nothing a name has calmed down.
 	calmLooks = 5
 )
 
 // placeWatch is one watch of where Redis is.
 type placeWatch struct {
-	c    *Client
-	rest time.Duration // until the next look
-	calm int           // looks in a row that found nothing
+	c     *Client
+	delay time.Duration // until the next look
+	calm  int           // looks in a row that found nothing
 
 	by *dialer // of all connections of the client
 
@@ -45,11 +45,11 @@ type placeWatch struct {
 // Watch closes, until ctx ends, the connections that lead to another server than the URL's
 // name, or the Sentinels, do now.
 func (c *Client) Watch(ctx context.Context) {
-	w := &placeWatch{c: c, rest: watchEvery, calm: calmLooks, clients: make(map[string]*redis.Client)}
+	w := &placeWatch{c: c, delay: watchEvery, calm: calmLooks, clients: make(map[string]*redis.Client)}
 	defer w.closeClients()
 	for {
 		select {
-		case <-time.After(w.rest):
+		case <-time.After(w.delay):
 		case <-ctx.Done():
 			return
 		}
@@ -62,7 +62,7 @@ func (w *placeWatch) look(ctx context.Context) {
 	strays := w.strays(ctx)
 	if len(strays) == 0 {
 		if w.calm++; w.calm >= calmLooks {
-			w.rest = watchEvery
+			w.delay = watchEvery
 		}
 		return
 	}
@@ -80,7 +80,7 @@ func (w *placeWatch) look(ctx context.Context) {
 		"name", strays[0].target, "earlier", strays[0].place.String(), "connections", len(strays))
 	cutAll(strays, false)
 	if w.calm < calmLooks {
-		w.rest = min(2*w.rest, maxWatchRest)
+		w.delay = min(2*w.delay, maxWatchDelay)
 	}
 	w.calm = 0
 }

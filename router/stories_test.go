@@ -171,13 +171,6 @@ func TestBadMessagesAreRejected(t *testing.T) {
 	}
 }
 
-func TestMemoryForPendingMessagesIsBounded(t *testing.T) {
-	c := newCluster(t, 2, func(o *Options) { o.MaxPendingBytes = 100 })
-	c.node(1).connect("bob")
-	c.node(0).wantOutcome("bob", string(make([]byte, 101)), Overloaded)
-	c.node(0).wantOutcome("bob", "small", Delivered)
-}
-
 // No lease ends meanwhile: the connection that is refused tells.
 func TestKilledNodeIsKnownAtTheNextSend(t *testing.T) {
 	c := newRelaxedCluster(t, 3)

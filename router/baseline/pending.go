@@ -76,9 +76,9 @@ func (l *pending) add(m router.Message, done func(router.MessageID, router.Outco
 		l.unused = s.newer
 		l.unusedCount--
 	}
-	room := append(s.room[:0], m.Data...)
-	m.Data, m.Ref, m.Receipt = room, nil, m.Receipt || m.Confirm
-	*s = sent{Message: m, done: done, accepted: now, held: true, size: len(room), room: room, older: l.newest}
+	s.room = append(s.room[:0], m.Data...)
+	m.Data, m.Ref, m.Receipt = s.room, nil, m.Receipt || m.Confirm
+	*s = sent{Message: m, done: done, accepted: now, held: true, size: len(s.room), room: s.room, older: l.newest}
 	if l.newest != nil {
 		l.newest.newer = s
 	} else {

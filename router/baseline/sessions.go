@@ -16,8 +16,9 @@ type sessions struct {
 	mu struct {
 		sync.RWMutex
 		of      map[string]*localAddress
-		count   int // sessions
-		changes []change
+		count   int            // sessions
+		changes []change       // of subscriptions, that wait to be sent
+		awaited map[string]int // SUBSCRIBEs of an address, sent or waiting, that Redis has not confirmed
 	}
 }
 
@@ -45,7 +46,7 @@ type change struct {
 
 func newSessions() *sessions {
 	t := new(sessions)
-	t.mu.of = make(map[string]*localAddress)
+	t.mu.of, t.mu.awaited = make(map[string]*localAddress), make(map[string]int)
 	return t
 }
 
@@ -62,7 +63,7 @@ func (r *Router) Join(ctx context.Context, address string, s router.Session) err
 		return err
 	case <-ctx.Done():
 	}
-	r.Withdraw(address, s)
+	r.failJoin(address, s, context.Cause(ctx))
 	if err := <-result; err != nil {
 		return err
 	}
@@ -101,7 +102,7 @@ func (r *Router) join(deadline time.Time, j *join) (done bool, err error) {
 		a = &localAddress{reached: r.opts.Delivery == router.Broadcast}
 		t.mu.of[j.address] = a
 		if !a.reached {
-			t.mu.changes = append(t.mu.changes, change{address: j.address})
+			t.subscribeLocked(j.address)
 		}
 	case r.opts.MaxClientSessions > 0 && len(a.sessions)+len(a.waiting) >= r.opts.MaxClientSessions:
 		return false, router.ErrTooManySessions
@@ -227,23 +228,39 @@ func (t *sessions) size() int {
 	return t.mu.count
 }
 
-// reachedNow lets those join who waited for an address.
-func (t *sessions) reachedNow(address string) {
+// confirmed takes Redis' word that an address is subscribed, and lets those join who waited for it.
+func (t *sessions) confirmed(address string) {
 	t.mu.Lock()
-	a := t.mu.of[address]
-	if a == nil || a.reached {
-		t.mu.Unlock()
-		return
-	}
-	a.reached = true
-	waiting := a.waiting
-	a.waiting = nil
-	for _, j := range waiting {
-		t.addLocked(a, j.session)
-	}
+	waiting := t.confirmedLocked(address)
 	t.mu.Unlock()
 	for _, j := range waiting {
 		j.timer.Stop()
 		j.joined(nil)
 	}
+}
+
+// confirmedLocked adds the sessions that waited for an address. If another SUBSCRIBE follows they go
+// on waiting: between the two is an UNSUBSCRIBE.
+func (t *sessions) confirmedLocked(address string) (waiting []*join) {
+	n := t.mu.awaited[address]
+	if n > 1 {
+		t.mu.awaited[address] = n - 1
+		return nil
+	}
+	delete(t.mu.awaited, address)
+	a := t.mu.of[address]
+	if n == 0 || a == nil || a.reached {
+		return nil
+	}
+	a.reached = true
+	waiting, a.waiting = a.waiting, nil
+	for _, j := range waiting {
+		t.addLocked(a, j.session)
+	}
+	return waiting
+}
+
+func (t *sessions) subscribeLocked(address string) {
+	t.mu.changes = append(t.mu.changes, change{address: address})
+	t.mu.awaited[address]++
 }

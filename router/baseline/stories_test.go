@@ -95,6 +95,7 @@ func TestCostOfAMessage(t *testing.T) {
 		if w := c.wasted(); w != wasted[d] {
 			t.Errorf("%v wasted deliveries, want %v", w, wasted[d])
 		}
+		t.Logf("%d nodes, %d messages: %v published, %v wasted deliveries", nodes, messages, c.node(0).publishes(), c.wasted())
 		for i, want := range []float64{messages, messages, 0} {
 			if n := c.node(i).publishes(); n != want {
 				t.Errorf("node %d has published %v times for %d messages, want %v", i, n, messages, want)

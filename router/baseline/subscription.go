@@ -33,9 +33,7 @@ type subscription struct {
 	mu struct {
 		sync.Mutex
 		pubsub *redis.PubSub // nil between two connections
-		// awaited are the SUBSCRIBEs, by address, that Redis has not confirmed yet; count is their sum.
-		awaited map[string]int
-		count   int
+		sent   int           // SUBSCRIBEs of addresses that Redis has not confirmed
 	}
 }
 
@@ -80,7 +78,7 @@ func (s *subscription) open(ctx context.Context) *redis.PubSub {
 	s.silent.Store(false)
 	s.mu.Lock()
 	s.mu.pubsub = s.r.opts.Redis.Subscribe(ctx, s.fixed...)
-	s.mu.awaited, s.mu.count = make(map[string]int), 0
+	s.mu.sent = 0
 	if s.r.opts.Delivery == router.Subscribe {
 		s.r.sessions.changeAll()
 	}
@@ -128,9 +126,8 @@ func (s *subscription) receive(ctx context.Context, pubsub *redis.PubSub) (heard
 func (s *subscription) confirmed(channel string) {
 	address, ok := strings.CutPrefix(channel, s.r.keys.Client(""))
 	if ok {
-		if s.isLast(address) {
-			s.r.sessions.reachedNow(address)
-		}
+		s.received()
+		s.r.sessions.confirmed(address)
 		return
 	}
 	if s.unconfirmed--; s.unconfirmed > 0 {
@@ -145,24 +142,13 @@ func (s *subscription) confirmed(channel string) {
 	signal(s.heard)
 }
 
-// isLast takes the confirmation of a SUBSCRIBE, and reports whether no later one of the same
-// address is under way: between the two may be an UNSUBSCRIBE.
-func (s *subscription) isLast(address string) bool {
+// received counts the confirmation of an address, which may make room for the next ones.
+func (s *subscription) received() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n, ok := s.mu.awaited[address]
-	if !ok {
-		return false
-	}
-	if s.mu.count--; s.mu.count == maxAwaited-1 {
+	if s.mu.sent--; s.mu.sent == maxAwaited-1 {
 		s.signalChanges()
 	}
-	if n > 1 {
-		s.mu.awaited[address] = n - 1
-		return false
-	}
-	delete(s.mu.awaited, address)
-	return true
 }
 
 func (s *subscription) setHearing(hears bool) {
@@ -208,19 +194,18 @@ func (s *subscription) runChanges(ctx context.Context) {
 func (s *subscription) change(ctx context.Context) bool {
 	s.mu.Lock()
 	pubsub := s.mu.pubsub
-	if pubsub == nil || s.mu.count >= maxAwaited { // open or confirmed brings the next try
+	if pubsub == nil || s.mu.sent >= maxAwaited { // open or confirmed brings the next try
 		s.mu.Unlock()
 		return false
 	}
 	channels, ends := s.r.sessions.takeChanges(maxChanges)
-	for i, address := range channels {
-		if !ends {
-			s.mu.awaited[address]++
-			s.mu.count++
-		}
-		channels[i] = s.r.keys.Client(address)
+	if !ends {
+		s.mu.sent += len(channels)
 	}
 	s.mu.Unlock()
+	for i, address := range channels {
+		channels[i] = s.r.keys.Client(address)
+	}
 	switch {
 	case len(channels) == 0:
 		return false
@@ -253,8 +238,9 @@ func (t *sessions) takeChanges(most int) (addresses []string, ends bool) {
 func (t *sessions) changeAll() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.mu.changes = make([]change, 0, len(t.mu.of))
+	t.mu.changes = nil
+	clear(t.mu.awaited)
 	for address := range t.mu.of {
-		t.mu.changes = append(t.mu.changes, change{address: address})
+		t.subscribeLocked(address)
 	}
 }

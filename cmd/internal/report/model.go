@@ -118,15 +118,17 @@ func newSample(w Workload, c *cell, cost float64) sample {
 	return sample{traffic{c.load.nodes, c.load.rate, left, lookups.mid}, c.arm, cost}
 }
 
-// refresh returns what a lease's refreshes cost, from the idle connections of all
-// arms: all keep leases.
+// refresh returns what a lease's refreshes cost, from targeted's idle connections: the
+// other arms keep no leases of addresses.
 func refresh(run *Run) (micros, bytes float64, ok bool) {
-	both := &cell{}
+	idle := &cell{}
 	for _, c := range run.cells(Idle) {
-		both.points = append(both.points, c.points...)
+		if c.arm == Targeted {
+			idle.points = append(idle.points, c.points...)
+		}
 	}
-	b1, ok1 := both.band(RefreshRedisCPU)
-	b2, ok2 := both.band(RefreshRedisBytesIn)
+	b1, ok1 := idle.band(RefreshRedisCPU)
+	b2, ok2 := idle.band(RefreshRedisBytesIn)
 	return b1.mid, b2.mid, ok1 && ok2
 }
 

@@ -67,7 +67,7 @@ func modelPart(run *Run, pictures []picture) string {
 		}
 	}
 	if m.HasRefresh {
-		refresh = "The refreshing of leases, which all arms keep, is in Redis' figures and not in the nodes'."
+		refresh = "The refreshing of leases, which targeted alone keeps, is in its Redis' figures and not in its nodes'."
 	}
 	a := assumed()
 	return fill(modelHTML, map[string]string{

@@ -63,8 +63,8 @@ const (
 	GeneratorLateP99    Figure = "generator_late_p99_us"  // microseconds by which the generator itself sent late
 	LookupsPerMessage   Figure = "lookups"                // per message
 	PublishesPerMessage Figure = "publishes"              // per message
-	RefreshRedisCPU     Figure = "refresh_redis_cpu_us"   // microseconds of Redis for each lease and second, without messages
-	RefreshRedisBytesIn Figure = "refresh_redis_bytes_in" // bytes for each lease and second, without messages
+	RefreshRedisCPU     Figure = "refresh_redis_cpu_us"   // microseconds of Redis for each client and second, without messages
+	RefreshRedisBytesIn Figure = "refresh_redis_bytes_in" // bytes for each client and second, without messages
 	RecoverySeconds     Figure = "recovery_seconds"       // from a node's kill to the first truthful answer about its clients
 )
 

@@ -54,12 +54,16 @@ func (m *Model) Demand(arm *ArmModel, nodes, clients int, a Assumptions) Demand 
 		return rate * u.cost(arm.Arm, f, traffic{nodes, rate, away(nodes), unknown * away(nodes)})
 	}
 	messages := perSecond(RedisCPU) / 1e6
-	d.RedisCores = messages + float64(clients)*m.RefreshCPU/1e6
+	leases := 0.0
+	if arm.Arm == Targeted {
+		leases = float64(clients)
+	}
+	d.RedisCores = messages + leases*m.RefreshCPU/1e6
 	if arm.Arm == Broadcast { // one channel belongs to one shard
 		d.OneShard = messages
 	}
 	d.Shards = max(1, int(math.Ceil(d.RedisCores/a.RedisShare)))
-	d.BytesIn = perSecond(RedisBytesIn) + float64(clients)*m.RefreshBytes
+	d.BytesIn = perSecond(RedisBytesIn) + leases*m.RefreshBytes
 	d.BytesOut = perSecond(RedisBytesOut)
 	d.NodeCores = perSecond(NodeCPU) / 1e6
 	return d

@@ -35,7 +35,7 @@ func columns(w Workload) []column {
 	}
 	switch w {
 	case Idle:
-		return []column{{BytesPerConnection, "bytes/connection"}, {RefreshRedisCPU, "refresh, Redis CPU µs/lease/s"}, {RefreshRedisBytesIn, "refresh, B/lease/s"}}
+		return []column{{BytesPerConnection, "bytes/connection"}, {RefreshRedisCPU, "at rest, Redis CPU µs/client/s"}, {RefreshRedisBytesIn, "at rest, B/client/s"}}
 	case Storm:
 		return []column{{ConnectsPerSecond, "connects/s"}, {ConnectP99, "connect p99 µs"}, {BytesPerConnection, "bytes/connection"}}
 	case Kill:

@@ -66,7 +66,7 @@ func (m *Model) unitTable() table {
 		t.Rows = append(t.Rows, m.Arms[0].row(wake))
 	}
 	if m.HasRefresh {
-		t.Rows = append(t.Rows, []string{"all", "lease, each second: refresh", "–", number(m.RefreshCPU), number(m.RefreshBytes), "–"})
+		t.Rows = append(t.Rows, []string{string(Targeted), "lease, each second: refresh", "–", number(m.RefreshCPU), number(m.RefreshBytes), "–"})
 	}
 	return t
 }

@@ -1,7 +1,5 @@
 package node
 
-import "github.com/gobwas/ws"
-
 // SlowConsumer says what becomes of messages for a client that does not read them
 // as fast as they come.
 type SlowConsumer string
@@ -157,7 +155,7 @@ func (s *session) drop(size int) (freed int) {
 func (s *session) tellMissed() {
 	text := s.protocol.appendDropped(nil, s.out.missed)
 	b := s.node.buffer()
-	b.b = append(appendHeader(b.b, ws.OpText, len(text)), text...)
+	b.b = append(appendHeader(b.b, s.protocol.traits().sends, len(text)), text...)
 	s.count(len(b.b))
 	s.node.reporter.slow(s.client, false, s.out.missed)
 	s.out.missed = 0

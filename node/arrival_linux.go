@@ -189,9 +189,13 @@ func (a *arrival) decide(h *head) {
 		})
 		return
 	}
-	p, r := n.route(h)
+	at, r := n.route(h)
 	if r != nil {
 		a.refuse(r)
+		return
+	}
+	if at.order == clientFirst {
+		a.welcomeLater(at, h)
 		return
 	}
 	id, err := n.authenticateNow(h.show())
@@ -199,25 +203,50 @@ func (a *arrival) decide(h *head) {
 		a.refuse(n.denied(err))
 		return
 	}
-	a.response, a.rest = accept(h, p), bytes.Clone(h.rest)
+	a.response, a.rest = accept(h, at.subprotocol), bytes.Clone(h.rest)
 	shown := &h.shown
 	if err != nil {
 		shown = shown.clone()
 	}
 	a.release()
 	if err != nil {
-		a.authenticate(p, shown)
+		a.authenticate(at, shown)
 		return
 	}
-	if s, err := n.open(p, &id); err != nil {
+	if s, err := n.open(at, &id); err != nil {
 		a.refuse(n.refusalFor(err))
 	} else if a.startJoin(s) { // from here on a is whose answer is the first
 		n.router.JoinAsync(a.deadline, s.client, s, a.hearRouter)
 	}
 }
 
+// welcomeLater makes a session of a connection whose client is to say who it is. The
+// session frees the slot.
+func (a *arrival) welcomeLater(at *endpoint, h *head) {
+	n := a.engine.node
+	s, err := n.openFor(at, h, a.deadline, n.handshakes.free)
+	if err != nil {
+		a.refuse(n.refusalFor(err))
+		return
+	}
+	a.response, a.rest = accept(h, at.subprotocol), bytes.Clone(h.rest)
+	a.release()
+	a.endWait(arrivalAnswered) // no other one has begun
+	a.session = s
+	attach := func() {
+		n.read(s, a.rest)
+		s.attach(a.response, a.plug)
+		n.handshakes.leave()
+	}
+	if len(a.rest) == 0 {
+		attach()
+	} else {
+		n.handshakes.start(attach)
+	}
+}
+
 // authenticate asks the authenticator in a goroutine of its own.
-func (a *arrival) authenticate(p protocol, shown *Handshake) {
+func (a *arrival) authenticate(at *endpoint, shown *Handshake) {
 	n := a.engine.node
 	ctx, cancel := context.WithDeadline(n.handshakes.ctx, a.deadline)
 	a.engine.questions.Add(1)
@@ -228,7 +257,7 @@ func (a *arrival) authenticate(p protocol, shown *Handshake) {
 		id, err := n.authenticate(ctx, shown)
 		var s *session
 		if err == nil {
-			s, err = n.open(p, &id)
+			s, err = n.open(at, &id)
 		}
 		a.hearAuthenticator(s, err)
 	}()

@@ -1,30 +1,36 @@
 package node
 
-import "unicode/utf8"
+import (
+	"unicode/utf8"
 
-// assembly puts a text message together from fragments and from pieces of them.
-// A message that comes in one piece is passed on without a copy. Invalid UTF-8
-// is noticed with the piece that makes it so.
+	"github.com/gobwas/ws"
+)
+
+// assembly puts a message together from fragments and from pieces of them.
+// A message that comes in one piece is passed on without a copy. Invalid UTF-8 in a text
+// message is noticed with the piece that makes it so.
 type assembly struct {
-	open  bool   // the next frame must continue the message
-	ended bool   // a message has ended since somebody set it to false
-	bytes []byte // what came of it, but for a message in one piece
-	valid int    // leading bytes that are known to be UTF-8
+	open  bool      // the next frame must continue the message
+	ended bool      // a message has ended since somebody set it to false
+	op    ws.OpCode // of the message
+	bytes []byte    // what came of it, but for a message in one piece
+	valid int       // leading bytes that are known to be UTF-8
 }
 
-// take adds a piece. last: the frame ends with it; final: the message does.
-func (a *assembly) take(piece []byte, last, final bool, out sink) error {
+// take adds a piece of a frame. last: the frame ends with it; final: the message does.
+func (a *assembly) take(op ws.OpCode, piece []byte, last, final bool, out sink) error {
+	if op != ws.OpContinuation {
+		a.op = op
+	}
 	if final && !a.open && len(a.bytes) == 0 {
-		if !utf8.Valid(piece) {
+		if a.op == ws.OpText && !utf8.Valid(piece) {
 			return closedBadUTF8
 		}
 		a.ended = true
-		return out.message(piece)
+		return out.message(a.op, piece)
 	}
 	a.bytes = append(a.bytes, piece...)
-	n, ok := validUTF8(a.bytes[a.valid:])
-	a.valid += n
-	if !ok || final && a.valid < len(a.bytes) {
+	if a.op == ws.OpText && !a.stillUTF8(final) {
 		return closedBadUTF8
 	}
 	if last {
@@ -35,7 +41,14 @@ func (a *assembly) take(piece []byte, last, final bool, out sink) error {
 	}
 	text := a.bytes
 	a.bytes, a.valid, a.ended = a.bytes[:0], 0, true
-	return out.message(text)
+	return out.message(a.op, text)
+}
+
+// stillUTF8 reports whether the bytes are UTF-8, or can become it unless the message is final.
+func (a *assembly) stillUTF8(final bool) bool {
+	n, ok := validUTF8(a.bytes[a.valid:])
+	a.valid += n
+	return ok && (!final || a.valid == len(a.bytes))
 }
 
 // validUTF8 returns how many leading bytes of b are whole runes, and false if b

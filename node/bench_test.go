@@ -28,7 +28,8 @@ func BenchmarkHead(b *testing.B) {
 
 type nowhere struct{}
 
-func (nowhere) message([]byte) error            { return nil }
+func (nowhere) takes(ws.OpCode) bool            { return true }
+func (nowhere) message(ws.OpCode, []byte) error { return nil }
 func (nowhere) control(ws.OpCode, []byte) error { return nil }
 
 func BenchmarkFrames(b *testing.B) {
@@ -148,7 +149,7 @@ func BenchmarkUpgrade(b *testing.B) {
 		if client, err := clientOf(h.query); err != nil || client == "" {
 			b.Fatal(err)
 		}
-		a := accept(&h, plain{})
+		a := accept(&h, plainTraits.subprotocol)
 		response = a.append(response[:0])
 	}
 }

@@ -28,6 +28,9 @@ const (
 	closedLeaseLost
 	closedDuplicate
 	closedExpired
+	closedDenied
+	closedOpening
+	closedUnavailable
 	closedInternal
 
 	closeReasons = iota
@@ -38,9 +41,14 @@ const (
 const (
 	codeReplaced  ws.StatusCode = 4000
 	codeLeaseLost ws.StatusCode = 4001
+	codeDenied    ws.StatusCode = 4401
+	codeOpening   ws.StatusCode = 4408
 	codeDuplicate ws.StatusCode = 4409
 	codeExpired   ws.StatusCode = 4410
 )
+
+// codeTryLater is registered for that by IANA.
+const codeTryLater ws.StatusCode = 1013
 
 // closing is how a session is closed for a reason.
 type closing struct {
@@ -70,6 +78,9 @@ var closings = [closeReasons]closing{
 	closedReplaced:    {label: "replaced", code: codeReplaced, bye: true},
 	closedLeaseLost:   {label: "lease_lost", code: codeLeaseLost, bye: true},
 	closedDuplicate:   {label: "duplicate", code: codeDuplicate, bye: true, drop: true},
+	closedDenied:      {label: "denied", code: codeDenied, bye: true},
+	closedOpening:     {label: "opening_timeout", code: codeOpening, bye: true},
+	closedUnavailable: {label: "unavailable", code: codeTryLater, bye: true, retry: true, drop: true},
 	closedExpired:     {label: "expired", code: codeExpired, bye: true, retry: true},
 	closedInternal:    {label: "internal", code: ws.StatusInternalServerError, bye: true, retry: true},
 }

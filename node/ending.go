@@ -5,22 +5,19 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
-
-	"github.com/beeline-ws/beeline/router"
 )
 
 // closeGrace is how long a closing session may take to be sent what is queued
 // and to answer with its own close frame, before the connection is cut.
 const closeGrace = 2 * time.Second
 
-// Evict closes the session because the router says so: it is a client's, whose address is
-// its only one.
-func (s *session) Evict(_ string, reason error) {
-	if errors.Is(reason, router.ErrReplaced) {
-		s.close(closedReplaced)
-		return
+// Evict ends a membership because the router says so, and closes the session if its
+// protocol says that.
+func (s *session) Evict(address string, reason error) {
+	s.forgetPlace(address)
+	if closes := s.protocol.evicted(s, address, reason); closes != stillOpen {
+		s.close(closes)
 	}
-	s.close(closedLeaseLost)
 }
 
 // close begins the closing handshake, unless the session is closing already. It
@@ -65,6 +62,7 @@ func (s *session) shut(reason closeReason, answer []byte) {
 func (s *session) end(reason closeReason) {
 	s.node.ending.Add(int64(s.out.size()))
 	s.reason.store(reason)
+	s.endOpening()
 	s.rank()
 }
 
@@ -73,7 +71,7 @@ func (s *session) end(reason closeReason) {
 func (s *session) queueGoodbye(c *closing, answer []byte) {
 	before := s.out.size()
 	if c.bye {
-		s.queue(ws.OpText, s.protocol.appendBye(nil, c))
+		s.queue(s.protocol.traits().sends, s.protocol.appendBye(nil, c))
 	}
 	if answer == nil {
 		answer = c.body()
@@ -211,12 +209,15 @@ func (s *session) leaveLate() {
 	s.node.router.Leave(s.client, s)
 }
 
-// leave takes the session out of the router, once. The router may be calling
-// this session right now and hold a lock, so that happens elsewhere.
+// leave takes the session out of the router, once: out of all that it has joined. The
+// router may be calling this session right now and hold a lock, so that happens elsewhere.
 func (s *session) leave() {
-	if s.membership != joined {
-		return
+	s.leavePlaces()
+	switch s.membership {
+	case joined:
+		s.membership = hasLeft
+		s.node.leaving.Go(func() { s.node.router.Leave(s.client, s) })
+	case joining: // the answer makes it hasLeft
+		s.node.leaving.Go(func() { s.node.router.Withdraw(s.client, s) })
 	}
-	s.membership = hasLeft
-	s.node.leaving.Go(func() { s.node.router.Leave(s.client, s) })
 }

@@ -26,7 +26,8 @@ type frames struct {
 // sink takes what a client sent. An error ends the stream. The slices are the
 // caller's, and good until the method returns.
 type sink interface {
-	message(text []byte) error
+	takes(op ws.OpCode) bool // messages of this kind
+	message(op ws.OpCode, payload []byte) error
 	control(op ws.OpCode, payload []byte) error
 }
 
@@ -49,7 +50,7 @@ func (f *frames) trim() {
 func (f *frames) feed(b []byte, limit int, out sink) error {
 	for len(b) > 0 {
 		if !f.within {
-			n, err := f.begin(b, limit)
+			n, err := f.begin(b, limit, out)
 			if err != nil {
 				return err
 			}
@@ -68,7 +69,7 @@ func (f *frames) feed(b []byte, limit int, out sink) error {
 }
 
 // begin takes a frame's header from b, or as much of it as there is.
-func (f *frames) begin(b []byte, limit int) (taken int, err error) {
+func (f *frames) begin(b []byte, limit int, out sink) (taken int, err error) {
 	old, header := int(f.npartial), b
 	if old > 0 {
 		f.npartial += uint8(copy(f.partial[old:], b))
@@ -84,7 +85,7 @@ func (f *frames) begin(b []byte, limit int) (taken int, err error) {
 		}
 		return len(b), nil
 	}
-	if err := f.check(h, limit); err != nil {
+	if err := f.check(h, limit, out); err != nil {
 		return 0, err
 	}
 	f.frame, f.within, f.read, f.npartial = h, true, 0, 0
@@ -92,7 +93,7 @@ func (f *frames) begin(b []byte, limit int) (taken int, err error) {
 }
 
 // check judges a header before any of its payload is kept.
-func (f *frames) check(h ws.Header, limit int) error {
+func (f *frames) check(h ws.Header, limit int, out sink) error {
 	state := ws.StateServerSide
 	if f.text.open {
 		state = state.Set(ws.StateFragmented)
@@ -100,8 +101,8 @@ func (f *frames) check(h ws.Header, limit int) error {
 	switch {
 	case ws.CheckHeader(h, state) != nil:
 		return closedProtocol
-	case h.OpCode == ws.OpBinary:
-		return closedUnsupported // beeline.v1 is text only
+	case h.OpCode.IsData() && h.OpCode != ws.OpContinuation && !out.takes(h.OpCode):
+		return closedUnsupported
 	case h.OpCode.IsData() && h.Length > int64(limit-len(f.text.bytes)):
 		return closedTooBig
 	}
@@ -138,7 +139,7 @@ func (f *frames) payload(piece []byte, out sink) error {
 	if f.frame.OpCode.IsControl() {
 		return f.controlPayload(piece, last, out)
 	}
-	return f.text.take(piece, last, last && f.frame.Fin, out)
+	return f.text.take(f.frame.OpCode, piece, last, last && f.frame.Fin, out)
 }
 
 func (f *frames) controlPayload(piece []byte, last bool, out sink) error {

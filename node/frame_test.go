@@ -109,8 +109,10 @@ func TestControlWithinFragments(t *testing.T) {
 // recorder notes what a stream of frames is read as.
 type recorder struct{ strings.Builder }
 
-func (r *recorder) message(text []byte) error {
-	fmt.Fprintf(r, "message %q\n", text)
+func (r *recorder) takes(ws.OpCode) bool { return true }
+
+func (r *recorder) message(op ws.OpCode, payload []byte) error {
+	fmt.Fprintf(r, "message %d %q\n", op, payload)
 	return nil
 }
 
@@ -147,9 +149,12 @@ var streams = map[string][]byte{
 	}, nil),
 	"lengths":   bytes.Join([][]byte{frame(ws.OpText, strings.Repeat("x", 125)), frame(ws.OpText, strings.Repeat("y", 126))}, nil),
 	"bad UTF-8": bytes.Join([][]byte{rawFrame(1, true, "abc\xe2\x82"), frame(ws.OpContinuation, "abc")}, nil),
-	"bad op":    bytes.Join([][]byte{frame(ws.OpText, "abc"), frame(7, "abc")}, nil),
-	"64 bit":    append([]byte{0x81, 0xff, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0}, "abc"...),
-	"too big":   append(frame(ws.OpText, "abc"), 0x81, 0xff, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0),
+	"binary": bytes.Join([][]byte{
+		frame(ws.OpBinary, "\xff\xfe"), rawFrame(2, true, "\xe2"), frame(ws.OpPing, ""), frame(ws.OpContinuation, "A"), frame(ws.OpText, "abc"),
+	}, nil),
+	"bad op":  bytes.Join([][]byte{frame(ws.OpText, "abc"), frame(7, "abc")}, nil),
+	"64 bit":  append([]byte{0x81, 0xff, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0}, "abc"...),
+	"too big": append(frame(ws.OpText, "abc"), 0x81, 0xff, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0),
 }
 
 func TestStreamsSplitAnywhere(t *testing.T) {
@@ -169,6 +174,14 @@ func TestStreamsSplitAnywhere(t *testing.T) {
 		if got := reading(stream, 1000, bytewise...); got != whole {
 			t.Errorf("%s byte by byte: %s\nwant %s", name, got, whole)
 		}
+	}
+}
+
+func TestBinaryMessagesAreNoText(t *testing.T) {
+	got := reading(streams["binary"], 1000)
+	want := "message 2 \"\\xff\\xfe\"\ncontrol 9 \"\"\nmessage 2 \"\\xe2A\"\nmessage 1 \"abc\"\n"
+	if got != want {
+		t.Errorf("read as %q, want %q", got, want)
 	}
 }
 

@@ -69,7 +69,7 @@ func wantSameRequest(t *testing.T, h *head) {
 		!strings.Contains(strings.ToLower(strings.Join(r.Header.Values("Upgrade"), ",")), "websocket") {
 		t.Fatalf("%q is a handshake", h.raw)
 	}
-	response := accept(h, plain{})
+	response := accept(h, plainTraits.subprotocol)
 	sum := sha1.Sum([]byte(key[0] + magic))
 	if got := string(response.proof[:]); got != base64.StdEncoding.EncodeToString(sum[:]) {
 		t.Fatalf("proof %q", got)

@@ -10,10 +10,15 @@ type group struct {
 	idle    chan struct{} // closed when none runs; nil: nobody waits
 }
 
-func (g *group) Go(f func()) {
+// begin counts what is not a goroutine, until done.
+func (g *group) begin() {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.running++
-	g.mu.Unlock()
+}
+
+func (g *group) Go(f func()) {
+	g.begin()
 	go func() {
 		defer g.done()
 		f()

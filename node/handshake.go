@@ -20,15 +20,19 @@ import (
 // its session. It answers and closes what it does not take. deadline bounds it, and
 // free is called when its slot is needed no longer.
 func (n *Node) welcome(conn net.Conn, h *head, deadline time.Time, free func()) {
-	p, r := n.route(h)
+	at, r := n.route(h)
 	if r != nil {
 		n.refuse(conn, r, free)
+		return
+	}
+	if at.order == clientFirst {
+		n.welcomeLater(conn, at, h, deadline, free)
 		return
 	}
 	ctx, cancel := context.WithDeadline(n.handshakes.ctx, deadline)
 	defer cancel()
 	early := earlyBytes{conn: conn, deadline: deadline}
-	s, err := n.identify(ctx, p, h, &early)
+	s, err := n.identify(ctx, at, h, &early)
 	if err == nil {
 		err = n.join(ctx, s, &early)
 	}
@@ -47,12 +51,12 @@ func (n *Node) welcome(conn net.Conn, h *head, deadline time.Time, free func()) 
 	defer free()
 	conn.SetDeadline(time.Time{})
 	n.read(s, slices.Concat(h.rest, early.bytes))
-	response := accept(h, p)
+	response := accept(h, at.subprotocol)
 	s.attach(response, func() wire { return n.engine.add(s, conn) })
 }
 
 // identify has the authenticator say who the client is, and makes its session.
-func (n *Node) identify(ctx context.Context, p protocol, h *head, early *earlyBytes) (*session, error) {
+func (n *Node) identify(ctx context.Context, at *endpoint, h *head, early *earlyBytes) (*session, error) {
 	id, err := n.authenticateNow(h.show())
 	if errors.Is(err, ErrLater) {
 		shown := h.shown.clone()
@@ -63,7 +67,7 @@ func (n *Node) identify(ctx context.Context, p protocol, h *head, early *earlyBy
 	if err != nil {
 		return nil, err
 	}
-	return n.open(p, &id)
+	return n.open(at, &id)
 }
 
 // join has the router join s. If the client goes meanwhile s is abandoned, and the error
@@ -93,8 +97,8 @@ func (n *Node) refuse(conn net.Conn, r *refusal, free func()) {
 }
 
 // open makes the session of a client, unless the node is full.
-func (n *Node) open(p protocol, id *Identity) (*session, error) {
-	s := newSession(n, p, id)
+func (n *Node) open(at *endpoint, id *Identity) (*session, error) {
+	s := newSession(n, at.speak(), id)
 	if !n.table.add(s) {
 		return nil, tryLater(resultTooMany, "node is full: it holds %d sessions; try another one", n.table.limit)
 	}
@@ -117,20 +121,30 @@ func (n *Node) concludeJoin(s *session, err error, deadline time.Time) *refusal 
 	switch {
 	case err == nil:
 		s.setJoined()
-		n.counts.connects[resultWelcomed].Inc()
-		n.counts.WelcomeSeconds.Observe((n.opts.HandshakeTimeout - time.Until(deadline)).Seconds())
+		n.welcomed(deadline)
 		return nil
-	case errors.Is(err, router.ErrTooManySessions):
-		s.abandon()
-		return refuse(resultClientFull, http.StatusTooManyRequests,
-			"this client has %d sessions on this node, which are all that are allowed", n.opts.MaxClientSessions).with("Retry-After: 10")
 	case errors.Is(err, router.ErrDuplicate):
 		s.close(closedDuplicate)
 		n.counts.connects[resultDuplicate].Inc()
 		return nil
 	}
 	s.abandon()
-	if n.draining.Load() {
+	return n.joinRefusal(err)
+}
+
+// welcomed counts a client whose handshake had until deadline.
+func (n *Node) welcomed(deadline time.Time) {
+	n.counts.connects[resultWelcomed].Inc()
+	n.counts.WelcomeSeconds.Observe((n.opts.HandshakeTimeout - time.Until(deadline)).Seconds())
+}
+
+// joinRefusal returns the answer to a client that could not join, but for a duplicate.
+func (n *Node) joinRefusal(err error) *refusal {
+	switch {
+	case errors.Is(err, router.ErrTooManySessions):
+		return refuse(resultClientFull, http.StatusTooManyRequests,
+			"this client has %d sessions on this node, which are all that are allowed", n.opts.MaxClientSessions).with("Retry-After: 10")
+	case n.draining.Load():
 		return tryLater(resultDraining, "node is draining: connect to another one")
 	}
 	if !errors.Is(err, router.ErrUnavailable) {
@@ -147,17 +161,17 @@ func (n *Node) read(s *session, rest []byte) {
 	}
 }
 
-// route finds the protocol of the head's path, and checks that the head asks for it.
-func (n *Node) route(h *head) (protocol, *refusal) {
-	p, r := n.protocolFor(h)
+// route finds the endpoint at the head's path, and checks that the head asks for a WebSocket.
+func (n *Node) route(h *head) (*endpoint, *refusal) {
+	at, r := n.endpointFor(h)
 	if r != nil {
 		r.brief = string(h.method) == http.MethodHead
 	}
-	return p, r
+	return at, r
 }
 
-func (n *Node) protocolFor(h *head) (protocol, *refusal) {
-	p, ok := n.paths[string(h.path)]
+func (n *Node) endpointFor(h *head) (*endpoint, *refusal) {
+	at, ok := n.paths[string(h.path)]
 	switch {
 	case !ok:
 		return nil, refuse(resultUnknownPath, http.StatusNotFound,
@@ -170,7 +184,7 @@ func (n *Node) protocolFor(h *head) (protocol, *refusal) {
 	case !h.has(fieldHandshake):
 		return nil, needsUpgrade(resultBadHandshake, "this path speaks WebSocket only: send Upgrade: websocket")
 	}
-	return p, checkUpgrade(h)
+	return at, checkUpgrade(h)
 }
 
 // needsUpgrade refuses with 426, which says what to upgrade to.
@@ -228,13 +242,13 @@ type acceptance struct {
 // magic is of RFC 6455, section 1.3.
 const magic = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-func accept(h *head, p protocol) (a acceptance) {
+func accept(h *head, subprotocol string) (a acceptance) {
 	var buf [keySize + len(magic)]byte
 	sum := sha1.Sum(append(append(buf[:0], h.key...), magic...))
 	base64.StdEncoding.Encode(a.proof[:], sum[:])
 	for token := range bytes.SplitSeq(h.offered, comma) {
-		if string(trim(token)) == p.subprotocol() {
-			a.subprotocol = p.subprotocol()
+		if string(trim(token)) == subprotocol {
+			a.subprotocol = subprotocol
 		}
 	}
 	return a

@@ -23,11 +23,15 @@ type Permissions interface {
 }
 
 // special is what only some sessions have: those of BEELINE_AUTH=none have none of it,
-// and pay a pointer.
+// and pay a pointer. Where the protocol needs it, it is there from the beginning.
 type special struct {
-	// Static once the session has joined.
+	// Written with the session's mu held; static once it has joined.
 	expires     time.Time // zero: never
 	permissions Permissions
+
+	// Guarded by the session's mu.
+	opening *opening // nil: it has been welcomed, or closes
+	places  []place
 }
 
 // carry gives the session, which has not joined, its identity.
@@ -51,5 +55,10 @@ func (s *session) maySend(address string) bool {
 // hasExpired reports whether the session's identity has ended.
 func (s *session) hasExpired(now time.Time) bool {
 	x := s.special
-	return x != nil && !x.expires.IsZero() && !now.Before(x.expires)
+	if x == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !x.expires.IsZero() && !now.Before(x.expires)
 }

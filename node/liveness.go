@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/gobwas/ws"
 )
 
 // The sweep passes all sessions in as many steps, so that those that connected
@@ -72,7 +70,7 @@ func (s *session) prove(now moment, wall time.Time) {
 		s.pinged = heard // moments must not grow old
 	case s.pinged.since(heard) == 0: // not pinged in this silence
 		s.pinged = now
-		s.reply(ws.OpPing, nil)
+		s.protocol.ping(s)
 	case now.since(s.pinged) >= s.node.opts.PongTimeout:
 		s.close(closedPingTimeout)
 	}

@@ -22,7 +22,7 @@ type Node struct {
 	born     time.Time // where the clock begins
 	metrics  *metrics.Metrics
 	counts   *counts
-	paths    map[string]protocol
+	paths    map[string]*endpoint
 	capacity capacity
 	// compose makes the router once the node's URL is known.
 	compose   func(url string) (exchange, error)
@@ -84,7 +84,7 @@ func New(opts Options) (*Node, error) {
 		born:     time.Now(),
 		metrics:  m,
 		counts:   newCounts(m.Node),
-		paths:    map[string]protocol{"/ws": plain{}},
+		paths:    map[string]*endpoint{"/ws": {&plainTraits, func() protocol { return plain{} }}},
 		capacity: fits,
 		table:    table{limit: fits.sessions},
 		pages:    newVisitors(fits.http),

@@ -177,6 +177,20 @@ func (b *buffer) drop(size int, each func(*mark)) (freed int) {
 // precede puts b before what waits, for the first writer.
 func (o *outbox) precede(b *buffer) { o.taken = b }
 
+// lead puts a frame before what waits, whose size it returns.
+func (o *outbox) lead(p *pools, op ws.OpCode, payload []byte) (size int) {
+	behind := o.waiting
+	o.waiting = nil
+	b := o.frame(p, op, len(payload))
+	b.b = append(b.b, payload...)
+	if behind != nil {
+		q := behind.queue
+		behind.queue = queue{}
+		b.next, b.queue = behind, queue{q.last, q.size + len(b.b), q.droppable}
+	}
+	return len(b.b)
+}
+
 // discard throws away what no writer has taken, and returns its bytes.
 func (o *outbox) discard(p *pools) (size int) {
 	if o.waiting != nil {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/hex"
+	"errors"
 	"math/bits"
 	"strconv"
 
@@ -19,10 +20,22 @@ import (
 // is answered with an error too.
 type plain struct{}
 
-func (plain) subprotocol() string { return "beeline.v1" }
+var plainTraits = traits{subprotocol: "beeline.v1", order: serverFirst, text: true, sends: ws.OpText}
+
+func (plain) traits() *traits { return &plainTraits }
+
+func (plain) ping(s *session) { s.reply(ws.OpPing, nil) }
+
+// evicted closes the session: its client's address is its only one.
+func (plain) evicted(_ *session, _ string, reason error) closeReason {
+	if errors.Is(reason, router.ErrReplaced) {
+		return closedReplaced
+	}
+	return closedLeaseLost
+}
 
 // receive acts on one message of a client. It never closes the session.
-func (p plain) receive(s *session, text []byte) error {
+func (p plain) receive(s *session, _ ws.OpCode, text []byte) error {
 	var r request
 	err := r.parse(text)
 	if err == nil {

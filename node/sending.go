@@ -3,8 +3,6 @@ package node
 import (
 	"sync/atomic"
 
-	"github.com/gobwas/ws"
-
 	"github.com/beeline-ws/beeline/router"
 )
 
@@ -155,7 +153,7 @@ func (s *session) receipt(id []byte, outcome router.Outcome, reason string) {
 	b := s.node.buffer()
 	defer s.node.release(b)
 	b.b = s.protocol.appendReceipt(b.b, id, outcome, reason)
-	s.reply(ws.OpText, b.b)
+	s.reply(s.protocol.traits().sends, b.b)
 }
 
 // settle counts an outcome, and has the engine read on if it waits for that.

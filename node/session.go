@@ -11,22 +11,6 @@ import (
 	"github.com/beeline-ws/beeline/router"
 )
 
-// protocol is what the sessions of a path speak inside of WebSocket messages.
-// Payloads are appended to what is given.
-type protocol interface {
-	// subprotocol is what is chosen if the client offers it.
-	subprotocol() string
-	// receive takes a message. An error, a closeReason, closes the session.
-	receive(s *session, text []byte) error
-	appendWelcome(b []byte, s *session) []byte
-	// messageSize is what appendMessage will append, in bytes.
-	messageSize(m *router.Message) int
-	appendMessage(b []byte, m *router.Message) []byte
-	appendReceipt(b, id []byte, outcome router.Outcome, reason string) []byte
-	appendBye(b []byte, c *closing) []byte
-	appendDropped(b []byte, count uint32) []byte
-}
-
 // session is one WebSocket connection of a client. It is passive: the engine
 // feeds it with bytes and writes what it queues.
 //
@@ -72,6 +56,9 @@ func (id sessionID) String() string { return hex.EncodeToString(id[:]) }
 
 func newSession(n *Node, p protocol, id *Identity) *session {
 	s := &session{node: n, protocol: p, pinged: n.now()}
+	if t := p.traits(); t.order == clientFirst || t.memberships > 0 {
+		s.special = new(special)
+	}
 	s.carry(id)
 	rand.Read(s.id[:]) // never fails
 	s.heard.Store(uint32(s.pinged))
@@ -100,10 +87,10 @@ func (s *session) attach(response acceptance, plug func() wire) {
 func (s *session) greet(response acceptance) {
 	b := s.node.buffer()
 	b.b = response.append(b.b)
-	if s.membership != notJoined {
+	if s.membership != notJoined && s.protocol.traits().order == serverFirst {
 		w := s.node.buffer()
 		w.b = s.protocol.appendWelcome(w.b, s)
-		b.b = append(appendHeader(b.b, ws.OpText, len(w.b)), w.b...)
+		b.b = append(appendHeader(b.b, s.protocol.traits().sends, len(w.b)), w.b...)
 		s.node.release(w)
 	}
 	s.count(len(b.b))
@@ -140,12 +127,14 @@ func (s *session) receive(b []byte) error {
 }
 
 // message takes a whole message. Those behind a close are ignored.
-func (s *session) message(text []byte) error {
+func (s *session) message(op ws.OpCode, payload []byte) error {
 	if s.isClosing() {
 		return nil
 	}
-	return s.protocol.receive(s, text)
+	return s.protocol.receive(s, op, payload)
 }
+
+func (s *session) takes(op ws.OpCode) bool { return s.protocol.traits().takes(op) }
 
 // control takes a control frame.
 func (s *session) control(op ws.OpCode, payload []byte) error {
@@ -176,7 +165,7 @@ func (s *session) Deliver(m *router.Message) router.Outcome {
 		s.node.counts.drops[drop].Inc()
 		return router.Overloaded
 	}
-	b := s.out.frame(&s.node.pools, ws.OpText, size)
+	b := s.out.frame(&s.node.pools, s.protocol.traits().sends, size)
 	b.b = s.protocol.appendMessage(b.b, m)
 	if m.Droppable {
 		s.out.mark(m, frameSize(size))
@@ -218,12 +207,16 @@ func (s *session) flush() {
 
 // writable tells whether the engine may be asked to write what waits.
 func (s *session) writable() bool {
-	return s.wire != nil && s.conn != connReleased && !s.out.busy && s.out.waiting != nil
+	return !s.held() && s.wire != nil && s.conn != connReleased && !s.out.busy && s.out.waiting != nil
 }
 
 // output gives the writer, with mu held, what is to be written next: bytes that
 // are its own until wrote. Or nil, and what to do with the connection now.
 func (s *session) output() ([]byte, after) {
+	if s.held() && s.out.taken == nil {
+		s.out.busy = false
+		return nil, afterNothing
+	}
 	if s.out.missed > 0 && s.out.taken == nil {
 		s.tellMissed()
 	}

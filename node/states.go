@@ -2,13 +2,16 @@ package node
 
 import "sync/atomic"
 
-// membership is what the router knows of a session under its client's address.
+// membership is what the router knows of a session under one address.
 type membership uint8
 
 const (
-	// notJoined: the session has not joined, or its join has not been answered. A join
-	// that succeeds makes it joined.
+	// notJoined: the session has not joined, or joins before it has a connection. A join
+	// that succeeds makes it joined; one that begins later makes it joining.
 	notJoined membership = iota
+	// joining: the router is asked to join a session that has a connection. The answer makes
+	// it joined, notJoined if that failed, or hasLeft if the session closes meanwhile.
+	joining
 	// joined: the router delivers to the session. The beginning of its close, for
 	// whatever reason, makes it hasLeft.
 	joined

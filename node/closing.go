@@ -27,6 +27,7 @@ const (
 	closedReplaced
 	closedLeaseLost
 	closedDuplicate
+	closedDisconnected
 	closedExpired
 	closedDenied
 	closedOpening
@@ -39,12 +40,13 @@ const (
 // Close codes of beeline's own. The last digits of 4409 and 4410 are those of the HTTP
 // status that says the same.
 const (
-	codeReplaced  ws.StatusCode = 4000
-	codeLeaseLost ws.StatusCode = 4001
-	codeDenied    ws.StatusCode = 4401
-	codeOpening   ws.StatusCode = 4408
-	codeDuplicate ws.StatusCode = 4409
-	codeExpired   ws.StatusCode = 4410
+	codeReplaced     ws.StatusCode = 4000
+	codeLeaseLost    ws.StatusCode = 4001
+	codeDisconnected ws.StatusCode = 4002
+	codeDenied       ws.StatusCode = 4401
+	codeOpening      ws.StatusCode = 4408
+	codeDuplicate    ws.StatusCode = 4409
+	codeExpired      ws.StatusCode = 4410
 )
 
 // codeTryLater is registered for that by IANA.
@@ -63,26 +65,27 @@ type closing struct {
 // code that clients answer by connecting again: if it wakes up and reads it (a
 // laptop that slept), that is what helps. The label tells it from a drain.
 var closings = [closeReasons]closing{
-	closedByClient:    {label: "client_closed", code: ws.StatusNormalClosure},
-	closedNetwork:     {label: "network_error"},
-	closedProtocol:    {label: "protocol_error", code: ws.StatusProtocolError},
-	closedBadUTF8:     {label: "bad_utf8", code: ws.StatusInvalidFramePayloadData},
-	closedTooBig:      {label: "too_big", code: ws.StatusMessageTooBig},
-	closedUnsupported: {label: "unsupported", code: ws.StatusUnsupportedData},
-	closedSlow:        {label: "slow_consumer", code: ws.StatusPolicyViolation, drop: true},
-	closedNodeQueue:   {label: "node_queue", code: ws.StatusPolicyViolation, drop: true},
-	closedFragments:   {label: "empty_fragments", code: ws.StatusPolicyViolation},
-	closedIncomplete:  {label: "incomplete", code: ws.StatusPolicyViolation},
-	closedPingTimeout: {label: "ping_timeout", code: ws.StatusGoingAway, drop: true},
-	closedDraining:    {label: "draining", code: ws.StatusGoingAway, bye: true, retry: true},
-	closedReplaced:    {label: "replaced", code: codeReplaced, bye: true},
-	closedLeaseLost:   {label: "lease_lost", code: codeLeaseLost, bye: true},
-	closedDuplicate:   {label: "duplicate", code: codeDuplicate, bye: true, drop: true},
-	closedDenied:      {label: "denied", code: codeDenied, bye: true},
-	closedOpening:     {label: "opening_timeout", code: codeOpening, bye: true},
-	closedUnavailable: {label: "unavailable", code: codeTryLater, bye: true, retry: true, drop: true},
-	closedExpired:     {label: "expired", code: codeExpired, bye: true, retry: true},
-	closedInternal:    {label: "internal", code: ws.StatusInternalServerError, bye: true, retry: true},
+	closedByClient:     {label: "client_closed", code: ws.StatusNormalClosure},
+	closedNetwork:      {label: "network_error"},
+	closedProtocol:     {label: "protocol_error", code: ws.StatusProtocolError},
+	closedBadUTF8:      {label: "bad_utf8", code: ws.StatusInvalidFramePayloadData},
+	closedTooBig:       {label: "too_big", code: ws.StatusMessageTooBig},
+	closedUnsupported:  {label: "unsupported", code: ws.StatusUnsupportedData},
+	closedSlow:         {label: "slow_consumer", code: ws.StatusPolicyViolation, drop: true},
+	closedNodeQueue:    {label: "node_queue", code: ws.StatusPolicyViolation, drop: true},
+	closedFragments:    {label: "empty_fragments", code: ws.StatusPolicyViolation},
+	closedIncomplete:   {label: "incomplete", code: ws.StatusPolicyViolation},
+	closedPingTimeout:  {label: "ping_timeout", code: ws.StatusGoingAway, drop: true},
+	closedDraining:     {label: "draining", code: ws.StatusGoingAway, bye: true, retry: true},
+	closedReplaced:     {label: "replaced", code: codeReplaced, bye: true},
+	closedLeaseLost:    {label: "lease_lost", code: codeLeaseLost, bye: true},
+	closedDuplicate:    {label: "duplicate", code: codeDuplicate, bye: true, drop: true},
+	closedDenied:       {label: "denied", code: codeDenied, bye: true},
+	closedOpening:      {label: "opening_timeout", code: codeOpening, bye: true},
+	closedUnavailable:  {label: "unavailable", code: codeTryLater, bye: true, retry: true, drop: true},
+	closedDisconnected: {label: "disconnected", code: codeDisconnected, bye: true},
+	closedExpired:      {label: "expired", code: codeExpired, bye: true, retry: true},
+	closedInternal:     {label: "internal", code: ws.StatusInternalServerError, bye: true, retry: true},
 }
 
 func (r closeReason) String() string {

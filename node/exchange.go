@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/beeline-ws/beeline/directory"
 	"github.com/beeline-ws/beeline/registry"
 	"github.com/beeline-ws/beeline/router"
 	"github.com/beeline-ws/beeline/router/baseline"
@@ -27,6 +28,7 @@ type members interface {
 	JoinAsync(deadline time.Time, address string, s router.Session, joined func(error))
 	Withdraw(address string, s router.Session)
 	Leave(address string, s router.Session)
+	Sessions(address string) []router.Session
 }
 
 // sender takes messages, and what receivers' sessions say of them.
@@ -91,6 +93,7 @@ func (n *Node) newRouter(url string) (exchange, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.directory = directory.New(reg, ownSessions{n})
 	if o.Delivery == router.Targeted {
 		return n.newTargeted(url, reg)
 	}

@@ -167,6 +167,12 @@ func (x *localExchange) Leave(address string, s router.Session) {
 	}
 }
 
+func (x *localExchange) Sessions(address string) []router.Session {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return slices.Clone(x.sessions[address])
+}
+
 func (x *localExchange) JoinAsync(deadline time.Time, address string, s router.Session, joined func(error)) {
 	go func() {
 		ctx, cancel := context.WithDeadline(context.Background(), deadline)

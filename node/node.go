@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/beeline-ws/beeline/directory"
 	"github.com/beeline-ws/beeline/metrics"
 )
 
@@ -35,6 +36,8 @@ type Node struct {
 	client net.Listener
 	admin  net.Listener
 	url    string // by which other nodes reach client
+	// directory is who is connected where.
+	directory *directory.Directory
 
 	// Shared, each with its own lock.
 	table         table

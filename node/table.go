@@ -44,6 +44,16 @@ func (t *table) remove(s *session) {
 	}
 }
 
+// find returns the session of that ID, or nil. It looks at all.
+func (t *table) find(id sessionID) *session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i := slices.IndexFunc(t.list, func(s *session) bool { return s.id == id }); i >= 0 {
+		return t.list[i]
+	}
+	return nil
+}
+
 // snapshot appends all sessions to b.
 func (t *table) snapshot(b []*session) []*session {
 	t.mu.Lock()

@@ -54,6 +54,17 @@ func (r *Router) Leave(address string, s Session) {
 	}
 }
 
+// Sessions returns this node's sessions that have joined address.
+func (r *Router) Sessions(address string) []Session {
+	t := r.local
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if h := t.byName[address]; h != nil {
+		return slices.Clone(h.sessions)
+	}
+	return nil
+}
+
 // deliver puts m into the queues of its receiver's sessions here. assumed is
 // whom a sender that did not look up takes for all owners; if this node does not
 // know for sure that they are, the sender shall look up. Who was welcomed after m was

@@ -145,6 +145,9 @@ func (c *demoCluster) connect(n *demoNode) (redis.UniversalClient, error) {
 	return watched(single, n, &c.recorder), nil
 }
 
+// dialRetry is how often a node that is not ready is asked again.
+const dialRetry = 100 * time.Millisecond
+
 // addClient connects a client. A node that is not ready for newcomers, as for a moment
 // after the machine stood still, is asked again until ctx ends.
 func (c *demoCluster) addClient(ctx context.Context, name string, home *demoNode) error {
@@ -152,7 +155,7 @@ func (c *demoCluster) addClient(ctx context.Context, name string, home *demoNode
 	for refused := (*client.RefusedError)(nil); errors.As(err, &refused) && refused.Status == http.StatusServiceUnavailable && ctx.Err() == nil; {
 		select {
 		case <-ctx.Done():
-		case <-time.After(settleRetry):
+		case <-time.After(dialRetry):
 			conn, err = client.Dial(ctx, home.url(), name)
 		}
 	}

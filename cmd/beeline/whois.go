@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -14,17 +13,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/beeline-ws/beeline/cmd/internal/quote"
+	"github.com/beeline-ws/beeline/directory"
 	"github.com/beeline-ws/beeline/registry"
 	"github.com/beeline-ws/beeline/router"
 )
 
 // askTimeout bounds what a tool waits for Redis.
 const askTimeout = 10 * time.Second
-
-// settleRetry is how often a lookup that proved nothing is made again.
-const settleRetry = 100 * time.Millisecond
-
-var errUnsettled = errors.New("the registry has lost data and its nodes have not claimed again yet; try again soon")
 
 func (a *app) whoisCommand() *cobra.Command {
 	var asJSON bool
@@ -82,6 +77,14 @@ func viewOf(info registry.NodeInfo) nodeView {
 	}
 }
 
+func viewsOf(infos []registry.NodeInfo) []nodeView {
+	views := make([]nodeView, 0, len(infos)) // not nil: JSON shows []
+	for _, info := range infos {
+		views = append(views, viewOf(info))
+	}
+	return views
+}
+
 // answer is what whois prints as JSON.
 type answer struct {
 	Address string     `json:"address"`
@@ -92,17 +95,18 @@ func (a *app) whois(ctx context.Context, address string, asJSON bool) error {
 	if err := router.CheckAddress(address); err != nil {
 		return usageErrorf("ADDRESS %q: %w", address, err)
 	}
-	reg, done, err := a.openRegistry()
+	d, done, err := a.openDirectory()
 	if err != nil {
 		return err
 	}
 	defer done()
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	owners, err := liveOwners(ctx, reg, address)
+	entry, err := d.Lookup(ctx, address)
 	if err != nil {
 		return fmt.Errorf("look up %s: %w", quote.Word(address), err)
 	}
+	owners := viewsOf(entry.Nodes)
 	if err := a.printOwners(address, owners, asJSON); err != nil {
 		return err
 	}
@@ -124,21 +128,18 @@ func (a *app) printOwners(address string, owners []nodeView, asJSON bool) error 
 }
 
 func (a *app) nodes(ctx context.Context, asJSON bool) error {
-	reg, done, err := a.openRegistry()
+	d, done, err := a.openDirectory()
 	if err != nil {
 		return err
 	}
 	defer done()
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	infos, err := reg.Nodes(ctx)
+	infos, err := d.Nodes(ctx)
 	if err != nil {
 		return err
 	}
-	views := make([]nodeView, 0, len(infos)) // not nil: JSON shows []
-	for _, info := range infos {
-		views = append(views, viewOf(info))
-	}
+	views := viewsOf(infos)
 	if asJSON {
 		return printJSON(a.stdout, views)
 	}
@@ -149,9 +150,9 @@ func (a *app) nodes(ctx context.Context, asJSON bool) error {
 	return printNodes(a.stdout, views)
 }
 
-// openRegistry returns a registry to read. Only the settings that it needs are
-// held against what is allowed.
-func (a *app) openRegistry() (*registry.Registry, func(), error) {
+// openDirectory returns a directory. Only the settings that it needs are held against what
+// is allowed.
+func (a *app) openDirectory() (*directory.Directory, func(), error) {
 	c, wrong := readConfig(a.env)
 	if err := wrong.of(append(slices.Clone(redisSettings), "BEELINE_KEY_PREFIX", "BEELINE_HEARTBEAT")...).err(); err != nil {
 		return nil, nil, err
@@ -165,45 +166,7 @@ func (a *app) openRegistry() (*registry.Registry, func(), error) {
 		client.Close()
 		return nil, nil, err
 	}
-	return reg, func() { client.Close() }, nil
-}
-
-// liveOwners returns the live nodes that own address. An empty answer counts
-// only if the registry can prove it; until then it is asked again.
-func liveOwners(ctx context.Context, reg *registry.Registry, address string) ([]nodeView, error) {
-	for {
-		owners, err := lookUp(ctx, reg, address)
-		if err != nil || len(owners) > 0 {
-			return owners, err
-		}
-		settled, err := reg.ConfirmAbsent(ctx, address)
-		if err != nil || settled {
-			return owners, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, errUnsettled
-		case <-time.After(settleRetry):
-		}
-	}
-}
-
-func lookUp(ctx context.Context, reg *registry.Registry, address string) ([]nodeView, error) {
-	owners, err := reg.Lookup(ctx, address)
-	if err != nil {
-		return nil, err
-	}
-	live := make([]nodeView, 0, len(owners)) // not nil: JSON shows []
-	for _, owner := range owners {
-		info, ok, err := reg.Node(ctx, owner.NodeID)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			live = append(live, viewOf(info))
-		}
-	}
-	return live, nil
+	return directory.New(reg, nil), func() { client.Close() }, nil
 }
 
 // printJSON prints value over several lines, for people and programs.

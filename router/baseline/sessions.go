@@ -71,6 +71,17 @@ func (r *Router) Join(ctx context.Context, address string, s router.Session) err
 	return fmt.Errorf("%w: %w", router.ErrUnavailable, context.Cause(ctx))
 }
 
+// Sessions returns this node's sessions that have joined address.
+func (r *Router) Sessions(address string) []router.Session {
+	t := r.sessions
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if l := t.mu.of[address]; l != nil {
+		return slices.Clone(l.sessions)
+	}
+	return nil
+}
+
 // JoinAsync adds a session to address. joined is called with nil once messages for the address
 // reach this node; only then may the client be welcomed, though messages may be delivered before.
 // An error is router.ErrTooManySessions, or wraps router.ErrUnavailable. joined is called exactly

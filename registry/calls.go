@@ -30,6 +30,13 @@ func (c *calls) reset() {
 	c.text.Grow(size) // for a group like the last
 }
 
+// reserve makes room for a number of calls that have n keys and m further arguments each.
+func (c *calls) reserve(number, n, m int) {
+	c.list = make([]*redisconn.Call, 0, number)
+	c.words = make([]string, 0, number*n)
+	c.args = make([]any, 0, number*(3+n+m))
+}
+
 // begin adds a call that has n keys and m further arguments, which are added
 // next, in their order.
 func (c *calls) begin(s *redisconn.Script, n, m int) {

@@ -34,16 +34,19 @@ type Answer struct {
 // LookupAll looks addresses up in one round trip, and returns the answers in their order.
 // A key that is none of beeline's is going to be removed; see overwritten.go.
 func (r *Registry) LookupAll(ctx context.Context, addresses []string) []Answer {
-	calls := make([]*redisconn.Call, len(addresses))
-	for i, address := range addresses {
-		calls[i] = lookupScript.Call([]string{r.keys.Address(address)}, MaxOwners)
+	var c calls
+	c.reserve(len(addresses), 1, 1)
+	for _, address := range addresses {
+		c.begin(lookupScript, 1, 1)
+		c.key(r.keys, address)
+		c.value(MaxOwners)
 	}
-	if err := r.timed("lookup", func() error { return r.redis.Run(ctx, calls) }); err != nil {
+	if err := r.timed("lookup", func() error { return r.redis.Run(ctx, c.list) }); err != nil {
 		r.log.Debug("lookups failed", "error", err)
 	}
 	answers := make([]Answer, len(addresses))
 	for i, address := range addresses {
-		owners, what, err := parseOwners(calls[i].Cmd)
+		owners, what, err := parseOwners(c.list[i].Cmd)
 		switch {
 		case err != nil:
 			err = fmt.Errorf("look up owners: %w", err)

@@ -1,21 +1,9 @@
 package bus
 
 import (
-	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
-)
-
-const (
-	// loneReply is when the reply to a lone PUBLISH is read, that no other follows: soon,
-	// because it says whether the peer lives.
-	loneReply = time.Millisecond
-	// loneWrite is how long there was no write before a lone one.
-	loneWrite = 20 * time.Millisecond
-	// watchInterval is when replies are read that no later PUBLISH has read.
-	watchInterval = 50 * time.Millisecond
 )
 
 // publisher is the half of a bus that publishes: it moves batches from the Source to the
@@ -106,29 +94,6 @@ func (p *publisher) exchangeAndRelock() (more bool) {
 	return p.writeAndRelock() && more
 }
 
-// watchLocked ends connections on which a reply is overdue, if the timer wants that looked at.
-func (p *publisher) watchLocked() {
-	if !p.mu.watch {
-		return
-	}
-	p.mu.watch = false
-	now := time.Now()
-	for _, c := range slices.Backward(p.mu.conns) {
-		switch {
-		case c.unansweredLocked() == 0:
-		case now.Sub(c.progress) > replyTimeout:
-			p.dropLocked(c, errSilent)
-		default:
-			p.armLocked(now, watchInterval)
-		}
-	}
-}
-
-var (
-	errSilent = errors.New("Redis does not reply to PUBLISH")
-	errBroken = errors.New("the connection broke before the batch was written")
-)
-
 // giveResultsAndRelock calls the Source without mu.
 func (p *publisher) giveResultsAndRelock() {
 	results, refusal := p.mu.results, p.mu.refusal
@@ -189,136 +154,6 @@ func (p *publisher) writeRest(c *publishConn, n int) {
 	}
 	p.mu.Unlock()
 	p.Flush()
-}
-
-// wroteLocked notes that c is about to be written. If it was not for a while, nobody may
-// come by soon, and the timer has the replies read.
-func (p *publisher) wroteLocked(c *publishConn) {
-	now := time.Now()
-	if c.unansweredLocked() == 0 {
-		c.progress = now
-	}
-	if c.detached && now.Sub(c.wrote) > loneWrite {
-		p.armLocked(now, loneReply)
-	} else if p.mu.timerAt.IsZero() {
-		p.armLocked(now, watchInterval)
-	}
-	c.wrote = now
-}
-
-// armLocked has replies looked at after d at the latest.
-func (p *publisher) armLocked(now time.Time, d time.Duration) {
-	at := now.Add(d)
-	if p.mu.ended || !p.mu.timerAt.IsZero() && !at.Before(p.mu.timerAt) {
-		return
-	}
-	p.mu.timerAt = at
-	p.timer.Reset(d)
-}
-
-// tick is called by the timer, in a goroutine of its own.
-func (p *publisher) tick() {
-	p.mu.Lock()
-	if p.mu.ended {
-		p.mu.Unlock()
-		return
-	}
-	p.mu.timerAt, p.mu.watch = time.Time{}, true
-	p.tasks.Add(1)
-	p.mu.Unlock()
-	defer p.tasks.Done()
-	p.Flush()
-}
-
-// startLocked runs f in a goroutine that Run awaits.
-func (p *publisher) startLocked(f func()) {
-	if !p.mu.ended {
-		p.tasks.Go(f)
-	}
-}
-
-// open begins to publish on conn. place is called with mu held before anybody does.
-func (p *publisher) open(conn Conn, place func(*publishConn)) *publishConn {
-	if p.o.Intercept != nil {
-		conn = p.o.Intercept(conn)
-	}
-	c := newPublishConn(conn)
-	p.mu.Lock()
-	p.mu.conns = append(p.mu.conns, c)
-	place(c)
-	p.mu.blocked = time.Time{}
-	if !c.detached {
-		p.startLocked(func() { p.readAll(c) })
-	}
-	p.mu.Unlock()
-	p.Flush()
-	return c
-}
-
-// dropLocked closes c. What was published on it and has no reply is lost. Whoever calls it sees
-// to a flush, which tells the Source.
-func (p *publisher) dropLocked(c *publishConn, why error) {
-	if c.ended {
-		return
-	}
-	c.conn.Close()
-	c.ended, c.why, c.writing = true, why, false
-	p.mu.conns = slices.DeleteFunc(p.mu.conns, func(x *publishConn) bool { return x == c })
-	if len(p.mu.conns) == 0 {
-		p.mu.blocked = time.Now()
-	}
-	p.loseLocked(c.sent[c.replied:], why)
-	c.sent, c.replied = nil, 0
-	close(c.over)
-}
-
-// loseLocked says that nobody will know what became of some batches.
-func (p *publisher) loseLocked(unanswered []sentBatch, why error) {
-	for _, b := range unanswered {
-		p.mu.results = append(p.mu.results, Result{Tag: b.tag, Err: lostError{why}})
-	}
-}
-
-// lostError is ErrLost with its cause.
-type lostError struct{ cause error }
-
-func (e lostError) Error() string        { return ErrLost.Error() + ": " + e.cause.Error() }
-func (e lostError) Unwrap() error        { return e.cause }
-func (e lostError) Is(target error) bool { return target == ErrLost }
-
-// ResetPublishing makes a connection anew: see Bus.
-func (p *publisher) ResetPublishing(channel string, why error) {
-	p.mu.Lock()
-	now := time.Now()
-	if c := p.place.connLocked(channel); c != nil && now.Sub(p.mu.reset) >= resetInterval {
-		p.mu.reset = now
-		p.dropLocked(c, why)
-	}
-	p.mu.Unlock()
-	p.Flush()
-}
-
-// Blocked returns for how long there is no connection: see Bus.
-func (p *publisher) Blocked() time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.mu.blocked.IsZero() {
-		return 0
-	}
-	return max(time.Since(p.mu.blocked), 1)
-}
-
-// end closes all connections, tells the Source, and waits for what was started.
-func (p *publisher) end(ctx context.Context) {
-	p.mu.Lock()
-	p.mu.ended = true
-	p.timer.Stop()
-	for _, c := range slices.Clone(p.mu.conns) {
-		p.dropLocked(c, context.Cause(ctx))
-	}
-	p.mu.Unlock()
-	p.Flush()
-	p.tasks.Wait()
 }
 
 // round is the publisher as the Outlet of one exchange.

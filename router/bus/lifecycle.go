@@ -1,0 +1,106 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+// How connections that publish begin and end.
+
+var (
+	errSilent = errors.New("Redis does not reply to PUBLISH")
+	errBroken = errors.New("the connection broke before the batch was written")
+)
+
+// startLocked runs f in a goroutine that Run awaits.
+func (p *publisher) startLocked(f func()) {
+	if !p.mu.ended {
+		p.tasks.Go(f)
+	}
+}
+
+// open begins to publish on conn. place is called with mu held before anybody does.
+func (p *publisher) open(conn Conn, place func(*publishConn)) *publishConn {
+	if p.o.Intercept != nil {
+		conn = p.o.Intercept(conn)
+	}
+	c := newPublishConn(conn)
+	p.mu.Lock()
+	p.mu.conns = append(p.mu.conns, c)
+	place(c)
+	p.mu.blocked = time.Time{}
+	if !c.detached {
+		p.startLocked(func() { p.readAll(c) })
+	}
+	p.mu.Unlock()
+	p.Flush()
+	return c
+}
+
+// dropLocked closes c. What was published on it and has no reply is lost. Whoever calls it sees
+// to a flush, which tells the Source.
+func (p *publisher) dropLocked(c *publishConn, why error) {
+	if c.ended {
+		return
+	}
+	c.conn.Close()
+	c.ended, c.why, c.writing = true, why, false
+	p.mu.conns = slices.DeleteFunc(p.mu.conns, func(x *publishConn) bool { return x == c })
+	if len(p.mu.conns) == 0 {
+		p.mu.blocked = time.Now()
+	}
+	p.loseLocked(c.sent[c.replied:], why)
+	c.sent, c.replied = nil, 0
+	close(c.over)
+}
+
+// loseLocked says that nobody will know what became of some batches.
+func (p *publisher) loseLocked(unanswered []sentBatch, why error) {
+	for _, b := range unanswered {
+		p.mu.results = append(p.mu.results, Result{Tag: b.tag, Err: lostError{why}})
+	}
+}
+
+// lostError is ErrLost with its cause.
+type lostError struct{ cause error }
+
+func (e lostError) Error() string        { return ErrLost.Error() + ": " + e.cause.Error() }
+func (e lostError) Unwrap() error        { return e.cause }
+func (e lostError) Is(target error) bool { return target == ErrLost }
+
+// ResetPublishing makes a connection anew: see Bus.
+func (p *publisher) ResetPublishing(channel string, why error) {
+	p.mu.Lock()
+	now := time.Now()
+	if c := p.place.connLocked(channel); c != nil && now.Sub(p.mu.reset) >= resetInterval {
+		p.mu.reset = now
+		p.dropLocked(c, why)
+	}
+	p.mu.Unlock()
+	p.Flush()
+}
+
+// Blocked returns for how long there is no connection: see Bus.
+func (p *publisher) Blocked() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.blocked.IsZero() {
+		return 0
+	}
+	return max(time.Since(p.mu.blocked), 1)
+}
+
+// end closes all connections, tells the Source, and waits for what was started.
+func (p *publisher) end(ctx context.Context) {
+	p.mu.Lock()
+	p.mu.ended = true
+	p.timer.Stop()
+	for _, c := range slices.Clone(p.mu.conns) {
+		p.dropLocked(c, context.Cause(ctx))
+	}
+	p.mu.Unlock()
+	p.Flush()
+	p.tasks.Wait()
+}

@@ -25,9 +25,7 @@ func (k *cluster) Run(ctx context.Context) {
 		if moved {
 			k.reload(ctx)
 		}
-		for _, channel := range channels {
-			k.findMaster(ctx, channel)
-		}
+		k.findMasters(ctx, channels)
 		k.Flush()
 		select {
 		case <-k.find:
@@ -57,15 +55,30 @@ func (k *cluster) reload(ctx context.Context) {
 	}
 }
 
+// findMasters places channels at their masters.
+func (k *cluster) findMasters(ctx context.Context, channels []string) {
+	var failed []string
+	var why error
+	for _, channel := range channels {
+		if err := k.findMaster(ctx, channel); err != nil {
+			failed, why = append(failed, channel), err
+		}
+	}
+	if why != nil {
+		k.mu.Lock()
+		k.startLocked(func() { k.findAgain(ctx, failed, why) })
+		k.mu.Unlock()
+	}
+}
+
 // findMaster places a channel at its master, which is dialed if need be.
-func (k *cluster) findMaster(ctx context.Context, channel string) {
+func (k *cluster) findMaster(ctx context.Context, channel string) error {
 	addr, err := k.o.Connections.MasterAddr(ctx, channel)
+	if err != nil {
+		return err
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err != nil {
-		k.startLocked(func() { k.findAgain(ctx, channel, err) })
-		return
-	}
 	s := k.servers[addr]
 	if s == nil {
 		s = new(server)
@@ -74,13 +87,14 @@ func (k *cluster) findMaster(ctx context.Context, channel string) {
 	}
 	if s.conn == nil || s.conn.ended {
 		s.waiting = append(s.waiting, channel)
-		return
+	} else {
+		k.placeLocked(channel, s.conn)
 	}
-	k.placeLocked(channel, s.conn)
+	return nil
 }
 
-// findAgain has a channel looked for again, after a while, whose master is not known.
-func (k *cluster) findAgain(ctx context.Context, channel string, why error) {
+// findAgain has channels looked for again, after a while, whose masters are not known.
+func (k *cluster) findAgain(ctx context.Context, channels []string, why error) {
 	if ctx.Err() == nil {
 		k.o.Connections.Failed(redisconn.Publishing, why)
 	}
@@ -88,7 +102,7 @@ func (k *cluster) findAgain(ctx context.Context, channel string, why error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.moved = true
-	k.missing = append(k.missing, channel)
+	k.missing = append(k.missing, channels...)
 	k.wake()
 }
 

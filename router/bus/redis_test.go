@@ -7,10 +7,12 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
 
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
@@ -340,6 +342,52 @@ func TestDeadMasterHoldsUpNobodyElse(t *testing.T) {
 		if r.Err != nil && !errors.Is(r.Err, ErrLost) && !errors.Is(r.Err, ErrMoved) && !strings.HasPrefix(r.Err.Error(), "CLUSTERDOWN") {
 			t.Errorf("%v: %v", r.Tag, r.Err)
 		}
+	}
+}
+
+// A Cluster that can't be dialed, at the start or later, is tried again until it can be.
+func TestClusterThatIsAwayIsTriedAgain(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { // go-redis tries to dial for a second longer
+		until(t, "nobody dials any more", func() bool { return goleak.Find(before) == nil })
+	})
+	c := redistest.StartOwnCluster(t)
+	var away atomic.Bool
+	var refused atomic.Int64
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: c.Addrs, DisableIdentity: true, ContextTimeoutEnabled: true,
+		Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if away.Load() {
+				refused.Add(1)
+				return nil, errors.New("no Cluster")
+			}
+			return new(net.Dialer).DialContext(ctx, network, addr)
+		}})
+	t.Cleanup(func() { _ = client.Close() })
+	away.Store(true)
+	b := newUnconnectedBus(t, client, nil)
+	channels := otherSlots(c)
+	for round := 1; round <= 2; round++ {
+		for _, channel := range channels {
+			b.publish(channel, "waits")
+		}
+		tries := refused.Load()
+		until(t, "dialing was tried", func() bool { return refused.Load() > tries+20 })
+		if n := len(b.source.all()); n != (round-1)*len(channels) {
+			t.Errorf("%d batches have results", n)
+		}
+		away.Store(false)
+		for _, r := range b.source.awaitResults(t, round*len(channels)) {
+			if r.Err != nil {
+				t.Errorf("the result is %v", r.Err)
+			}
+		}
+		away.Store(true)
+		for _, s := range c.Servers {
+			if err := s.Client(t).Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		until(t, "the bus knows that the connections have ended", func() bool { b.poll(t); return b.Blocked() > 0 })
 	}
 }
 

@@ -78,18 +78,18 @@ func (in *inbox) unnumbered(h *link.Header, e link.Envelope) {
 // numbered takes a batch of a link: what it acknowledges, then what is new in it.
 func (in *inbox) numbered(h *link.Header, envelopes link.Envelopes, n int) {
 	r := in.r
-	r.mu.Lock()
-	if r.peers[h.From] == nil && len(r.peers) >= maxPeers {
-		r.unlock()
+	p := r.peers.lockStranger(h.From)
+	if p == nil {
 		in.dropped(dropTooManyLinks)
 		return
 	}
-	p := r.peer(h.From)
-	r.acknowledged(p, h.Ack)
-	in.limit = r.refusedLimit()
-	skip, ok := p.link.Receive(in.now, h, n, in.limit)
-	r.linkChanged(p)
-	r.unlock()
+	p.mu.Unlock()
+	in.acknowledged(p, h.Ack)
+	in.limit = r.peers.refusedLimit()
+	var skip int
+	var ok bool
+	p.do(r, func(l *link.Link) { skip, ok = l.Receive(in.now, h, n, in.limit) })
+	r.flush()
 	if !ok {
 		in.dropped(dropGap)
 		return
@@ -114,10 +114,42 @@ func (in *inbox) numbered(h *link.Header, envelopes link.Envelopes, n int) {
 	if n <= skip {
 		return
 	}
-	r.mu.Lock()
-	p.link.Received(r.now(), h, n, skip, size, nacks, within)
-	r.linkChanged(p)
-	r.unlock()
+	p.do(r, func(l *link.Link) { l.Received(r.now(), h, n, skip, size, nacks, within) })
+	r.flush()
+}
+
+// acknowledged takes what a peer acknowledges, and gives the routes what that settles.
+func (in *inbox) acknowledged(p *peer, a link.Ack) {
+	r := in.r
+	settled, renewed := p.acknowledge(r, a, in.settled[:0])
+	if renewed {
+		r.m.LinkRenewals.Inc()
+		in.logRenewed(p.node)
+	}
+	if len(settled) > 0 {
+		r.mu.Lock()
+		r.settleLocked(p.node, settled)
+		r.unlock()
+	}
+	clear(settled)
+	in.settled = settled
+}
+
+// sayEvery bounds how often one kind of trouble that others can cause is logged.
+const sayEvery = time.Minute
+
+// logRenewed logs that a link begins anew. With a key only a peer that has forgotten the link
+// makes it so, or a clock that was set back; without one, anybody.
+func (in *inbox) logRenewed(peer string) {
+	if in.now.Sub(in.renewedLogged) < sayEvery {
+		return
+	}
+	in.renewedLogged = in.now
+	if in.r.keyed() {
+		in.r.log.Info("link begins anew: its peer had forgotten it, or believed in a later life of it", "peer", peer)
+		return
+	}
+	in.r.log.Warn("link begins anew: its peer believed in a later life of it; without BEELINE_CLUSTER_KEY anybody who may publish can make it so", "peer", peer)
 }
 
 // arrival is a message as read, with what only nodes see of it.

@@ -61,7 +61,7 @@ func (noBus) Flush() {}
 type benchOutlet struct{ r *Router }
 
 func (benchOutlet) Ready(string) bool       { return true }
-func (o benchOutlet) Put(p bus.Publication) { o.r.reusePost(p.Tag.(*post)) }
+func (o benchOutlet) Put(p bus.Publication) { o.r.publishing.reuseLocked(p.Tag.(*post)) }
 
 // benchRoute is a router that has bob's owner cached, and publishes nothing.
 func benchRoute(b testing.TB) (*Router, *peer) {
@@ -72,7 +72,9 @@ func benchRoute(b testing.TB) (*Router, *peer) {
 	r.bus = noBus{r.bus}
 	rt := r.routeTo("bob")
 	lookedUp(r, rt, registry.Owner{NodeID: "n1", Token: "1"})
-	return r, r.peer("n1")
+	p := r.peers.lockOrAdd("n1")
+	defer p.mu.Unlock()
+	return r, p
 }
 
 // lookedUp has a route take that it was looked up and has those owners.
@@ -107,26 +109,15 @@ func BenchmarkGroupCommit(b *testing.B) {
 		if i%benchTurn != 0 {
 			continue
 		}
-		r.mu.Lock()
-		r.goBack(l)
-		r.mu.Unlock()
+		l.do(r, (*link.Link).GoBack)
 		r.Batches(benchOutlet{r})
 	}
 }
 
 func acknowledgeAll(r *Router, p *peer) {
-	r.mu.Lock()
-	drain(r, p)
+	r.Batches(benchOutlet{r})
 	_, _, _, sent, _ := p.link.Numbers()
-	r.acknowledged(p, link.Ack{Life: p.link.Life(), UpTo: sent - 1})
-	r.release()
-}
-
-// drain has everything on the link count as published.
-func drain(r *Router, p *peer) {
-	for p.link.Ready() {
-		r.scratch, _ = r.batch(p, r.scratch[:0])
-	}
+	r.in.acknowledged(p, link.Ack{Life: p.link.Life(), UpTo: sent - 1})
 }
 
 // BenchmarkInbox measures the taking of a batch of 32 messages, for each message.

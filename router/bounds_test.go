@@ -56,14 +56,14 @@ func TestWhatIsKeptForTheNextMessagesIsBounded(t *testing.T) {
 	for range 2 {
 		for range maxUnused + 5 {
 			n.reuse(&pending{room: make([]byte, 1)})
-			n.reusePost(new(post))
+			n.publishing.reuseLocked(new(post))
 		}
 		n.reuse(&pending{room: make([]byte, maxRoom+1)})
-		if len(n.unused) != maxUnused || len(n.unusedPosts) != maxUnusedPosts {
-			t.Errorf("%d messages and %d posts are kept, want %d and %d", len(n.unused), len(n.unusedPosts), maxUnused, maxUnusedPosts)
+		if len(n.unused) != maxUnused || len(n.publishing.unused) != maxUnusedPosts {
+			t.Errorf("%d messages and %d posts are kept, want %d and %d", len(n.unused), len(n.publishing.unused), maxUnused, maxUnusedPosts)
 		}
 		for n.unusedPending() != nil && len(n.unused) > 0 {
-			n.newPost(new(post))
+			n.publishing.newPostLocked(nil, link.Batch{})
 		}
 	}
 	n.reuse(&pending{room: make([]byte, maxRoom+1)})
@@ -143,11 +143,9 @@ func TestLookupsOfARoundTripAreBounded(t *testing.T) {
 func TestWhatIsRememberedOfNodesIsBounded(t *testing.T) {
 	c := newRelaxedCluster(t, 2)
 	n := c.node(0)
-	n.mu.Lock()
-	for i := range maxDead {
-		n.dead[fmt.Sprint("former", i)] = struct{}{}
+	for i := range maxPeers {
+		n.markDead(fmt.Sprint("former", i))
 	}
-	n.mu.Unlock()
 	for i := range maxPeers + 5 {
 		n.cameFrom("another", uint64(i))
 	}
@@ -155,11 +153,11 @@ func TestWhatIsRememberedOfNodesIsBounded(t *testing.T) {
 	n.wantOutcome("bob", "x", Delivered)
 	c.node(1).die()
 	n.wantOutcome("bob", "y", Offline)
+	if dead := n.declaredDead(); dead > maxPeers || !n.peers.isDead("n1") {
+		t.Errorf("%d dead nodes are remembered, at most %d are allowed; the last one: %v", dead, maxPeers, n.peers.isDead("n1"))
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if _, known := n.dead["n1"]; len(n.dead) > maxDead || !known {
-		t.Errorf("%d dead nodes are remembered, at most %d are allowed; the last one: %v", len(n.dead), maxDead, known)
-	}
 	if len(n.origins) > maxPeers {
 		t.Errorf("%d nodes' IDs are remembered, at most %d are allowed", len(n.origins), maxPeers)
 	}
@@ -172,20 +170,16 @@ func TestFullLinkIsOverloaded(t *testing.T) {
 	n := c.node(0)
 	c.node(1).connect("bob")
 	n.wantOutcome("bob", "0", Delivered)
-	n.mu.Lock()
-	p := n.peers["n1"]
-	n.suspend(p)
-	n.mu.Unlock()
+	p := n.suspend("n1")
 	outcomes := make(chan Outcome, 2*link.MaxWindow)
 	for i := range 2 * link.MaxWindow {
 		n.Send(Message{From: strconv.Itoa(i), To: "bob", Data: []byte("1")}, func(_ MessageID, o Outcome) { outcomes <- o })
 	}
-	n.mu.Lock()
-	if got := p.link.Len(); got > link.MaxWindow {
+	if got := n.unacknowledged("n1"); got > link.MaxWindow {
 		t.Errorf("%d envelopes wait on the link, at most %d are allowed", got, link.MaxWindow)
 	}
 	n.resume(p)
-	n.unlock()
+	n.flush()
 	counts := make(map[Outcome]int)
 	for range 2 * link.MaxWindow {
 		counts[n.receiveOutcome(outcomes)]++

@@ -31,16 +31,18 @@
 //
 // # Links lose nothing that Pub/Sub forgets
 //
-// A link numbers its envelopes. The receiver takes only the next number and
-// drops what it has seen, the sender keeps what is not acknowledged and goes
-// back to it (go-back-N) when a PUBLISH failed, reached nobody, or was not
-// acknowledged in time. Links and their bytes are described in package link.
+// A node that this one talks with is a peer (peer.go), and has a link. A link numbers its
+// frames. The receiver takes only the next number and drops what it has seen, the sender
+// keeps what is not acknowledged and goes back to it (go-back-N) when a PUBLISH failed,
+// reached nobody, or was not acknowledged in time. Links and their bytes are described in
+// package link, which knows nothing of the router: the router feeds a link events and
+// carries out what it returns.
 //
 // # Whom a node believes
 //
 // Batches between nodes are signed with the cluster's key (clusterkey.go, link/seal.go), and a
 // node that has one takes no other. What was recorded and is played again does nothing:
-// links' lives and numbers see to it (link/lives.go), and for what has no number stale.go.
+// links' lives and numbers see to it (link/lives.go); a probe counts if it is the one that is awaited.
 // Without a key messages are checked like a client's, and a link that somebody else has cut
 // begins a new life.
 //
@@ -52,7 +54,8 @@
 //
 // # Dead or unsubscribed
 //
-// PUBLISH that reaches nobody means that the owner is dead or unsubscribed. It is dead
+// PUBLISH that reaches nobody means that the owner is dead or unsubscribed: it is suspect,
+// and probed (suspect.go). It is dead
 // if its node lease has ended, if its address refuses connections (and it did
 // not say that it is draining), or if another process answers there: then its
 // entries are pruned and its messages looked up again. Otherwise it is unsubscribed, and
@@ -68,7 +71,7 @@
 // has a share (shares.go): messages without outcome and their bytes, the window of a link,
 // what is looked up (lookups.go), what is remembered of repeats (outcomelog.go), what waits for
 // the sessions of one client (fanout.go). What Redis is to carry to one node at once has a
-// budget (budget.go), and owners that somebody made up cost no link (strangers.go).
+// budget (link/budget.go), and owners that somebody made up cost no link (strangers.go).
 //
 // # Without Redis
 //
@@ -102,7 +105,8 @@
 // # Welcome only what can be reached
 //
 // The first session of an address claims it. The claim names the earlier owners;
-// each of them is told over its link and has acknowledged before Join returns, and
+// each of them gets an announcement over its link (announce.go) and has acknowledged it
+// before Join returns, and
 // this node's lease lives then, or others would take it for dead. If the claim
 // replaces them, they have closed their sessions then, and release their entries. So
 // an owner that knows of no other may deliver locally without asking Redis, as long
@@ -113,16 +117,22 @@
 // # Goroutines and locks
 //
 // The bus (package bus) has no goroutine that publishes: whoever releases mu by unlock
-// flushes, and the bus asks the router for batches (publish.go) while mu is free. The lookup
+// flushes, and the bus asks the router for batches (publish.go), which needs no mu. The lookup
 // batcher (lookupbatcher.go) looks up for the routes; the inbox (inbox.go) receives; the inlet
 // has one goroutine that receives, one that flushes, one that publishes receipts and one
 // that watches its connection; the
 // heartbeat (heartbeat.go) proves that the inbox hears
-// and refreshes the node lease; the sweeper (sweep.go) runs only while something
-// waits and watches deadlines; a judge (judge.go) runs for each link whose peer
-// is dead or deaf. Router.mu guards routes, links and what is pending; the
-// local addresses have a lock of their own, taken after it, and the repeats a turn for each
-// message, taken before the holdings'. Callbacks of senders run after mu is released, and
+// and refreshes the node lease; the sweeper (sweeper.go) runs only while something
+// waits and watches deadlines, and so do the peers (peers.go) for their links; a probe
+// (suspect.go) runs for each peer that is suspect.
+//
+// Router.mu guards routes and what is pending. Each peer has a lock of its own, and so has
+// the table of peers; both may be taken while Router.mu is held, the table's before a
+// peer's, and never the other way round. So what a peer's acknowledgement settles is
+// collected under the peer's lock, and given to the routes after its release. What a link
+// reads of a message that it publishes is guarded by the message's own lock (pending.wire).
+// The local addresses have a lock of their own, taken after Router.mu, and the repeats a turn
+// for each message, taken before theirs. Callbacks of senders run after mu is released, and
 // messages for this node's sessions are delivered without it: those that are for this node
 // alone by their sender (alone.go), those that come by a route by whoever releases mu
 // (handover.go), those of other nodes by the inbox. The sessions of a client that has many

@@ -76,9 +76,7 @@ func TestFloodOfAnInletLeavesRoomForSessions(t *testing.T) {
 	if _, err := mute.Receive(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	n.mu.Lock()
-	n.peer("mute") // what waits for an owner that never answers has no outcome
-	n.release()
+	n.peers.lockOrAdd("mute").mu.Unlock() // what waits for an owner that never answers has no outcome
 	c.client.HSet(t.Context(), n.keys.Address("stuck"), "mute", "1")
 	c.client.HSet(t.Context(), n.keys.Node("mute"), "started", "1")
 	const more = 500

@@ -22,6 +22,7 @@ import (
 	"github.com/beeline-ws/beeline/metrics"
 	"github.com/beeline-ws/beeline/registry"
 	"github.com/beeline-ws/beeline/registry/redistest"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(redistest.Main{M: m}) }
@@ -338,14 +339,51 @@ func until(t testing.TB, what string, ok func() bool) {
 
 func (n *testNode) wasted() float64 { return testutil.ToFloat64(n.m.Router.WastedDeliveries) }
 
-// suspend has nothing published to a peer until resume, as while it is found out whether it
-// lives. It is called with mu held, and so is resume.
-func (n *testNode) suspend(p *peer) {
+// suspend has nothing published to a peer until resume, as while it is suspect.
+func (n *testNode) suspend(node string) *peer {
+	p := n.peers.lockOrAdd(node)
+	defer p.mu.Unlock()
+	p.state = peerSuspect // and nobody probes it
 	p.link.Suspend()
-	n.linkChanged(p)
+	p.changedLocked(n.Router)
+	return p
 }
 
+// resume ends that. What has waited is published with the next flush.
 func (n *testNode) resume(p *peer) {
-	p.link.Resume(n.now())
-	n.linkChanged(p)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.onLocked(n.Router, foundAlive)
+	p.changedLocked(n.Router)
+}
+
+// markDead notes that a peer is dead.
+func (n *testNode) markDead(node string) {
+	p := n.peers.lockOrAdd(node)
+	defer p.mu.Unlock()
+	p.state = peerDead
+	p.changedLocked(n.Router)
+}
+
+// onLink looks at the link to a node, which must be a peer.
+func (n *testNode) onLink(node string, look func(*link.Link)) {
+	p := n.peers.lock(node)
+	defer p.mu.Unlock()
+	look(p.link)
+}
+
+// unacknowledged returns how many frames for a node are not acknowledged.
+func (n *testNode) unacknowledged(node string) (frames int) {
+	if p := n.peers.lock(node); p != nil {
+		defer p.mu.Unlock()
+		return p.link.Len()
+	}
+	return 0
+}
+
+// holdInbox keeps a node from taking what its peers send, so that it does not acknowledge,
+// until the result is called.
+func (n *testNode) holdInbox() (release func()) {
+	n.peers.mu.Lock()
+	return sync.OnceFunc(n.peers.mu.Unlock)
 }

@@ -55,7 +55,7 @@ func (r *Router) beat(ctx context.Context, timeout time.Duration) error {
 	}
 	r.reg.Works(redisconn.Beating)
 	r.leaseUntil.Store(int64(before.Add(r.reg.Timing().NodeTTL()).Sub(r.started)))
-	r.forgetIdlePeers()
+	r.peers.forgetIdle()
 	return nil
 }
 

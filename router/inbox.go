@@ -46,6 +46,9 @@ type inbox struct {
 	limit      int       // of what is remembered of refusals on its link
 	subscribed bool      // the private channel was, once
 	signer     *link.Signer
+	settled    []link.Settled // room
+	// renewedLogged is when a new life of a link was logged last.
+	renewedLogged time.Time
 	// refusedSaid is when a payload that was not opened was logged last.
 	refusedSaid time.Time
 

@@ -70,14 +70,15 @@ func (p *pending) sendTo(r *Router, o registry.Owner, first bool) {
 
 // pushMessage puts p onto the link to an owner, or returns what has no room for it.
 func (r *Router) pushMessage(p *pending, o registry.Owner, first bool) overload {
-	if !r.roomForPeer(o.NodeID) {
+	to := r.peers.lockOrAdd(o.NodeID)
+	if to == nil {
 		return overloadLinks
 	}
-	to := r.peer(o.NodeID)
-	if why := to.roomFor(r, p); why != roomy {
+	defer to.mu.Unlock()
+	if why := to.roomForLocked(r, p); why != roomy {
 		return why
 	}
-	r.push(to, link.Frame{Payload: p, Token: o.Token, First: first, Size: len(p.Data), Urgent: p.Receipt})
+	to.pushLocked(r, link.Frame{Payload: p, Token: o.Token, First: first, Size: len(p.Data), Urgent: p.Receipt})
 	return roomy
 }
 
@@ -109,12 +110,15 @@ func (rt *route) lookAhead(r *Router, next []registry.Owner) {
 		return
 	}
 	for _, o := range next {
-		if o.NodeID == r.opts.NodeID || !r.roomForPeer(o.NodeID) {
+		if o.NodeID == r.opts.NodeID {
 			continue
 		}
-		if p := r.peer(o.NodeID); p.link.Len() == 0 {
-			p.link.Ping(r.now())
-			r.linkChanged(p)
+		if p := r.peers.lockOrAdd(o.NodeID); p != nil {
+			if p.link.Len() == 0 {
+				p.link.Ping(r.now())
+				p.changedLocked(r)
+			}
+			p.mu.Unlock()
 		}
 	}
 }
@@ -123,9 +127,8 @@ func (rt *route) lookAhead(r *Router, next []registry.Owner) {
 // something does: what is in flight must be answered before the route goes on.
 func (rt *route) requestAcks(r *Router) {
 	for _, o := range rt.owners {
-		if p := r.peers[o.NodeID]; p != nil {
-			p.link.RequestAck(r.now())
-			r.linkChanged(p)
+		if p := r.peers.get(o.NodeID); p != nil {
+			p.do(r, func(l *link.Link) { l.RequestAck(r.now()) })
 		}
 	}
 }

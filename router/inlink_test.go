@@ -60,23 +60,19 @@ func TestLinkGoesOnBehindWhatOthersAcknowledged(t *testing.T) {
 func TestRefusalsOfStrangersAreBounded(t *testing.T) {
 	n := newCluster(t, 1, nil).node(0)
 	in := newInbox(n.Router)
-	n.mu.Lock()
 	for i := range maxPeers - 2 {
-		n.peer("stranger" + strconv.Itoa(i))
+		n.peers.lockOrAdd("stranger" + strconv.Itoa(i)).mu.Unlock()
 	}
-	n.release()
 	p := &postman{in, "n9"}
 	for i := range uint64(3 * leastRefused) { // twice: claims of addresses and messages for them
 		batch := link.AppendHeader(nil, &link.Header{From: "n8", Life: 1, Base: 1, First: 1 + i})
 		in.handle(in.private, string(link.AppendClaimed(batch, "nobody"+strconv.FormatUint(i, 10))))
 		p.hand(1, 1+i, 1+i, "nobody"+strconv.FormatUint(i, 10), i)
 	}
-	n.mu.Lock()
-	defer n.release()
-	if got := n.peers["n8"].link.Nacks(); got != leastRefused {
+	if got := n.peers.get("n8").link.Nacks(); got != leastRefused {
 		t.Errorf("%d refusals wait to be acknowledged, want %d", got, leastRefused)
 	}
-	if got := n.peers["n9"].link.Refused().Len(); got > 2*leastRefused || got < leastRefused {
+	if got := n.peers.get("n9").link.Refused().Len(); got > 2*leastRefused || got < leastRefused {
 		t.Errorf("%d refused addresses are remembered, want %d to %d", got, leastRefused, 2*leastRefused)
 	}
 }

@@ -245,7 +245,7 @@ const verifyTimeout = time.Second
 func (r *Router) verifyOwners(ctx context.Context, j *pendingJoin, owners []registry.Owner) error {
 	ctx, cancel := r.runtime.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
-	if absent, _ := r.tell(ctx, j.address, owners); len(absent) < len(owners) {
+	if absent, _ := r.announce(ctx, j.address, owners); len(absent) < len(owners) {
 		return ErrDuplicate
 	}
 	if err := r.reg.Prune(ctx, j.address, owners...); err != nil { // before the claim, so not by prune
@@ -281,7 +281,7 @@ func (r *Router) announceClaim(ctx context.Context, j *pendingJoin, others []reg
 		cancel()
 	}
 	r.local.mu.Unlock()
-	_, err := r.tell(ctx, j.address, r.withoutDead(ctx, j.address, others))
+	_, err := r.announce(ctx, j.address, r.withoutDead(ctx, j.address, others))
 	return err
 }
 

@@ -23,7 +23,9 @@ func TestForgedLifeCutsALinkForAMomentOnly(t *testing.T) {
 	bob := c.node(1).connect("bob")
 	n.wantOutcome("bob", "0", Delivered)
 	want := []string{"0"}
-	for i, life := range []uint64{math.MaxUint64, math.MaxUint64, 1, n.peers["n1"].link.Life() + 1<<60, math.MaxInt64} {
+	var life uint64
+	n.onLink("n1", func(l *link.Link) { life = l.Life() })
+	for i, life := range []uint64{math.MaxUint64, math.MaxUint64, 1, life + 1<<60, math.MaxInt64} {
 		forged := link.AppendHeader(nil, &link.Header{From: "n0", Life: life, First: 1, Base: 1})
 		c.client.Publish(t.Context(), n.keys.Channel("n1"), forged)
 		want = append(want, strconv.Itoa(i+1))
@@ -42,11 +44,11 @@ func TestForgedNumbersCutALinkForAMomentOnly(t *testing.T) {
 	n := c.node(0)
 	bob := c.node(1).connect("bob")
 	n.wantOutcome("bob", "0", Delivered)
-	n.mu.Lock()
-	to := n.peers["n1"].link
-	base, next, _, _, _ := to.Numbers()
-	forged := link.AppendHeader(nil, &link.Header{From: "n0", Life: to.Life(), First: next, Base: base})
-	n.release()
+	var forged []byte
+	n.onLink("n1", func(to *link.Link) {
+		base, next, _, _, _ := to.Numbers()
+		forged = link.AppendHeader(nil, &link.Header{From: "n0", Life: to.Life(), First: next, Base: base})
+	})
 	for range link.MaxWindow {
 		forged = link.AppendBare(forged, link.KindVoid)
 	}
@@ -91,9 +93,8 @@ func TestLinkThatBeginsAnewIsLogged(t *testing.T) {
 			c.node(1).connect("bob")
 			n.wantOutcome("bob", "0", Delivered)
 			if change == nil {
-				n.mu.Lock()
-				later := n.peers["n1"].link.Life() + 1<<60
-				n.release()
+				var later uint64
+				n.onLink("n1", func(l *link.Link) { later = l.Life() + 1<<60 })
 				forged := link.AppendHeader(nil, &link.Header{From: "n0", Life: later, First: 1, Base: 1})
 				c.client.Publish(t.Context(), n.keys.Channel("n1"), forged)
 			} else {
@@ -138,12 +139,12 @@ func TestRenewedLinkLetsNothingPassWhatWasRefused(t *testing.T) {
 	lookedUp(r, r.routeTo("eve"), registry.Owner{NodeID: "n1", Token: "2"})
 	r.release()
 	r.Send(Message{From: "alice", To: "eve", Data: []byte("other")}, nil)
+	r.Batches(benchOutlet{r})
+	r.in.acknowledged(l, link.Ack{Life: l.link.Life(), UpTo: 1, Nacks: []link.Nack{{Seq: 1, Code: link.NackJoining}}})
+	before := l.link.Life()
+	r.in.acknowledged(l, link.Ack{Life: before + 1<<20, UpTo: 0})
 	r.mu.Lock()
 	defer r.release()
-	drain(r, l)
-	r.acknowledged(l, link.Ack{Life: l.link.Life(), UpTo: 1, Nacks: []link.Nack{{Seq: 1, Code: link.NackJoining}}})
-	before := l.link.Life()
-	r.acknowledged(l, link.Ack{Life: before + 1<<20, UpTo: 0})
 	if life := l.link.Life(); int64(life-before-1<<20) <= 0 {
 		t.Errorf("the new life %x is not newer than what the peer believes in", life)
 	}
@@ -169,15 +170,13 @@ func TestRenewedLinkLetsNothingPassWhatWasRefused(t *testing.T) {
 // Strangers' batches make links. They don't keep a new node out for long.
 func TestStrangersLinksMakeRoom(t *testing.T) {
 	n := newCluster(t, 1, nil).node(0)
-	n.mu.Lock()
-	defer n.release()
 	for i := range maxPeers {
-		n.peer("stranger" + strconv.Itoa(i)).used = n.now().Add(-crowdedPeer - 1)
+		p := n.peers.lockOrAdd("stranger" + strconv.Itoa(i))
+		p.used = n.now().Add(-crowdedPeer - 1)
+		p.mu.Unlock()
 	}
-	n.mu.Unlock()
-	n.forgetIdlePeers()
-	n.mu.Lock()
-	if len(n.peers) > 1 {
-		t.Errorf("%d links are kept", len(n.peers))
+	n.peers.forgetIdle()
+	if n.peers.len() > 1 {
+		t.Errorf("%d peers are kept", n.peers.len())
 	}
 }

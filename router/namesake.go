@@ -53,7 +53,7 @@ func (r *Router) findNamesake(ctx context.Context) error {
 
 // strangerAtOwnURL returns which node answers at this node's URL and is not this one, or nil.
 func (r *Router) strangerAtOwnURL(ctx context.Context) *NamesakeError {
-	ctx, cancel := r.runtime.WithTimeout(ctx, judgeTimeout)
+	ctx, cancel := r.runtime.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	for _, node := range r.opts.Prober.NodesAt(ctx, r.opts.URL) {
 		if node != r.opts.NodeID {

@@ -101,12 +101,12 @@ func TestOwnerThatIsNotReadyIsAskedSeldom(t *testing.T) {
 // Only an owner that is not ready is waited for longer each time.
 func TestPauseBeforeTheNextLookup(t *testing.T) {
 	for _, test := range []struct {
-		p    pending
+		p    *pending
 		want time.Duration
 	}{
-		{pending{hops: 2}, 2 * retryMoving},
-		{pending{hops: 1, again: againNotReady, unready: 3}, 8 * retryMoving},
-		{pending{hops: 2, unready: 5}, 2 * retryMoving}, // it was not ready, and now it has moved
+		{&pending{hops: 2}, 2 * retryMoving},
+		{&pending{hops: 1, again: againNotReady, unready: 3}, 8 * retryMoving},
+		{&pending{hops: 2, unready: 5}, 2 * retryMoving}, // it was not ready, and now it has moved
 	} {
 		if got := test.p.retryDelay(); got != test.want {
 			t.Errorf("hops %d, again %v, unready %d: %v, want %v", test.p.hops, test.p.again, test.p.unready, got, test.want)

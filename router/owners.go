@@ -82,9 +82,8 @@ func (rt *route) mayUseCache(r *Router) bool {
 	if rt.state != routeCached || rt.generation != r.generation.current() {
 		return false
 	}
-	return len(r.dead) == 0 && r.slowPeers == 0 || !slices.ContainsFunc(rt.owners, func(o registry.Owner) bool {
-		_, dead := r.dead[o.NodeID]
-		return dead || r.stallsAt(o)
+	return r.peers.troubled.Load() == 0 || !slices.ContainsFunc(rt.owners, func(o registry.Owner) bool {
+		return r.peers.isDead(o.NodeID) || r.stallsAt(o)
 	})
 }
 

@@ -1,7 +1,8 @@
 package router
 
 import (
-	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/beeline-ws/beeline/registry"
@@ -9,241 +10,172 @@ import (
 	"github.com/beeline-ws/beeline/router/link"
 )
 
+// peerState is what this node knows about whether a peer lives, in SWIM's words.
+type peerState uint8
+
 const (
-	// maxLazyAck is how long an acknowledgement that nobody waits for may wait for traffic
-	// to ride on, but no longer than a fifth of a message's time.
-	maxLazyAck = time.Second
-	// allRefused bounds the refused addresses that all links together remember where nothing
-	// is signed, as long as each may remember leastRefused.
-	allRefused   = 4 * link.MaxRefused
-	leastRefused = 64
-	// maxPeers bounds the peers, whether strangers' batches make them or owners that the
-	// registry names. For an owner's sake one that is not in use may be forgotten.
-	maxPeers = 1 << 12
-	// announcementRoom is what messages leave of a link's window for what nodes announce to
-	// each other, so that clients can connect whatever is sent.
-	announcementRoom = link.MaxWindow / 8
-	// idlePeer is how long a peer is kept without traffic, crowdedPeer when there are more
-	// than half of maxPeers.
-	idlePeer    = 5 * time.Minute
-	crowdedPeer = 10 * time.Second
+	// peerAlive: there is no reason to doubt it. When its link is suspended, since a PUBLISH
+	// reached nobody or it has not acknowledged for two timeouts, it is peerSuspect.
+	peerAlive peerState = iota
+
+	// peerSuspect: it may be dead, or not subscribed for a moment. What is for it waits, and
+	// messages for its clients are looked up. A task probes it (suspect.go): when it is
+	// subscribed again, or nobody waits for it any more, it is peerAlive and gets what has
+	// waited; when its death is sure, it is peerDead.
+	peerSuspect
+
+	// peerDead: its lease has ended, or it is not at its address any more. Whatever was for it
+	// has been answered. A lookup that finds its lease makes it peerAlive: it was only away. So
+	// does its being suspected once more, when something is sent to it all the same and
+	// nobody is there.
+	peerDead
 )
 
-// peer is the router's state for a node that it talks with. Router.mu guards it.
+// peerEvent is what changes a peer's state.
+type peerEvent uint8
+
+const (
+	linkSuspended peerEvent = iota // its link publishes nothing
+	foundAlive                     // it is subscribed, or nobody waits for it
+	foundDead
+	leaseFound // of a dead one
+)
+
+// peer is what this node keeps for a node that it talks with. Its lock may be taken while
+// Router.mu is held, and no other lock but the leaves of peers while it is.
 type peer struct {
 	node    string
 	channel string
-	used    time.Time
-	link    *link.Link
-	queued  bool // it is among what is to be published
-	slow    bool // it counts in Router.slowPeers
-	// deadline is when the link has something to do, or earlier.
-	deadline deadline
+
+	// What routes ask without the lock.
+	stalled atomic.Bool // it does not answer, or is suspect
+	dead    atomic.Bool // it is peerDead
+
+	deadline deadline // when the link has something to do, or earlier; peers.timers guards it
+
+	mu        sync.Mutex
+	state     peerState
+	link      *link.Link
+	used      time.Time
+	queued    bool      // it is among what is to be published
+	forgotten bool      // it is not in the table any more
+	wakeAt    time.Time // deadline, as it was set; zero: it is not
 }
 
-// roomForPeer reports whether there is a peer of that name, or may be one. At the bound one
-// that nothing waits for, and that was not used for longest, is forgotten for it.
-func (r *Router) roomForPeer(node string) bool {
-	if r.peers[node] != nil || len(r.peers) < maxPeers {
-		return true
-	}
-	var last *peer
-	for _, p := range r.peers {
-		if p.unused() && (last == nil || p.used.Before(last.used)) {
-			last = p
-		}
-	}
-	if last == nil {
-		return false
-	}
-	r.forgetPeer(last)
-	return true
-}
-
-// unused reports whether nothing waits on the link.
-func (p *peer) unused() bool { return p.link.Unused() && !p.queued }
-
-// peer returns the peer of that name.
-func (r *Router) peer(node string) *peer {
-	now := r.now()
-	p := r.peers[node]
-	if p == nil {
-		node = strings.Clone(node) // it may be a part of what was received
-		p = &peer{node: node, channel: r.keys.Channel(node), link: link.New(now, r.linkOptions())}
-		p.deadline.due = func(now time.Time) { r.tick(p, now) }
-		r.peers[node] = p
-	}
-	p.used = now
+func (r *Router) newPeer(node string, now time.Time) *peer {
+	p := &peer{node: node, channel: r.keys.Channel(node), link: link.New(now, link.Options{
+		Lives: r.lives, LazyAck: r.lazyAck, ReplyTime: bus.ReplyTimeout,
+	})}
+	p.deadline.due = func(now time.Time) { r.tick(p, now) }
 	return p
 }
 
-func (r *Router) linkOptions() link.Options {
-	return link.Options{Lives: r.lives, LazyAck: r.lazyAck, ReplyTime: bus.ReplyTimeout}
-}
-
-// forgetPeer removes a peer. What a link begins with must be newer than what any began with
-// that is forgotten, or it could be played again. Without a key anybody could make up the
-// life, so there it is not kept.
-func (r *Router) forgetPeer(p *peer) {
-	if r.keyed() {
-		r.lives.Forget(p.link.PeerLife())
-	}
-	r.deadlines.stop(&p.deadline)
-	delete(r.peers, p.node)
-}
-
-// forgetIdlePeers forgets peers that nothing is exchanged with, and does so sooner when
-// there are so many that most must be strangers'.
-func (r *Router) forgetIdlePeers() {
-	r.mu.Lock()
-	defer r.unlock()
-	idle := idlePeer
-	if len(r.peers) > maxPeers/2 {
-		idle = crowdedPeer
-	}
-	for _, p := range r.peers {
-		if p.unused() && r.now().Sub(p.used) > idle {
-			r.forgetPeer(p)
-		}
+// onLocked changes the peer's state.
+func (p *peer) onLocked(r *Router, e peerEvent) {
+	switch {
+	case e == linkSuspended && p.state != peerSuspect:
+		p.state = peerSuspect
+		r.suspect(p)
+	case e == foundAlive && p.state == peerSuspect:
+		p.state = peerAlive
+		p.link.Resume(r.now())
+	case e == foundDead && p.state == peerSuspect:
+		p.state = peerDead
+	case e == leaseFound && p.state == peerDead:
+		p.state = peerAlive
 	}
 }
 
-// push puts a frame onto the link to a peer. It is false if the link's window is full:
-// nothing is queued beyond it.
-func (r *Router) push(p *peer, f link.Frame) bool {
+// changedLocked has done what follows from an event of the link or of the state: the peer may
+// be suspect, something may be there to publish, or a deadline.
+func (p *peer) changedLocked(r *Router) {
+	if p.link.State() == link.StateSuspended {
+		p.onLocked(r, linkSuspended)
+	}
+	r.peers.flag(p, p.link.Stalls() || p.state == peerSuspect, p.state == peerDead)
+	if !p.queued && p.link.Ready() {
+		p.queued = true
+		r.peers.publishSoon(p)
+	}
+	p.scheduleLocked(r)
+}
+
+// scheduleLocked has tick called when the link has something to do.
+func (p *peer) scheduleLocked(r *Router) {
+	at := p.link.NextDeadline()
+	if at.IsZero() || !p.wakeAt.IsZero() && !at.Before(p.wakeAt) {
+		return
+	}
+	p.wakeAt = at
+	r.peers.wakeBy(p, at)
+}
+
+// unusedLocked reports whether nothing waits on the link.
+func (p *peer) unusedLocked() bool { return p.link.Unused() && !p.queued }
+
+// do has the link take an event, and what follows from it done.
+func (p *peer) do(r *Router, event func(*link.Link)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	event(p.link)
+	p.changedLocked(r)
+}
+
+// tick is called when the link may have something to do.
+func (r *Router) tick(p *peer, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wakeAt = time.Time{}
+	p.link.Tick(now)
+	p.changedLocked(r)
+}
+
+// push puts a frame onto the link to a node. It is false if its window is full, or there is
+// no room among the peers: then nothing is queued.
+func (r *Router) push(node string, f link.Frame) bool {
+	p := r.peers.lockOrAdd(node)
+	if p == nil {
+		return false
+	}
+	defer p.mu.Unlock()
+	return p.pushLocked(r, f)
+}
+
+func (p *peer) pushLocked(r *Router, f link.Frame) bool {
 	if !p.link.Push(r.now(), f) {
 		return false
 	}
-	r.linkChanged(p)
+	p.changedLocked(r)
 	return true
 }
 
-// linkChanged has done what follows from an event of a link: something may be there to
-// publish, or a deadline, and the peer may have become slow.
-func (r *Router) linkChanged(p *peer) {
-	if slow := p.stalls(); slow != p.slow {
-		if p.slow = slow; slow {
-			r.slowPeers++
-		} else {
-			r.slowPeers--
-		}
+// acknowledge takes what a peer acknowledges. What that settles is for the routes, when the
+// peer's lock is released.
+func (p *peer) acknowledge(r *Router, a link.Ack, room []link.Settled) (settled []link.Settled, renewed bool) {
+	p.mu.Lock()
+	renews := p.link.Renews(a)
+	if renews { // refusedBefore looks at routes
+		p.mu.Unlock()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		p.mu.Lock()
 	}
-	r.publishSoon(p)
-	if at := p.link.NextDeadline(); !at.IsZero() {
-		r.setDeadlineBy(&p.deadline, at)
-	}
+	defer p.mu.Unlock()
+	settled, renewed = p.link.Acknowledge(r.now(), a, refusedBefore, room)
+	p.changedLocked(r)
+	return settled, renewed
 }
 
-// publishSoon has whoever publishes look at the link if it has something to publish.
-func (r *Router) publishSoon(p *peer) {
-	if p.queued || !p.link.Ready() {
-		return
-	}
-	p.queued = true
-	r.outgoing = append(r.outgoing, p)
-}
-
-// stalls reports whether the peer does not answer, or may be dead or deaf.
-func (p *peer) stalls() bool { return p.link.Stalls() || p.link.State() == link.StateSuspended }
-
-// batch encodes what waits on the link.
-func (r *Router) batch(p *peer, b []byte) ([]byte, link.Batch) {
-	b, out, counts := p.link.Batch(r.now(), r.header(), b)
-	for kind, n := range counts.Kinds {
-		if n > 0 {
-			r.published[kind].Add(float64(n))
-		}
-	}
-	if counts.Resent > 0 {
-		r.m.LinkResends.Add(float64(counts.Resent))
-	}
-	if at := p.link.NextDeadline(); !at.IsZero() {
-		r.setDeadlineBy(&p.deadline, at)
-	}
-	return b, out
-}
-
-// batchReplied takes the outcome of a batch's PUBLISH.
-func (r *Router) batchReplied(p *peer, b *link.Batch, receivers int64, err error) {
-	if p.link.Published(r.now(), b, receivers, err != nil) {
-		r.judge(p)
-	}
-	r.linkChanged(p)
-}
-
-// acknowledged settles what the peer has taken.
-func (r *Router) acknowledged(p *peer, a link.Ack) {
-	settled, renewed := p.link.Acknowledge(r.now(), a, refusedBefore, r.takeSettled())
-	if renewed {
-		r.m.LinkRenewals.Inc()
-		r.logRenewed(p.node)
-	}
-	r.linkChanged(p)
-	r.settle(p, settled)
-}
-
-// refusedBefore reports whether the payload must not pass an earlier one that was refused.
+// refusedBefore reports whether the payload must not pass an earlier one that was refused. It
+// is called with Router.mu held.
 func refusedBefore(x link.Payload) bool {
 	p, ok := x.(*pending)
 	return ok && p.state == pendingInflight && p.route.state == routeRepairing
 }
 
-// takeSettled returns room for settled frames.
-func (r *Router) takeSettled() []link.Settled {
-	room := r.settledRoom
-	r.settledRoom = nil
-	return room[:0]
-}
-
-// settle gives the results of frames to those who sent them, and keeps the room.
-func (r *Router) settle(p *peer, settled []link.Settled) {
+// settleLocked gives the results of frames to those who sent them.
+func (r *Router) settleLocked(node string, settled []link.Settled) {
 	for _, s := range settled {
-		s.Payload.(payload).settle(r, registry.Owner{NodeID: p.node, Token: s.Token}, s.Result)
+		s.Payload.(payload).settle(r, registry.Owner{NodeID: node, Token: s.Token}, s.Result)
 	}
-	clear(settled)
-	r.settledRoom = settled
-}
-
-// tick is called when the link may have something to do.
-func (r *Router) tick(p *peer, now time.Time) {
-	if p.link.Tick(now) {
-		r.judge(p)
-	}
-	r.linkChanged(p)
-}
-
-// goBack has what is not acknowledged published again at once, when there is a connection.
-func (r *Router) goBack(p *peer) {
-	p.link.GoBack()
-	r.linkChanged(p)
-}
-
-// refusedLimit is how many refused addresses one link may remember, and how many nacks. Who
-// has no key can make up thousands of nodes: then all links together remember no more than
-// a few can.
-func (r *Router) refusedLimit() int {
-	if r.keyed() {
-		return link.MaxRefused
-	}
-	return min(link.MaxRefused, max(allRefused/max(len(r.peers), 1), leastRefused))
-}
-
-// sayEvery bounds how often one kind of trouble that others can cause is logged.
-const sayEvery = time.Minute
-
-// logRenewed logs that a link begins anew, when mu is released. With a key only a peer that
-// has forgotten the link makes it so, or a clock that was set back; without one, anybody.
-func (r *Router) logRenewed(peer string) {
-	now := r.now()
-	if now.Sub(r.renewedLogged) < sayEvery {
-		return
-	}
-	r.renewedLogged = now
-	r.calls = append(r.calls, call{done: func(MessageID, Outcome) {
-		if r.keyed() {
-			r.log.Info("link begins anew: its peer had forgotten it, or believed in a later life of it", "peer", peer)
-			return
-		}
-		r.log.Warn("link begins anew: its peer believed in a later life of it; without BEELINE_CLUSTER_KEY anybody who may publish can make it so", "peer", peer)
-	}})
 }

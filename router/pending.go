@@ -1,6 +1,7 @@
 package router
 
 import (
+	"sync"
 	"time"
 
 	"github.com/beeline-ws/beeline/registry"
@@ -74,6 +75,14 @@ type pending struct {
 	receiver     *share
 
 	room []byte // that Data is in, for the next message, too
+
+	// wire guards Data against links that publish it, which do not hold Router.mu, and what
+	// else they read that changes.
+	wire struct {
+		sync.Mutex
+		over      bool // it is concluded: nobody waits for it
+		delivered bool // a session has it
+	}
 }
 
 // maxUnused bounds the pendings that are kept for the next messages, and maxRoom
@@ -143,16 +152,25 @@ func (p *pending) lost() bool { return len(p.dropped) > 0 && len(p.dropped) >= p
 // Append appends the message's envelope: only its number if nobody waits for it any more,
 // or if it is withdrawn.
 func (p *pending) Append(b []byte, f *link.Frame) ([]byte, link.Kind) {
+	p.wire.Lock()
+	defer p.wire.Unlock()
 	switch {
-	case !p.deadlineNode.in:
+	case p.wire.over:
 		return link.AppendBare(b, link.KindVoid), link.KindVoid
 	case f.Withdrawn:
 		return link.AppendWithdrawn(b, link.MessageID(p.ID)), link.KindWithdrawn
 	}
-	return p.encode(b, f.First), link.KindMessage
+	return p.encodeLocked(b, f.First), link.KindMessage
 }
 
-func (p *pending) encode(b []byte, first bool) []byte {
+// isOver reports whether p is concluded.
+func (p *pending) isOver() bool {
+	p.wire.Lock()
+	defer p.wire.Unlock()
+	return p.wire.over
+}
+
+func (p *pending) encodeLocked(b []byte, first bool) []byte {
 	var flags byte
 	if first {
 		flags |= link.FlagFirst
@@ -166,7 +184,7 @@ func (p *pending) encode(b []byte, first bool) []byte {
 	if p.Droppable {
 		flags |= link.FlagDroppable
 	}
-	if p.delivered() {
+	if p.wire.delivered {
 		flags |= link.FlagDelivered
 	}
 	return appendMessage(b, &p.Message, flags, p.hops, p.accepted.UnixMicro(), p.assumedOwners)
@@ -175,6 +193,9 @@ func (p *pending) encode(b []byte, first bool) []byte {
 // arrived takes that a node has put p into the queue of a session.
 func (p *pending) arrived(r *Router, node string) {
 	p.reached, p.queued, p.since = append(p.reached, node), p.queued+1, p.accepted.UnixMicro()
+	p.wire.Lock()
+	p.wire.delivered = true
+	p.wire.Unlock()
 	if !p.Confirm {
 		r.answer(p, Delivered)
 	}
@@ -326,6 +347,9 @@ func (d *pendingMessages) remove(p *pending) {
 		return
 	}
 	d.unload(p) // a link may hold on to p, as a void number
+	p.wire.Lock()
+	p.wire.over = true
+	p.wire.Unlock()
 	d.senders.remove(p.sender)
 	d.receivers.remove(p.receiver)
 	p.sender, p.receiver = nil, nil
@@ -337,6 +361,8 @@ func (d *pendingMessages) unload(p *pending) {
 	d.bytes -= size
 	p.sender.bytes -= size
 	p.receiver.bytes -= size
+	p.wire.Lock()
+	defer p.wire.Unlock()
 	p.Data = nil
 	if cap(p.room) > maxRoom {
 		p.room = nil

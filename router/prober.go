@@ -33,7 +33,7 @@ const (
 	maxPlaces = 16
 	// asksPerPlace is how often each is asked: a load balancer answers by turns.
 	asksPerPlace = 3
-	// maxBroken is how often an address is asked again, after firstTry each, where the
+	// maxBroken is how often an address is asked again, after firstProbeDelay each, where the
 	// connection to it broke.
 	maxBroken = 3
 	// maxIdentity and maxIdentityHead bound what is read of a peer's answer, in bytes.
@@ -50,7 +50,7 @@ func newProber() Prober {
 	return httpProber{&http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true, DisableCompression: true, Proxy: nil, MaxResponseHeaderBytes: maxIdentityHead},
 		CheckRedirect: followNobody,
-		Timeout:       judgeTimeout,
+		Timeout:       probeTimeout,
 	}}
 }
 
@@ -64,7 +64,7 @@ func (p httpProber) NodeAt(ctx context.Context, raw string) (string, error) {
 		return "", err
 	}
 	node, err := identity(ctx, p.client, u)
-	for tries := 0; broken(err) && tries < maxBroken && pause(ctx, firstTry); tries++ {
+	for tries := 0; broken(err) && tries < maxBroken && pause(ctx, firstProbeDelay); tries++ {
 		node, err = identity(ctx, p.client, u)
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) {

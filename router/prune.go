@@ -93,17 +93,16 @@ func (r *Router) pruneAll(ctx context.Context, entries []staleEntry) {
 	}
 	for _, node := range removed {
 		if r.mayLive(ctx, node) {
-			r.mu.Lock()
-			r.tellPruned(node)
-			r.unlock()
+			r.announcePruned(node)
+			r.flush()
 		}
 	}
 }
 
-// tellPruned has a node verify its leases. It is called with mu held.
-func (r *Router) tellPruned(node string) {
-	if !r.announceTo(node, link.Frame{Payload: pruned, Urgent: true}) {
-		r.afterFunc(retryUnsettled, func() { r.tellPruned(node) })
+// announcePruned has a node verify its leases.
+func (r *Router) announcePruned(node string) {
+	if !r.push(node, link.Frame{Payload: pruned, Urgent: true}) {
+		r.retryLater(func() { r.announcePruned(node) })
 	}
 }
 

@@ -113,15 +113,13 @@ func TestLeaseOfANodeThatCameBackStays(t *testing.T) {
 	if err := n.reg.RemoveNode(t.Context(), "n1"); err != nil { // as if it had ended
 		t.Fatal(err)
 	}
-	found := deaf
-	until(t, "it is found dead", func() bool { found = n.examine(t.Context(), "n1"); return found != deaf })
+	found := notDead
+	until(t, "it is found dead", func() bool { found = n.confirmDeath(t.Context(), "n1"); return found != notDead })
 	if err := back.refreshLease(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	n.mu.Lock()
-	l := n.peer("n1")
-	n.unlock()
-	n.bury(t.Context(), l, found)
+	p := n.suspend("n1")
+	n.declareDead(t.Context(), p, found)
 	if _, ok, err := n.reg.Node(t.Context(), "n1"); !ok || err != nil {
 		t.Errorf("the node has a lease: %v, %v", ok, err)
 	}
@@ -166,13 +164,8 @@ func TestOwnerThatIsBuriedMeanwhileIsNoAbsentOne(t *testing.T) {
 	if err := n.client.HSet(t.Context(), n.keys.Address("bob"), "n9", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
-	dead := func(node string) {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		n.dead[node] = struct{}{}
-	}
-	dead("n9")
-	n.client.(*redis.Client).AddHook(&onNode{key: n.keys.Node("n9"), found: func() { dead("n1") }})
+	n.markDead("n9")
+	n.client.(*redis.Client).AddHook(&onNode{key: n.keys.Node("n9"), found: func() { n.markDead("n1") }})
 	n.wantOutcome("bob", "1", Delivered)
 	bob.wantGot("1")
 }

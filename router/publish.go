@@ -2,6 +2,7 @@ package router
 
 import (
 	"errors"
+	"sync"
 
 	"github.com/beeline-ws/beeline/router/bus"
 	"github.com/beeline-ws/beeline/router/link"
@@ -10,90 +11,104 @@ import (
 // The router is the source of its bus: it makes batches of what waits on the links when the
 // bus can take them, and takes what became of each.
 
-// post is one PUBLISH, of a link's batch.
-type post struct {
-	channel   string
-	payload   []byte
-	envelopes int
-	to        *peer
-	batch     link.Batch
+// publishing is what it needs for that.
+type publishing struct {
+	mu      sync.Mutex
+	signer  *link.Signer
+	scratch []byte
+	waiting []*peer // room for those with something to publish
+	unused  []*post // for the next
+	put     int     // batches given to the bus
 }
 
-// replied takes the result, with mu held.
-func (p *post) replied(r *Router, receivers int64, err error) {
-	r.batchReplied(p.to, &p.batch, receivers, err)
-	if errors.Is(err, bus.ErrLost) || errors.Is(err, bus.ErrMoved) {
-		r.goBack(p.to)
-	}
+// post is a batch that the bus has, and gives back with the result.
+type post struct {
+	to    *peer
+	batch link.Batch
 }
 
 // maxUnusedPosts bounds the posts that are kept for later ones.
 const maxUnusedPosts = 1 << 10
 
-// newPost returns a copy of p that the bus gives back with the result.
-func (r *Router) newPost(p *post) *post {
-	x := new(post)
-	if n := len(r.unusedPosts); n > 0 {
-		x, r.unusedPosts = r.unusedPosts[n-1], r.unusedPosts[:n-1]
+func (x *publishing) newPostLocked(to *peer, b link.Batch) *post {
+	p := new(post)
+	if n := len(x.unused); n > 0 {
+		p, x.unused = x.unused[n-1], x.unused[:n-1]
 	}
-	*x = *p
-	x.payload = nil // it is only lent
-	return x
+	p.to, p.batch = to, b
+	return p
 }
 
-// reusePost keeps a post whose result was taken.
-func (r *Router) reusePost(p *post) {
+// reuseLocked keeps a post whose result was taken.
+func (x *publishing) reuseLocked(p *post) {
 	*p = post{}
-	if len(r.unusedPosts) < maxUnusedPosts {
-		r.unusedPosts = append(r.unusedPosts, p)
+	if len(x.unused) < maxUnusedPosts {
+		x.unused = append(x.unused, p)
 	}
-}
-
-// hasPosts reports whether anything is to be published.
-func (r *Router) hasPosts() bool {
-	return len(r.outgoing) > 0
 }
 
 // Batches gives the bus what is to be published: see bus.Source. Payloads are only lent.
 func (r *Router) Batches(out bus.Outlet) (more bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	before := r.putPosts
-	rest := r.outgoing[:0]
-	for _, p := range r.outgoing {
-		if !out.Ready(p.channel) || r.putLink(out, p) {
+	x := &r.publishing
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	before := x.put
+	waiting := r.peers.takeOutgoing(x.waiting)
+	rest := waiting[:0]
+	for _, p := range waiting {
+		if !out.Ready(p.channel) || r.putLocked(out, p) {
 			rest = append(rest, p)
 		}
 	}
-	r.outgoing = rest
-	if cap(r.scratch) > maxScratch {
-		r.scratch = nil
+	r.peers.putBack(rest)
+	clear(waiting)
+	x.waiting = waiting[:0]
+	if cap(x.scratch) > maxScratch {
+		x.scratch = nil
 	}
-	if n := r.putPosts - before; n > 0 {
+	if n := x.put - before; n > 0 {
 		r.m.CommitCommands.Observe(float64(n))
 	}
-	return r.hasPosts()
+	return r.peers.publishes()
 }
 
-// putLink puts the next batch of a link, if it has one, and reports whether it has more.
-func (r *Router) putLink(out bus.Outlet, to *peer) (more bool) {
-	to.queued = false
-	if !to.link.Ready() {
+// putLocked gives the bus the next batch of a link, if it has one, and reports whether it has
+// more.
+func (r *Router) putLocked(out bus.Outlet, to *peer) (more bool) {
+	x := &r.publishing
+	payload, b, ok, more := to.batch(r, x.scratch[:0])
+	if !ok {
 		return false
 	}
-	payload, b := r.batch(to, r.scratch[:0])
-	r.scratch = payload
-	r.put(out, &post{channel: to.channel, payload: payload, envelopes: b.Count, to: to, batch: b})
-	to.queued = to.link.Ready()
-	return to.queued
+	x.scratch = payload
+	x.signer.Sign(to.channel, payload)
+	r.countPost(b.Count, len(payload))
+	x.put++
+	out.Put(bus.Publication{Channel: to.channel, Payload: payload, Tag: x.newPostLocked(to, b)})
+	return more
 }
 
-// put signs a post, counts it and gives it to the bus.
-func (r *Router) put(out bus.Outlet, p *post) {
-	r.signer.Sign(p.channel, p.payload)
-	r.countPost(p.envelopes, len(p.payload))
-	r.putPosts++
-	out.Put(bus.Publication{Channel: p.channel, Payload: p.payload, Tag: r.newPost(p)})
+// batch appends the next batch of the link to b, if it has one. more reports whether there
+// is another one behind it.
+func (p *peer) batch(r *Router, b []byte) (payload []byte, out link.Batch, ok, more bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queued = false
+	if !p.link.Ready() {
+		return b, out, false, false
+	}
+	payload, out, counts := p.link.Batch(r.now(), r.header(), b)
+	for kind, n := range counts.Kinds {
+		if n > 0 {
+			r.published[kind].Add(float64(n))
+		}
+	}
+	if counts.Resent > 0 {
+		r.m.LinkResends.Add(float64(counts.Resent))
+	}
+	p.scheduleLocked(r)
+	p.queued = p.link.Ready()
+	return payload, out, true, p.queued
 }
 
 // maxScratch is how much room for batches is kept, in bytes.
@@ -111,22 +126,44 @@ func (r *Router) countPost(envelopes, size int) {
 
 // Published takes what became of batches: see bus.Source.
 func (r *Router) Published(results []bus.Result) {
-	r.mu.Lock()
-	defer r.unlock()
 	for i := range results {
-		p, ok := results[i].Tag.(*post)
-		if !ok {
-			continue
+		if p, ok := results[i].Tag.(*post); ok {
+			p.to.published(r, &p.batch, results[i].Receivers, results[i].Err)
 		}
-		p.replied(r, results[i].Receivers, results[i].Err)
-		r.reusePost(p)
+	}
+	r.publishing.mu.Lock()
+	for i := range results {
+		if p, ok := results[i].Tag.(*post); ok {
+			r.publishing.reuseLocked(p)
+		}
+	}
+	r.publishing.mu.Unlock()
+	r.flush()
+}
+
+// published takes the result of a batch. If its connection was lost, what is not acknowledged
+// is published again at once when there is another.
+func (p *peer) published(r *Router, b *link.Batch, receivers int64, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.link.Published(r.now(), b, receivers, err != nil)
+	if errors.Is(err, bus.ErrLost) || errors.Is(err, bus.ErrMoved) {
+		p.link.GoBack()
+	}
+	p.changedLocked(r)
+}
+
+// flush has the bus publish what is due. It is called without a lock.
+func (r *Router) flush() {
+	if r.peers.publishes() {
+		r.bus.Flush()
 	}
 }
 
 // flushAndRelock has the bus publish what is due. It is called with mu held, and releases it
 // meanwhile.
 func (r *Router) flushAndRelock() {
-	if !r.hasPosts() {
+	if !r.peers.publishes() {
 		return
 	}
 	r.mu.Unlock()

@@ -48,7 +48,7 @@ func TestImpossibleBatchIsNotAnswered(t *testing.T) {
 	in.handle(in.private, string(link.AppendBare(batch, link.KindVoid)))
 	n.mu.Lock()
 	defer n.unlock()
-	if l := n.peers["stranger"]; l == nil || l.queued || l.link.OwesAck() {
+	if l := n.peers.get("stranger"); l == nil || l.queued || l.link.OwesAck() {
 		t.Errorf("the stranger is to be answered: %v", l.link)
 	}
 }

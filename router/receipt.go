@@ -51,8 +51,7 @@ func (r *Router) report(client string, id MessageID, o Outcome) {
 		r.receipt(r.opts.NodeID, id, o, client)
 		return
 	}
-	node := r.origins[id.Origin]
-	if _, dead := r.dead[node]; node != "" && !dead {
+	if node := r.origins[id.Origin]; node != "" && !r.peers.isDead(node) {
 		r.answerTo(node, &answer{id, o, client})
 	}
 }
@@ -60,11 +59,13 @@ func (r *Router) report(client string, id MessageID, o Outcome) {
 // answerTo leaves half of the link's window to messages: clients that make up
 // confirmations must not be able to fill it.
 func (r *Router) answerTo(node string, a *answer) {
-	if !r.roomForPeer(node) {
+	p := r.peers.lockOrAdd(node)
+	if p == nil {
 		return
 	}
-	if p := r.peer(node); p.link.Len() < link.MaxWindow/2 {
-		r.push(p, link.Frame{Payload: a})
+	defer p.mu.Unlock()
+	if p.link.Len() < link.MaxWindow/2 {
+		p.pushLocked(r, link.Frame{Payload: a})
 	}
 }
 

@@ -142,9 +142,7 @@ func TestMadeUpConfirmationsDontFillTheLink(t *testing.T) {
 	c.node(1).wantOutcome("alice", "there is room", Delivered)
 	alice.wantGot("there is room")
 	until(t, "the link has room again", func() bool {
-		c.node(1).mu.Lock()
-		defer c.node(1).mu.Unlock()
-		return c.node(1).peer("n0").link.Len() == 0
+		return c.node(1).unacknowledged("n0") == 0
 	})
 	bob.confirm(id)
 	c.node(0).want(out, Confirmed)

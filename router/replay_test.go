@@ -78,10 +78,8 @@ func (c *cluster) taken() (counts []float64) {
 func (n *testNode) awaitAcknowledged() {
 	n.t.Helper()
 	until(n.t, "all is acknowledged", func() bool {
-		n.mu.Lock()
-		defer n.release()
-		for _, l := range n.peers {
-			if l.link.Len() > 0 {
+		for _, p := range n.peers.all() {
+			if n.unacknowledged(p.node) > 0 {
 				return false
 			}
 		}
@@ -92,14 +90,16 @@ func (n *testNode) awaitAcknowledged() {
 // forgetLinks has a node forget all others, as after a long silence.
 func (n *testNode) forgetLinks() {
 	until(n.t, "nothing waits on the links", func() bool {
-		n.mu.Lock()
-		defer n.release()
-		for _, p := range n.peers {
+		n.peers.mu.Lock()
+		defer n.peers.mu.Unlock()
+		for _, p := range slices.Clone(n.peers.mu.list) {
+			p.mu.Lock()
 			if p.link.Len() == 0 && !p.link.OwesAck() {
-				n.forgetPeer(p)
+				n.peers.forgetLocked(p)
 			}
+			p.mu.Unlock()
 		}
-		return len(n.peers) == 0
+		return len(n.peers.mu.list) == 0
 	})
 }
 
@@ -116,9 +116,8 @@ func TestBatchPlayedAgainDoesNothing(t *testing.T) {
 		link.KindMessage: func(c *cluster, _ *testSession) { c.node(0).wantOutcome("bob", "once", Delivered) },
 		link.KindVoid: func(c *cluster, _ *testSession) {
 			n := c.node(0)
-			n.mu.Lock()
-			n.push(n.peer("n1"), link.Frame{Payload: bare(link.KindVoid), Urgent: true})
-			n.unlock()
+			n.push("n1", link.Frame{Payload: bare(link.KindVoid), Urgent: true})
+			n.flush()
 		},
 		link.KindClaimed: func(c *cluster, _ *testSession) { c.node(0).connect("bob") },
 		link.KindReplaced: func(c *cluster, _ *testSession) {
@@ -135,9 +134,8 @@ func TestBatchPlayedAgainDoesNothing(t *testing.T) {
 		},
 		link.KindPruned: func(c *cluster, _ *testSession) {
 			n := c.node(0)
-			n.mu.Lock()
-			n.tellPruned("n1")
-			n.unlock()
+			n.announcePruned("n1")
+			n.flush()
 		},
 	}
 	for k, provoke := range provoke {

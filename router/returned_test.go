@@ -23,10 +23,13 @@ func (n *testNode) deafen() (hear func()) {
 	return hear
 }
 
-func (n *testNode) buried() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return len(n.dead)
+func (n *testNode) declaredDead() (count int) {
+	for _, p := range n.peers.all() {
+		if p.dead.Load() {
+			count++
+		}
+	}
+	return count
 }
 
 // A node that was taken for dead and comes back is reached again.
@@ -35,9 +38,9 @@ func TestReturnedNodeIsReachable(t *testing.T) {
 	bob := c.node(1).connect("bob")
 	c.node(0).wantOutcome("bob", "1", Delivered)
 	hear := c.node(1).deafen()
-	until(t, "the node is buried", func() bool {
+	until(t, "the node is declared dead", func() bool {
 		<-c.node(0).sendTo("bob", "x")
-		return c.node(0).buried() > 0
+		return c.node(0).declaredDead() > 0
 	})
 	hear()
 	until(t, "it is healthy again", func() bool { return c.node(1).unready() == nil })
@@ -90,20 +93,18 @@ func TestFlushWhileDeafKillsNobody(t *testing.T) {
 	c.node(0).wantOutcome("bob", "1", Delivered)
 	hear := c.node(1).deafen()
 	out := c.node(0).sendTo("bob", "2")
-	until(t, "the node is judged", func() bool {
-		c.node(0).mu.Lock()
-		defer c.node(0).mu.Unlock()
-		return c.node(0).peers["n1"].stalls()
+	until(t, "the node is suspect", func() bool {
+		return c.node(0).peers.stalls("n1")
 	})
 	c.client.FlushAll(context.Background())
 	looked := make(chan struct{}, 1<<10)
 	c.node(0).client.(*redis.Client).AddHook(&onNode{key: c.node(0).keys.Node("n1"), found: func() { looked <- struct{}{} }})
-	until(t, "the judge has looked at the emptied Redis", func() bool { return len(looked) > 1 })
+	until(t, "the probe has looked at the emptied Redis", func() bool { return len(looked) > 1 })
 	hear()
 	c.node(0).want(out, Delivered)
 	bob.wantGot("1", "2")
-	if c.node(0).buried() > 0 {
-		t.Error("a living node was buried")
+	if c.node(0).declaredDead() > 0 {
+		t.Error("a living node was declared dead")
 	}
 }
 
@@ -113,17 +114,13 @@ func TestExpiredMessagesKeepNoMemory(t *testing.T) {
 	c := newCluster(t, 2, nil)
 	c.node(1).connect("bob")
 	n := c.node(0)
-	c.node(1).mu.Lock() // the receiver does not acknowledge
-	defer c.node(1).mu.Unlock()
+	defer c.node(1).holdInbox()()
 	var outs []<-chan Outcome
 	for range messages {
 		outs = append(outs, n.sendTo("bob", string(make([]byte, 1<<10))))
 	}
 	until(t, "they are on the link", func() bool {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		l := n.peers["n1"]
-		return l != nil && l.link.Len() == messages
+		return n.unacknowledged("n1") == messages
 	})
 	n.expire()
 	for _, out := range outs {
@@ -132,7 +129,7 @@ func TestExpiredMessagesKeepNoMemory(t *testing.T) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	kept := 0
-	n.peers["n1"].link.Payloads(func(x link.Payload) bool {
+	n.peers.get("n1").link.Payloads(func(x link.Payload) bool {
 		if p, ok := x.(*pending); ok {
 			kept += len(p.Data)
 		}
@@ -152,8 +149,8 @@ func TestStrangersMakeNoMoreLinksThanAreAllowed(t *testing.T) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.peers) > maxPeers {
-		t.Errorf("%d links, want at most %d", len(n.peers), maxPeers)
+	if n.peers.len() > maxPeers {
+		t.Errorf("%d links, want at most %d", n.peers.len(), maxPeers)
 	}
 }
 
@@ -225,8 +222,7 @@ func TestClientThatHasGoneIsNotWaitedFor(t *testing.T) {
 	c := newRelaxedCluster(t, 2)
 	first, second := c.node(0), c.node(1)
 	first.connect("bob")
-	first.mu.Lock() // it does not acknowledge that it is told of the claim
-	defer first.mu.Unlock()
+	defer first.holdInbox()() // it does not acknowledge the announcement of the claim
 	s, result := newTestSession(second, "bob"), make(chan error, 1)
 	second.JoinAsync(time.Now().Add(time.Hour), "bob", s, func(err error) { result <- err })
 	until(t, "the claim is written", func() bool { return len(c.owners("bob")) == 2 })
@@ -243,8 +239,7 @@ func TestNobodyIsWelcomedByANodeWithoutALease(t *testing.T) {
 	c := newRelaxedCluster(t, 2)
 	first, second := c.node(0), c.node(1)
 	first.connect("bob")
-	first.mu.Lock() // it does not acknowledge that it is told of the claim
-	hear := sync.OnceFunc(first.mu.Unlock)
+	hear := first.holdInbox() // it does not acknowledge the announcement of the claim
 	defer hear()
 	result := make(chan error, 1)
 	go func() {
@@ -269,8 +264,7 @@ func TestCachedOwnersDoNotKeepANodeFromItsOwnClients(t *testing.T) {
 	n.wantOutcome("bob", "1", Delivered)
 	first.leave()
 	until(t, "he is released", func() bool { return len(c.owners("bob")) == 0 })
-	before.mu.Lock() // it does not answer any more
-	defer before.mu.Unlock()
+	defer before.holdInbox()() // it does not answer any more
 	second := n.connect("bob")
 	n.wantOutcome("bob", "2", Delivered)
 	second.wantGot("2")
@@ -288,10 +282,8 @@ func TestClientsOfADeafNodeAreLookedFor(t *testing.T) {
 	until(t, "he is released", func() bool { return len(c.owners("bob")) == 0 })
 	before.deafen()
 	late := n.sendTo("bob", "2")
-	until(t, "the node is judged", func() bool {
-		n.mu.Lock()
-		defer n.release()
-		return n.peers["n1"].stalls()
+	until(t, "the node is suspect", func() bool {
+		return n.peers.stalls("n1")
 	})
 	second := next.connect("bob")
 	out := n.sendTo("bob", "3")

@@ -103,6 +103,9 @@ type Router struct {
 	inlet      *inlet // nil without ReadExternal
 	bus        bus.Bus
 	lookups    *lookupBatcher
+	peers      *peers
+
+	publishing publishing
 
 	count      atomic.Uint64 // of messages
 	hearing    atomic.Bool
@@ -120,30 +123,19 @@ type Router struct {
 	sweepTimer task.Timer  // sets sweep
 	prunes     prunes
 
-	mu         sync.Mutex
-	routes     map[string]*route
-	idleRoutes routeLRU
-	peers      map[string]*peer
-	// renewedLogged is when a new life of a link was logged last.
-	renewedLogged time.Time
-	signer        *link.Signer
-	slowPeers     int // that do not answer, or may be dead or deaf
-	dead          map[string]struct{}
-	pending       pendingMessages
-	receipts      map[MessageID]*pending // messages whose receipts are envelopes
-	origins       map[uint64]string      // which nodes' messages carry which origin
-	dedup         *dedup
-	unused        []*pending // for the next messages
-	outgoing      []*peer    // with something to publish
-	putPosts      int        // given to the bus
-	unusedPosts   []*post    // for the next
-	deadlines     deadlines
-	sweepAt       time.Time // when the sweeper looks next; zero: nothing waits
-	scratch       []byte
-	calls         []call   // senders' callbacks, run when mu is released
-	handovers     []*route // whose messages for this node's sessions are handed over then
-	handoverRoom  []handover
-	settledRoom   []link.Settled // room for what an acknowledgement settles
+	mu           sync.Mutex
+	routes       map[string]*route
+	idleRoutes   routeLRU
+	pending      pendingMessages
+	receipts     map[MessageID]*pending // messages whose receipts are envelopes
+	origins      map[uint64]string      // which nodes' messages carry which origin
+	dedup        *dedup
+	unused       []*pending // for the next messages
+	deadlines    deadlines
+	sweepAt      time.Time // when the sweeper looks next; zero: nothing waits
+	calls        []call    // senders' callbacks, run when mu is released
+	handovers    []*route  // whose messages for this node's sessions are handed over then
+	handoverRoom []handover
 
 	ctx     context.Context // ends the goroutines
 	cancel  context.CancelFunc
@@ -194,16 +186,17 @@ func New(opts Options) (*Router, error) {
 	r := &Router{
 		opts: opts, keys: opts.Registry.Keys(), reg: opts.Registry, runtime: opts.Runtime, m: opts.Metrics, log: opts.Logger,
 		origin: opts.Runtime.Rand(), started: opts.Runtime.Now(),
-		signer:  link.NewSigner(opts.ClusterKeys),
 		lives:   link.NewLives(opts.Runtime.Rand),
 		lazyAck: cmp.Or(opts.lazyAck, min(maxLazyAck, opts.MessageTimeout/5)),
 		pending: newPendingMessages(opts.MaxPendingBytes), idleRoutes: routeLRU{limit: opts.OwnerCache},
 		leaseTurn: opts.Runtime.NewSignal(), probed: opts.Runtime.NewSignal(), beatDue: opts.Runtime.NewSignal(),
 		sweep:  opts.Runtime.NewSignal(),
 		prunes: prunes{some: opts.Runtime.NewSignal()}, tasks: newTasks(opts.Runtime),
-		routes: make(map[string]*route), peers: make(map[string]*peer),
-		dead: make(map[string]struct{}), receipts: make(map[MessageID]*pending), origins: make(map[uint64]string), dedup: newDedup(opts.Runtime.Now),
+		routes:   make(map[string]*route),
+		receipts: make(map[MessageID]*pending), origins: make(map[uint64]string), dedup: newDedup(opts.Runtime.Now),
 	}
+	r.publishing.signer = link.NewSigner(opts.ClusterKeys)
+	r.peers = newPeers(r)
 	if opts.Bus == nil {
 		opts.Bus = r.redisBus
 	}
@@ -248,6 +241,7 @@ func (r *Router) Start(ctx context.Context) error {
 	r.run(r.lookups.run)
 	r.run(r.bus.Run)
 	r.run(r.runSweeper)
+	r.run(r.peers.run)
 	r.run(r.runPruner)
 	if err := r.firstBeat(ctx); err != nil {
 		return fmt.Errorf("router: %w", err)
@@ -297,13 +291,13 @@ func (r *Router) Stop(ctx context.Context) error {
 	}
 	r.tasks.wait()
 	r.sweepTimer.Stop()
+	r.peers.alarm.Stop()
 	r.mu.Lock()
 	for p := r.pending.oldest; p != nil; p = r.pending.oldest {
 		p.conclude(r, p.atLast())
 	}
-	for _, p := range r.peers {
-		p.link.AckNow()
-		r.publishSoon(p)
+	for _, p := range r.peers.all() {
+		p.do(r, (*link.Link).AckNow)
 	}
 	r.lookups.queue = lookupQueue{} // what they were for has its outcome
 	r.unlock()

@@ -119,11 +119,11 @@ func (d *pendingMessages) roomFor(m *Message) overload {
 	return roomy
 }
 
-// roomFor tells what p, which was accepted, lacks room in on the way to the link's node.
+// roomForLocked tells what p, which was accepted, lacks room in on the way to the link's node.
 // A message beyond it is Overloaded. What waits for a node that stands still may take
 // half of the bytes, and of a link's window a sender or a receiver may take half; an eighth
-// is left to notices.
-func (to *peer) roomFor(r *Router, p *pending) overload {
+// is left to announcements.
+func (to *peer) roomForLocked(r *Router, p *pending) overload {
 	free := link.MaxWindow - announcementRoom - to.link.Len()
 	switch {
 	case free <= 0:
@@ -147,8 +147,7 @@ func (r *Router) stalls(address string) bool {
 
 // stallsAt tells whether an owner's node does not answer.
 func (r *Router) stallsAt(o registry.Owner) bool {
-	p := r.peers[o.NodeID]
-	return p != nil && p.stalls()
+	return r.peers.stalls(o.NodeID)
 }
 
 // overloaded counts why a message found no room.

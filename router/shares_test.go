@@ -130,7 +130,7 @@ func TestBytesAreSharedToo(t *testing.T) {
 }
 
 // What waits for a node that stands still leaves room to what is for others, also in
-// bytes, and to the notices without which nobody could connect.
+// bytes, and to the announcements without which nobody could connect.
 func TestStalledNodeTakesNoMoreThanItsShare(t *testing.T) {
 	c := newCluster(t, 3, func(o *Options) { o.MessageTimeout, o.MaxPendingBytes = 4*patience, 10_000 })
 	n := c.node(0)
@@ -139,10 +139,7 @@ func TestStalledNodeTakesNoMoreThanItsShare(t *testing.T) {
 	for _, to := range []string{"bob", "eve"} {
 		n.wantOutcome(to, "first", Delivered)
 	}
-	n.mu.Lock()
-	stalled := n.peer("n1")
-	n.suspend(stalled)
-	n.mu.Unlock()
+	stalled := n.suspend("n1")
 	waiting := 0
 	for i := range 200 { // of many senders, that the node's share is the bound
 		m := Message{From: strconv.Itoa(i), To: "bob", Data: make([]byte, 100)}
@@ -159,32 +156,35 @@ func TestStalledNodeTakesNoMoreThanItsShare(t *testing.T) {
 	if waiting < 45 || waiting > 55 {
 		t.Errorf("%d messages of 100 bytes wait, want about half of 10,000 bytes", waiting)
 	}
-	n.mu.Lock()
 	n.resume(stalled)
-	n.unlock()
+	n.flush()
 	eve.await("got all", func() bool { return len(eve.got) == 5 })
 	wantNothingPending(t, c)
 }
 
-func TestNoticesHaveRoomOnAFullLink(t *testing.T) {
+func TestAnnouncementsHaveRoomOnAFullLink(t *testing.T) {
 	c := newCluster(t, 2, nil)
 	n := c.node(0)
 	n.mu.Lock()
 	defer n.release()
-	l := n.peer("n1")
-	n.suspend(l)
+	l := n.suspend("n1")
 	p := &pending{route: n.routeTo("bob")}
 	sent := 0
-	for ; l.roomFor(n.Router, p) == roomy; sent++ {
-		n.push(l, link.Frame{Payload: bare(link.KindVoid), Urgent: true})
+	for room := roomy; room == roomy; {
+		l.mu.Lock()
+		if room = l.roomForLocked(n.Router, p); room == roomy {
+			l.pushLocked(n.Router, link.Frame{Payload: bare(link.KindVoid), Urgent: true})
+			sent++
+		}
+		l.mu.Unlock()
 	}
 	if sent != link.MaxWindow-announcementRoom {
 		t.Errorf("messages may take %d places of the window, want %d", sent, link.MaxWindow-announcementRoom)
 	}
-	if !n.push(l, link.Frame{Payload: bare(link.KindVoid), Urgent: true}) {
-		t.Error("a notice finds no room")
+	if !n.push("n1", link.Frame{Payload: bare(link.KindVoid), Urgent: true}) {
+		t.Error("an announcement finds no room")
 	}
-	l.link.Clear(n.now())
+	l.do(n.Router, func(l *link.Link) { l.Clear(n.now()) })
 	n.resume(l)
 }
 
@@ -200,22 +200,20 @@ func TestOwnersHaveALinkAmongStrangers(t *testing.T) {
 	}
 	n.wantOutcome("bob", "x", Delivered)
 	bob.wantGot("x")
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, l := range n.peers {
-		n.suspend(l)
+	for _, p := range n.peers.all() {
+		n.suspend(p.node)
 	}
-	if n.roomForPeer("n2") {
-		t.Error("a link is forgotten that something waits for")
+	if n.peers.lockOrAdd("n2") != nil {
+		t.Error("a peer is forgotten that something waits for")
 	}
-	n.notify("ann", []registry.Owner{{NodeID: "n2", Token: "1"}}, false, &answers{came: n.runtime.NewSignal()})
+	n.queueAnnouncements("ann", []registry.Owner{{NodeID: "n2", Token: "1"}}, false, &answers{came: n.runtime.NewSignal()})
 	n.answerTo("n3", &answer{client: "ann"})
-	n.tellPruned("n4")
-	if len(n.peers) > maxPeers {
-		t.Errorf("there are %d links, want %d at most", len(n.peers), maxPeers)
+	n.announcePruned("n4")
+	if n.peers.len() > maxPeers {
+		t.Errorf("there are %d peers, want %d at most", n.peers.len(), maxPeers)
 	}
-	for _, l := range n.peers {
-		n.resume(l)
+	for _, p := range n.peers.all() {
+		n.resume(p)
 	}
 }
 
@@ -263,10 +261,7 @@ func TestCrowdedSenderDoesNotWaitForAStalledNode(t *testing.T) {
 	bob, eve := c.node(1).connect("bob"), c.node(2).connect("eve")
 	n.wantOutcome("bob", "0", Delivered)
 	n.wantOutcome("eve", "0", Delivered)
-	n.mu.Lock()
-	stalled := n.peer("n1")
-	n.suspend(stalled)
-	n.mu.Unlock()
+	stalled := n.suspend("n1")
 	crowded := func(to, data string) <-chan Outcome {
 		out := make(chan Outcome, 1)
 		n.Send(Message{From: "ann", To: to, Data: []byte(data), Crowded: true}, func(_ MessageID, o Outcome) { out <- o })
@@ -279,9 +274,8 @@ func TestCrowdedSenderDoesNotWaitForAStalledNode(t *testing.T) {
 		t.Errorf("%v refusals are counted, want 1", n.lacked(overloadStalled))
 	}
 	wantNone(t, waits)
-	n.mu.Lock()
 	n.resume(stalled)
-	n.unlock()
+	n.flush()
 	n.want(waits, Delivered)
 	n.want(crowded("bob", "2"), Delivered)
 	bob.wantGot("0", "1", "2")

@@ -62,8 +62,8 @@ func TestNodeWhoseSubscriptionIsSwallowedHearsAgain(t *testing.T) {
 	proxy.Mend() // what was swallowed arrives after all
 	c.node(0).wantOutcome("bob", "5", Delivered)
 	bob.wantGot(append(want, "5")...)
-	if c.node(0).buried() > 0 {
-		t.Error("a living node was buried")
+	if c.node(0).declaredDead() > 0 {
+		t.Error("a living node was declared dead")
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/beeline-ws/beeline/router/link"
 )
 
-// While it is judged whether one owner is dead, what is for it waits in its link's
+// While one owner is suspect, what is for it waits in its link's
 // window, and what finds no room there, or is more than its receiver's share, is refused;
 // those of other owners get theirs meanwhile, and it gets all that was not refused once it has been heard of.
 func TestStalledLinkHarmsNoOther(t *testing.T) {
@@ -21,14 +21,11 @@ func TestStalledLinkHarmsNoOther(t *testing.T) {
 	bob, eve := c.node(1).connect("bob"), c.node(2).connect("eve")
 	n.wantOutcome("bob", "first", Delivered)
 
-	n.mu.Lock()
-	stalled := n.peer("n1")
-	n.suspend(stalled)
+	stalled := n.suspend("n1")
 	const room = 160
 	for range link.MaxWindow - announcementRoom - 2*room { // what takes the room, but not the time, of messages; of the rest bob may have half
-		n.push(stalled, link.Frame{Payload: bare(link.KindVoid), Urgent: true})
+		n.push("n1", link.Frame{Payload: bare(link.KindVoid), Urgent: true})
 	}
-	n.mu.Unlock()
 	want := []string{"first"}
 	outcomes := make([]<-chan Outcome, 0, room)
 	for i := range room {
@@ -41,11 +38,10 @@ func TestStalledLinkHarmsNoOther(t *testing.T) {
 	n.wantOutcome("bob", "one too many", Overloaded)
 	n.wantOutcome("eve", "last", Delivered)
 	if i := slices.IndexFunc(outcomes, func(o <-chan Outcome) bool { return len(o) > 0 }); i >= 0 {
-		t.Errorf("message %d has the outcome %v while its owner is judged", i, <-outcomes[i])
+		t.Errorf("message %d has the outcome %v while its owner is suspect", i, <-outcomes[i])
 	}
-	n.mu.Lock()
 	n.resume(stalled)
-	n.unlock()
+	n.flush()
 	for _, o := range outcomes {
 		n.want(o, Delivered)
 	}
@@ -73,9 +69,7 @@ func TestDeathIsKnownThoughAFormerOwnerStandsStill(t *testing.T) {
 	c.node(2).connect("bob")
 	c.node(2).die()
 	until(t, "it is noticed that node 1 does not answer", func() bool {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		return n.peers["n1"].stalls()
+		return n.peers.stalls("n1")
 	})
 	n.wantOutcome("bob", "after the death", Offline)
 	wantNone(t, inFlight)
@@ -87,8 +81,8 @@ func TestDeathIsKnownThoughAFormerOwnerStandsStill(t *testing.T) {
 
 // While one owner keeps a message waiting that another must get again, later messages
 // must not reach that other first, even if it does not know that it missed one: the
-// link to it was buried, and it came back.
-func TestNothingOvertakesWhatABuriedLinkHeld(t *testing.T) {
+// node was declared dead, and came back.
+func TestNothingOvertakesWhatADeadPeerWasSent(t *testing.T) {
 	c := newCluster(t, 3, func(o *Options) { o.MessageTimeout = 3 * patience })
 	n := c.node(0)
 	slow, back := c.node(1).connect("bob"), c.node(2).connect("bob")
@@ -96,18 +90,17 @@ func TestNothingOvertakesWhatABuriedLinkHeld(t *testing.T) {
 	slow.wantGot("1")
 	back.wantGot("1")
 
-	c.node(1).mu.Lock() // it does not acknowledge
-	release := sync.OnceFunc(c.node(1).mu.Unlock)
+	release := c.node(1).holdInbox() // it does not acknowledge
 	defer release()
-	n.mu.Lock()
-	n.suspend(n.peer("n2"))
-	n.mu.Unlock()
+	p := n.suspend("n2")
 	first := n.sendTo("bob", "2")
 	n.mu.Lock()
-	back2 := n.peer("n2")
-	settled := back2.link.DeclareDead(n.now(), true, nil)
-	n.linkChanged(back2)
-	n.settle(back2, settled)
+	p.mu.Lock()
+	settled := p.link.DeclareDead(n.now(), true, nil)
+	p.state = peerAlive
+	p.changedLocked(n.Router)
+	p.mu.Unlock()
+	n.settleLocked("n2", settled)
 	n.unlock()
 	second := n.sendTo("bob", "3")
 	until(t, "the second message has been looked up", func() bool {

@@ -7,46 +7,43 @@ import (
 	"github.com/beeline-ws/beeline/registry"
 )
 
-// maxStrangers is how many nodes that there is no link to an address may have among its
-// owners before it is asked which of them live. Each would get a link, and a judge that
-// finds out that it is dead. More than a few are the owners of a client with sessions on
+// maxStrangers is how many nodes that are no peers an address may have among its
+// owners before it is asked which of them live. Each would be a peer, and probed until it
+// is found dead. More than a few are the owners of a client with sessions on
 // many nodes, or entries that somebody has made up.
 const maxStrangers = 16
 
 // nodeSet is a set of nodes, by their IDs.
 type nodeSet map[string]struct{}
 
-// revive looks again at the nodes among the owners that lookups found which are taken
-// for dead. It returns those that have no lease now either, and forgets the deaths of the
-// others: they were deaf or frozen for longer than their lease, and came back.
+// revive looks again at the dead peers among the owners that lookups found. It returns those
+// that have no lease now either. The others were unsubscribed or frozen for longer than
+// their lease, and came back: they are alive.
 func (r *Router) revive(ctx context.Context, lookups []registry.Answer) nodeSet {
+	found := r.deadAmong(lookups)
+	leased, err := r.reg.Leased(ctx, found)
 	dead := make(nodeSet)
-	suspects := r.deadAmong(lookups)
-	leased, err := r.reg.Leased(ctx, suspects)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for i, node := range suspects {
+	for i, node := range found {
 		if err == nil && !leased[i] {
 			dead[node] = struct{}{}
 			continue
 		}
-		delete(r.dead, node)
+		if p := r.peers.lock(node); p != nil {
+			p.onLocked(r, leaseFound)
+			p.changedLocked(r)
+			p.mu.Unlock()
+		}
 	}
 	return dead
 }
 
 func (r *Router) deadAmong(lookups []registry.Answer) (nodes []string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.dead) == 0 {
+	if r.peers.troubled.Load() == 0 {
 		return nil
 	}
-	found := make(nodeSet)
 	for _, l := range lookups {
 		for _, o := range l.Owners {
-			_, dead := r.dead[o.NodeID]
-			if _, before := found[o.NodeID]; dead && !before {
-				found[o.NodeID] = struct{}{}
+			if r.peers.isDead(o.NodeID) && !slices.Contains(nodes, o.NodeID) {
 				nodes = append(nodes, o.NodeID)
 			}
 		}
@@ -84,10 +81,8 @@ func (r *Router) strangersAmong(owners []registry.Owner) (nodes []string) {
 	if len(owners) <= maxStrangers {
 		return nil
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	for _, o := range owners {
-		if r.peers[o.NodeID] == nil && o.NodeID != r.opts.NodeID {
+		if r.peers.get(o.NodeID) == nil && o.NodeID != r.opts.NodeID {
 			nodes = append(nodes, o.NodeID)
 		}
 	}

@@ -20,9 +20,7 @@ func (c *cluster) forge(address string, owners int) {
 
 // linked counts the peers of a node, and those that are slow.
 func (n *testNode) linked() (peers, slow int) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return len(n.peers), n.slowPeers
+	return n.peers.len(), int(n.peers.troubled.Load())
 }
 
 // Owners that somebody has made up cost a look at their leases and no links; a client

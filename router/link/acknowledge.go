@@ -10,12 +10,10 @@ import "time"
 // the same address, which it has forgotten with the former life.
 func (l *Link) Acknowledge(now time.Time, a Ack, refused func(Payload) bool, settled []Settled) (_ []Settled, renewed bool) {
 	switch {
-	case newerLife(a.Life, l.life):
+	case l.Renews(a):
 		return l.renew(now, a.Life, refused, settled)
 	case a.Life != l.life || a.UpTo < l.window.base:
 		return settled, false
-	case a.UpTo >= l.sent: // somebody else has used up numbers, or made up the acknowledgement
-		return l.renew(now, l.life, refused, settled)
 	}
 	if a.UpTo >= l.high {
 		l.high, l.relayed = a.UpTo+1, true
@@ -37,6 +35,12 @@ func (l *Link) Acknowledge(now time.Time, a Ack, refused func(Payload) bool, set
 	l.budget = min(2*l.budget, maxBudget)
 	l.await(now)
 	return settled, false
+}
+
+// Renews reports whether an acknowledgement renews the link's life: the peer believes in a
+// later one, or somebody else has used up numbers, or made up the acknowledgement.
+func (l *Link) Renews(a Ack) bool {
+	return newerLife(a.Life, l.life) || a.Life == l.life && a.UpTo >= l.sent && a.UpTo >= l.window.base
 }
 
 // settleFirst takes the first frame off the window.

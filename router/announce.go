@@ -10,14 +10,14 @@ import (
 	"github.com/beeline-ws/beeline/router/task"
 )
 
-// notice tells an owner that this node has claimed its address, too or instead.
-type notice struct {
+// announcement tells an owner that this node has claimed its address, too or instead.
+type announcement struct {
 	address string
 	token   string   // of the replaced claim; empty: both own the address
-	told    *answers // nil: nobody waits for the owner's answer
+	answers *answers // nil: nobody waits for the owner's answer
 }
 
-// answers gathers what owners answer to notices of one claim.
+// answers gathers what owners answer to the announcements of one claim.
 type answers struct {
 	came task.Signal // there is one more
 
@@ -44,70 +44,75 @@ func (a *answers) get() (count int, absent []registry.Owner) {
 }
 
 // Append appends the envelope.
-func (n *notice) Append(b []byte, _ *link.Frame) ([]byte, link.Kind) {
-	if n.token != "" {
-		return link.AppendReplaced(b, n.address, n.token), link.KindReplaced
+func (x *announcement) Append(b []byte, _ *link.Frame) ([]byte, link.Kind) {
+	if x.token != "" {
+		return link.AppendReplaced(b, x.address, x.token), link.KindReplaced
 	}
-	return link.AppendClaimed(b, n.address), link.KindClaimed
+	return link.AppendClaimed(b, x.address), link.KindClaimed
 }
 
-// settle counts every answer: an owner that is dead, or does not hold the address,
-// needs no telling, and its entry goes.
-func (n *notice) settle(r *Router, owner registry.Owner, f ackResult) {
+// settle takes an owner's answer. Each one counts: an owner that is dead, or does not hold
+// the address, needs no announcement, and its entry goes.
+func (x *announcement) settle(r *Router, owner registry.Owner, result ackResult) {
 	absent := true
-	switch f {
+	switch result {
 	case ackDead, ackUnknown:
 		r.stale[staleDead].Inc()
-		r.pruneDead(n.address, owner)
+		r.pruneDead(x.address, owner)
 	case ackNotHere:
 		r.stale[staleMoved].Inc()
-		r.prune(n.address, owner)
+		r.prune(x.address, owner)
 	default:
 		absent = false
 	}
-	if n.told != nil {
-		n.told.add(owner, absent)
+	if x.answers != nil {
+		x.answers.add(owner, absent)
 	}
 }
 
-// tell lets every other owner know of this node's claim and waits until each has
+// announce lets every other owner know of this node's claim and waits until each has
 // acknowledged it or is known to be dead. It returns those that own nothing.
-func (r *Router) tell(ctx context.Context, address string, others []registry.Owner) (absent []registry.Owner, err error) {
+func (r *Router) announce(ctx context.Context, address string, others []registry.Owner) (absent []registry.Owner, err error) {
 	if len(others) == 0 {
 		return nil, nil
 	}
-	told := &answers{came: r.runtime.NewSignal()}
-	r.mu.Lock()
-	r.notify(address, others, r.opts.DuplicatesOf(address) == registry.Replace, told)
-	r.unlock()
+	came := &answers{came: r.runtime.NewSignal()}
+	r.queueAnnouncements(address, others, r.opts.DuplicatesOf(address) == registry.Replace, came)
+	r.flush()
 	for {
-		count, absent := told.get()
+		count, absent := came.get()
 		if count == len(others) {
 			return absent, nil
 		}
-		if err := told.came.Wait(ctx); err != nil {
+		if err := came.came.Wait(ctx); err != nil {
 			return absent, err
 		}
 	}
 }
 
-// notify queues the notices. An owner whose link is full, or finds no room among the
-// links, is not told: a claim fails at its deadline, and what nobody waits for is tried again.
-func (r *Router) notify(address string, others []registry.Owner, replaced bool, told *answers) {
+// queueAnnouncements puts announcements onto the links. An owner whose link is full, or that
+// finds no room among the peers, gets none: a claim fails at its deadline, and what nobody
+// waits for is tried again. It is called without Router.mu.
+func (r *Router) queueAnnouncements(address string, others []registry.Owner, replaced bool, came *answers) {
 	for _, o := range others {
-		n := &notice{address: address, told: told}
+		x := &announcement{address: address, answers: came}
 		if replaced {
-			n.token = o.Token
+			x.token = o.Token
 		}
-		if !r.announceTo(o.NodeID, link.Frame{Payload: n, Token: o.Token, Urgent: true}) && told == nil {
-			r.afterFunc(retryUnsettled, func() { r.notify(address, []registry.Owner{o}, replaced, nil) })
+		if !r.push(o.NodeID, link.Frame{Payload: x, Token: o.Token, Urgent: true}) && came == nil {
+			r.retryLater(func() { r.queueAnnouncements(address, []registry.Owner{o}, replaced, nil) })
 		}
 	}
 }
 
-// announceTo puts an announcement onto the link to a node, or reports that there is no room.
-func (r *Router) announceTo(node string, f link.Frame) bool {
-	return r.roomForPeer(node) && r.push(r.peer(node), f)
+// retryLater runs f soon, without Router.mu, unless the router stops before.
+func (r *Router) retryLater(f func()) {
+	r.run(func(ctx context.Context) {
+		if r.runtime.Sleep(ctx, retryUnsettled) == nil {
+			f()
+			r.flush()
+		}
+	})
 }
 
 // OnEvicted is called by the registry: another session has the lease.
@@ -128,9 +133,8 @@ func (r *Router) OnRestored(l *registry.Lease, others []registry.Owner) {
 		return
 	}
 	r.local.claimed(l.Address())
-	r.mu.Lock()
-	r.notify(l.Address(), others, false, nil)
-	r.unlock()
+	r.queueAnnouncements(l.Address(), others, false, nil)
+	r.flush()
 }
 
 // OnDataLost is called by the registry: Redis may have lost data. What this node knows of

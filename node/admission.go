@@ -24,8 +24,8 @@ const (
 //
 // When the queues of all sessions together would exceed MaxQueueTotal, the largest
 // makes room: see relieve.
-func (s *session) admit(size int, answer bool) (drop string) {
-	s.makeRoom(size)
+func (s *session) admitLocked(size int, answer bool) (drop string) {
+	s.makeRoomLocked(size)
 	limits := &s.node.opts
 	switch {
 	case s.isClosing():
@@ -34,14 +34,14 @@ func (s *session) admit(size int, answer bool) (drop string) {
 		return dropTooBig
 	}
 	waiting := s.out.size()
-	if over := waiting + size - limits.MaxQueue; over > 0 && (limits.SlowConsumer == Disconnect || !s.dropOldest(over)) {
+	if over := waiting + size - limits.MaxQueue; over > 0 && (limits.SlowConsumer == Disconnect || !s.dropOldestLocked(over)) {
 		if answer || limits.SlowConsumer == Disconnect {
-			s.shut(closedSlow, nil)
+			s.shutLocked(closedSlow, nil)
 		}
 		return dropSlow
 	}
 	s.node.countQueued(size)
-	if s.node.overfull() > 0 && !s.relieve(waiting) {
+	if s.node.overfull() > 0 && !s.relieveLocked(waiting) {
 		s.node.countQueued(-size)
 		return dropTotal
 	}
@@ -55,7 +55,7 @@ func (n *Node) countQueued(size int) {
 }
 
 // count changes, with mu held, the number of bytes in the session's queue.
-func (s *session) count(size int) {
+func (s *session) countLocked(size int) {
 	s.node.countQueued(size)
 	if s.isClosing() {
 		s.node.ending.Add(int64(size))
@@ -80,7 +80,7 @@ const maxRelieving = 16
 // So whoever reads gets its messages, however many others do not. What finds an empty
 // queue is never refused. Where sessions that should make room are busy just now, the
 // total may be exceeded by an eighth until they are not.
-func (s *session) relieve(waiting int) bool {
+func (s *session) relieveLocked(waiting int) bool {
 	n := s.node
 	for range maxRelieving {
 		over := n.overfull()
@@ -89,10 +89,10 @@ func (s *session) relieve(waiting int) bool {
 		}
 		largest, rank := n.backlogs.largest()
 		if rank <= rankOf(waiting) {
-			return s.relieveItself(over, waiting)
+			return s.relieveItselfLocked(over, waiting)
 		}
 		if largest.mu.TryLock() { // with its own lock held, s waits for none
-			largest.makeWay(over)
+			largest.makeWayLocked(over)
 			largest.mu.Unlock()
 		}
 	}
@@ -100,41 +100,41 @@ func (s *session) relieve(waiting int) bool {
 }
 
 // relieveItself is relieve for the largest queue.
-func (s *session) relieveItself(over, waiting int) bool {
-	if waiting == 0 || s.dropOldest(over) {
+func (s *session) relieveItselfLocked(over, waiting int) bool {
+	if waiting == 0 || s.dropOldestLocked(over) {
 		return true
 	}
-	s.shut(closedNodeQueue, nil)
+	s.shutLocked(closedNodeQueue, nil)
 	return false
 }
 
 // makeWay frees, with mu held, size bytes of a largest queue, or as many as are of
 // messages that may be dropped; if there are none of these, it closes the session.
-func (s *session) makeWay(size int) {
-	if !s.isClosing() && s.drop(size) == 0 {
-		s.shut(closedNodeQueue, nil)
+func (s *session) makeWayLocked(size int) {
+	if !s.isClosing() && s.dropLocked(size) == 0 {
+		s.shutLocked(closedNodeQueue, nil)
 	}
-	s.rank()
+	s.rankLocked()
 }
 
 // makeRoom has the engine write what it has put off, if size bytes more would be
 // too many. It frees nothing where the engine's writing may wait.
-func (s *session) makeRoom(size int) {
-	if s.out.size()+size > s.node.opts.MaxQueue && s.writable() {
+func (s *session) makeRoomLocked(size int) {
+	if s.out.size()+size > s.node.opts.MaxQueue && s.writableLocked() {
 		s.wire.flush(true)
 	}
 }
 
 // dropOldest drops messages that wait and allow it, oldest first, until size bytes
 // are free, or does nothing if that can't be.
-func (s *session) dropOldest(size int) bool {
-	return s.out.droppable() >= size && s.drop(size) >= size
+func (s *session) dropOldestLocked(size int) bool {
+	return s.out.droppable() >= size && s.dropLocked(size) >= size
 }
 
 // drop drops messages that wait and allow it, oldest first, until size bytes are free
 // or there are none. It frees an eighth of MaxQueue more if it can, so that not every
 // message has to move the queue.
-func (s *session) drop(size int) (freed int) {
+func (s *session) dropLocked(size int) (freed int) {
 	if s.out.droppable() == 0 {
 		return 0
 	}
@@ -145,18 +145,18 @@ func (s *session) drop(size int) (freed int) {
 			s.node.losses.add(s.node, loss{s.client, m.id})
 		}
 	})
-	s.count(-freed)
+	s.countLocked(-freed)
 	s.node.counts.drops[dropOldest].Add(float64(count))
 	s.out.missed += count
 	return freed
 }
 
 // tellMissed puts before what waits how many messages were dropped.
-func (s *session) tellMissed() {
+func (s *session) tellMissedLocked() {
 	text := s.protocol.appendDropped(nil, s.out.missed)
 	b := s.node.buffer()
 	b.b = append(appendHeader(b.b, s.protocol.traits().sends, len(text)), text...)
-	s.count(len(b.b))
+	s.countLocked(len(b.b))
 	s.node.reporter.slow(s.client, false, s.out.missed)
 	s.out.missed = 0
 	s.out.precede(b)

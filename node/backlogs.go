@@ -65,7 +65,7 @@ func (l *backlogs) largest() (*session, uint8) {
 
 // rank gives the session, with mu held, its place among the backlogs. One that closes has
 // none: what it still holds is gone soon.
-func (s *session) rank() {
+func (s *session) rankLocked() {
 	size := 0
 	if !s.isClosing() && (s.wire == nil || s.out.busy) {
 		size = s.out.size()

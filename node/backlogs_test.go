@@ -204,10 +204,10 @@ func TestClosingSessionsHoldLittle(t *testing.T) {
 		s.mu.Lock()
 		s.wire = w
 		n.ending.Add(int64(row.ending) - 100) // and the close frame
-		s.shut(closedSlow, nil)
+		s.shutLocked(closedSlow, nil)
 		n.ending.Add(100 - int64(row.ending))
 		s.conn = connReleased
-		s.discard()
+		s.discardLocked()
 		s.mu.Unlock()
 		if w.cuts != row.hard || w.hard != row.hard {
 			t.Errorf("with %d bytes on their way out, cut %d times, %d hard; want %d", row.ending, w.cuts, w.hard, row.hard)

@@ -25,59 +25,59 @@ func (s *session) Evict(address string, reason error) {
 func (s *session) close(reason closeReason) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.shut(reason, nil)
+	s.shutLocked(reason, nil)
 }
 
 // shut closes with mu held. A slow consumer has the time of its grace to learn why it is
 // closed, unless those that close hold a quarter of MaxQueueTotal already: then it is cut.
 // answer is the close frame's body if it answers one.
-func (s *session) shut(reason closeReason, answer []byte) {
+func (s *session) shutLocked(reason closeReason, answer []byte) {
 	if s.isClosing() {
 		return
 	}
-	s.end(reason)
+	s.endLocked(reason)
 	s.node.counts.closes[reason].Inc()
 	if reason == closedSlow || reason == closedNodeQueue {
 		s.node.reporter.slow(s.client, true, 0)
 	}
-	s.leave()
+	s.leaveLocked()
 	c := &closings[reason]
 	if c.drop {
-		s.discard()
+		s.discardLocked()
 	}
 	if c.code != 0 {
-		s.queueGoodbye(c, answer)
-		s.flush()
+		s.queueGoodbyeLocked(c, answer)
+		s.flushLocked()
 	}
 	if s.wire != nil {
 		s.wire.resume()
-		s.startGrace()
+		s.startGraceLocked()
 	}
 	if c.drop && s.node.ending.Load() > int64(s.node.opts.MaxQueueTotal/4) {
-		s.cut(true)
+		s.cutLocked(true)
 	}
 }
 
 // end notes that the session closes, and why. What it holds is on its way out.
-func (s *session) end(reason closeReason) {
+func (s *session) endLocked(reason closeReason) {
 	s.node.ending.Add(int64(s.out.size()))
 	s.reason.store(reason)
-	s.endOpening()
-	s.rank()
+	s.endOpeningLocked()
+	s.rankLocked()
 }
 
 // queueGoodbye queues the bye and the close frame. They are few bytes, sent once,
 // and have no bound.
-func (s *session) queueGoodbye(c *closing, answer []byte) {
+func (s *session) queueGoodbyeLocked(c *closing, answer []byte) {
 	before := s.out.size()
 	if c.bye {
-		s.queue(s.protocol.traits().sends, s.protocol.appendBye(nil, c))
+		s.queueLocked(s.protocol.traits().sends, s.protocol.appendBye(nil, c))
 	}
 	if answer == nil {
 		answer = c.body()
 	}
-	s.queue(ws.OpClose, answer)
-	s.count(s.out.size() - before)
+	s.queueLocked(ws.OpClose, answer)
+	s.countLocked(s.out.size() - before)
 }
 
 // hearClose takes the peer's close frame: it is answered with its own code, or
@@ -94,9 +94,9 @@ func (s *session) hearClose(body []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.peer = peerClosed
-	s.shut(closedByClient, answer)
+	s.shutLocked(closedByClient, answer)
 	if s.out.size() == 0 && !s.out.busy {
-		s.cut(false)
+		s.cutLocked(false)
 	}
 	return nil
 }
@@ -114,39 +114,39 @@ func (s *session) fail(err error) {
 	if s.peer == peerSpeaks {
 		s.peer = peerUnreadable
 	}
-	s.shut(reason, nil)
+	s.shutLocked(reason, nil)
 }
 
 // disconnected is called by the engine when the connection failed or ended.
 func (s *session) disconnected() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.breakOff()
+	s.breakOffLocked()
 }
 
 // breakOff is disconnected with mu held.
-func (s *session) breakOff() {
-	s.shut(closedNetwork, nil)
-	s.cut(false)
+func (s *session) breakOffLocked() {
+	s.shutLocked(closedNetwork, nil)
+	s.cutLocked(false)
 }
 
 // stalled is called by the engine when the peer takes nothing that is written.
 func (s *session) stalled() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.shut(closedSlow, nil)
-	s.cut(true)
+	s.shutLocked(closedSlow, nil)
+	s.cutLocked(true)
 }
 
 // cut closes the connection.
-func (s *session) cut(hard bool) {
+func (s *session) cutLocked(hard bool) {
 	if s.wire != nil && s.conn != connReleased {
 		s.wire.cut(hard)
 	}
 }
 
 // startGrace bounds the closing: see graceOver.
-func (s *session) startGrace() {
+func (s *session) startGraceLocked() {
 	if s.conn == connOpen {
 		s.conn = connClosing
 		s.node.graces.add(s.node.now(), s)
@@ -158,7 +158,7 @@ func (s *session) startGrace() {
 func (s *session) graceOver() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cut(s.out.size() > 0)
+	s.cutLocked(s.out.size() > 0)
 }
 
 // ended is the engine's last call.
@@ -166,7 +166,7 @@ func (s *session) ended() {
 	s.keep(nil) // nobody reads any more
 	s.mu.Lock()
 	s.conn = connReleased
-	s.discard()
+	s.discardLocked()
 	reason := s.reason.load()
 	s.mu.Unlock()
 	s.node.counts.Sessions.Dec()
@@ -178,16 +178,16 @@ func (s *session) ended() {
 func (s *session) abandon() {
 	s.mu.Lock()
 	if !s.isClosing() {
-		s.end(closedNetwork)
+		s.endLocked(closedNetwork)
 	}
-	s.leave()
-	s.discard()
+	s.leaveLocked()
+	s.discardLocked()
 	s.mu.Unlock()
 	s.node.table.remove(s)
 }
 
 // discard throws away what no writer has taken.
-func (s *session) discard() { s.count(-s.out.discard(&s.node.pools)) }
+func (s *session) discardLocked() { s.countLocked(-s.out.discard(&s.node.pools)) }
 
 // setJoined notes that the router knows the session. If it was evicted before,
 // it leaves at once.
@@ -196,7 +196,7 @@ func (s *session) setJoined() {
 	defer s.mu.Unlock()
 	s.membership = joined
 	if s.isClosing() {
-		s.leave()
+		s.leaveLocked()
 	}
 }
 
@@ -211,8 +211,8 @@ func (s *session) leaveLate() {
 
 // leave takes the session out of the router, once: out of all that it has joined. The
 // router may be calling this session right now and hold a lock, so that happens elsewhere.
-func (s *session) leave() {
-	s.leavePlaces()
+func (s *session) leaveLocked() {
+	s.leavePlacesLocked()
 	switch s.membership {
 	case joined:
 		s.membership = hasLeft

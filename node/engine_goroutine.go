@@ -168,12 +168,12 @@ func (w *goWire) cut(hard bool) {
 func (s *session) takeOutput() ([]byte, after) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.output()
+	return s.outputLocked()
 }
 
 // gaveOutput is wrote for such a writer.
 func (s *session) gaveOutput(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.wrote(n)
+	s.wroteLocked(n)
 }

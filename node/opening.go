@@ -66,7 +66,7 @@ func (s *session) openingOver() {
 // endOpening ends, with mu held, the opening of a session that is welcomed or closes. The
 // slot of one that closes is free when the question that is under way has its answer:
 // otherwise a client that comes and goes in a loop could have any number under way.
-func (s *session) endOpening() {
+func (s *session) endOpeningLocked() {
 	if s.special == nil || s.special.opening == nil {
 		return
 	}
@@ -80,10 +80,10 @@ func (s *session) endOpening() {
 }
 
 // answered notes, with mu held, that no question is under way any more.
-func (s *session) answered() {
+func (s *session) answeredLocked() {
 	s.special.opening.asking = false
 	if s.isClosing() {
-		s.endOpening()
+		s.endOpeningLocked()
 	}
 }
 
@@ -115,7 +115,7 @@ func (s *session) identify(first []byte) {
 func (s *session) identified(o *opening, id *Identity, err error) {
 	s.mu.Lock()
 	if err != nil || s.isClosing() {
-		s.answered()
+		s.answeredLocked()
 		s.mu.Unlock()
 		if err != nil {
 			s.refuse(s.node.denied(err))
@@ -149,7 +149,7 @@ func (s *session) concludeJoin(err error) (welcomed bool) {
 	defer s.mu.Unlock()
 	deadline := s.special.opening.deadline
 	s.membership = notJoined
-	s.answered()
+	s.answeredLocked()
 	switch {
 	case err != nil:
 		return false
@@ -159,11 +159,11 @@ func (s *session) concludeJoin(err error) (welcomed bool) {
 		return false
 	}
 	s.membership = joined
-	s.endOpening()
-	s.count(s.out.lead(&s.node.pools, s.protocol.traits().sends, s.protocol.appendWelcome(nil, s)))
+	s.endOpeningLocked()
+	s.countLocked(s.out.lead(&s.node.pools, s.protocol.traits().sends, s.protocol.appendWelcome(nil, s)))
 	s.node.welcomed(deadline)
-	s.flush()
-	s.rank()
+	s.flushLocked()
+	s.rankLocked()
 	return true
 }
 
@@ -182,7 +182,7 @@ func (s *session) refuse(r *refusal) {
 
 // held reports, with mu held, whether nothing is written to the session just now: what the
 // router delivers before it has answered waits for the welcome.
-func (s *session) held() bool { return s.membership == joining && !s.isClosing() }
+func (s *session) heldLocked() bool { return s.membership == joining && !s.isClosing() }
 
 // isMember reports whether the session has joined, and may send.
 func (s *session) isMember() bool {

@@ -42,7 +42,7 @@ func (s *session) addPlace(address string) error {
 	switch {
 	case s.membership != joined:
 		return errNoMember
-	case s.findPlace(address) >= 0 || address == s.client:
+	case s.findPlaceLocked(address) >= 0 || address == s.client:
 		return errHasPlace
 	case len(x.places) >= s.protocol.traits().memberships:
 		return errTooManyPlaces
@@ -53,7 +53,7 @@ func (s *session) addPlace(address string) error {
 }
 
 // findPlace returns, with mu held, where the place is, or -1.
-func (s *session) findPlace(address string) int {
+func (s *session) findPlaceLocked(address string) int {
 	if s.special == nil {
 		return -1
 	}
@@ -63,36 +63,36 @@ func (s *session) findPlace(address string) int {
 func (s *session) concludePlace(address string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := s.findPlace(address)
+	i := s.findPlaceLocked(address)
 	p := &s.special.places[i]
 	if err == nil && p.state == joining {
 		p.state = joined
 		return
 	}
-	s.removePlace(i)
+	s.removePlaceLocked(i)
 	if err == nil {
 		s.node.leaving.Go(func() { s.node.router.Leave(address, s) })
 	}
 }
 
-func (s *session) removePlace(i int) { s.special.places = slices.Delete(s.special.places, i, i+1) }
+func (s *session) removePlaceLocked(i int) { s.special.places = slices.Delete(s.special.places, i, i+1) }
 
 // part ends a membership, or the wait for it.
 func (s *session) part(address string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if i := s.findPlace(address); i >= 0 {
-		s.leavePlace(i)
+	if i := s.findPlaceLocked(address); i >= 0 {
+		s.leavePlaceLocked(i)
 	}
 }
 
 // leavePlace has, with mu held, the router take the session out of an address.
-func (s *session) leavePlace(i int) {
+func (s *session) leavePlaceLocked(i int) {
 	p := &s.special.places[i]
 	address := p.address
 	switch p.state {
 	case joined:
-		s.removePlace(i)
+		s.removePlaceLocked(i)
 		s.node.leaving.Go(func() { s.node.router.Leave(address, s) })
 	case joining:
 		p.state = hasLeft
@@ -101,12 +101,12 @@ func (s *session) leavePlace(i int) {
 }
 
 // leavePlaces is leavePlace for all.
-func (s *session) leavePlaces() {
+func (s *session) leavePlacesLocked() {
 	if s.special == nil {
 		return
 	}
 	for i := range slices.Backward(s.special.places) {
-		s.leavePlace(i)
+		s.leavePlaceLocked(i)
 	}
 }
 
@@ -114,11 +114,11 @@ func (s *session) leavePlaces() {
 func (s *session) forgetPlace(address string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := s.findPlace(address)
+	i := s.findPlaceLocked(address)
 	switch {
 	case i < 0:
 	case s.special.places[i].state == joined:
-		s.removePlace(i)
+		s.removePlaceLocked(i)
 	default: // the answer to its join is still to come
 		s.special.places[i].state = hasLeft
 	}

@@ -74,17 +74,17 @@ func (s *session) attach(response acceptance, plug func() wire) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.node.counts.Sessions.Inc()
-	s.greet(response)
+	s.greetLocked(response)
 	s.wire = plug()
 	s.wire.flush(true)
 	if s.isClosing() {
-		s.startGrace()
+		s.startGraceLocked()
 	}
 }
 
 // greet queues the response and the welcome before what the router has delivered
 // already. They are few bytes, sent once, and have no bound.
-func (s *session) greet(response acceptance) {
+func (s *session) greetLocked(response acceptance) {
 	b := s.node.buffer()
 	b.b = response.append(b.b)
 	if s.membership != notJoined && s.protocol.traits().order == serverFirst {
@@ -93,7 +93,7 @@ func (s *session) greet(response acceptance) {
 		b.b = append(appendHeader(b.b, s.protocol.traits().sends, len(w.b)), w.b...)
 		s.node.release(w)
 	}
-	s.count(len(b.b))
+	s.countLocked(len(b.b))
 	s.out.precede(b)
 }
 
@@ -153,7 +153,7 @@ func (s *session) Deliver(m *router.Message) router.Outcome {
 	size := s.protocol.messageSize(m)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch drop := s.admit(frameSize(size), false); drop {
+	switch drop := s.admitLocked(frameSize(size), false); drop {
 	case "":
 	case dropClosing:
 		s.node.counts.drops[drop].Inc()
@@ -170,8 +170,8 @@ func (s *session) Deliver(m *router.Message) router.Outcome {
 	if m.Droppable {
 		s.out.mark(m, frameSize(size))
 	}
-	s.flush()
-	s.rank()
+	s.flushLocked()
+	s.rankLocked()
 	if s.reason.load() == closedNetwork { // found out by writing
 		s.node.counts.drops[dropClosing].Inc()
 		return router.Offline
@@ -184,41 +184,41 @@ func (s *session) Deliver(m *router.Message) router.Outcome {
 func (s *session) reply(op ws.OpCode, payload []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.admit(frameSize(len(payload)), true) != "" {
+	if s.admitLocked(frameSize(len(payload)), true) != "" {
 		return
 	}
-	s.queue(op, payload)
-	s.flush()
-	s.rank()
+	s.queueLocked(op, payload)
+	s.flushLocked()
+	s.rankLocked()
 }
 
 // queue appends a frame, for which there is room.
-func (s *session) queue(op ws.OpCode, payload []byte) {
+func (s *session) queueLocked(op ws.OpCode, payload []byte) {
 	b := s.out.frame(&s.node.pools, op, len(payload))
 	b.b = append(b.b, payload...)
 }
 
 // flush calls the engine if there is something to write and nobody does.
-func (s *session) flush() {
-	if s.writable() {
+func (s *session) flushLocked() {
+	if s.writableLocked() {
 		s.wire.flush(false)
 	}
 }
 
 // writable tells whether the engine may be asked to write what waits.
-func (s *session) writable() bool {
-	return !s.held() && s.wire != nil && s.conn != connReleased && !s.out.busy && s.out.waiting != nil
+func (s *session) writableLocked() bool {
+	return !s.heldLocked() && s.wire != nil && s.conn != connReleased && !s.out.busy && s.out.waiting != nil
 }
 
 // output gives the writer, with mu held, what is to be written next: bytes that
 // are its own until wrote. Or nil, and what to do with the connection now.
-func (s *session) output() ([]byte, after) {
-	if s.held() && s.out.taken == nil {
+func (s *session) outputLocked() ([]byte, after) {
+	if s.heldLocked() && s.out.taken == nil {
 		s.out.busy = false
 		return nil, afterNothing
 	}
 	if s.out.missed > 0 && s.out.taken == nil {
-		s.tellMissed()
+		s.tellMissedLocked()
 	}
 	if b := s.out.take(); b != nil {
 		return b.b[b.written:], afterNothing
@@ -237,22 +237,22 @@ func (s *session) output() ([]byte, after) {
 
 // wrote notes, with mu held, that the first n bytes of the last output are
 // written or given up. The others are its beginning the next time.
-func (s *session) wrote(n int) {
+func (s *session) wroteLocked(n int) {
 	s.node.counts.SentBytes.Add(float64(n))
-	s.count(-n)
+	s.countLocked(-n)
 	b := s.out.taken
 	if b.written += n; b.size() == 0 {
 		s.out.taken = nil
 		s.node.release(b)
 	}
 	if s.out.rank > 0 {
-		s.rank()
+		s.rankLocked()
 	}
 }
 
 // giveUp throws away, with mu held, what a writer that is gone has not written.
-func (s *session) giveUp() {
+func (s *session) giveUpLocked() {
 	if b := s.out.taken; b != nil {
-		s.wrote(b.size())
+		s.wroteLocked(b.size())
 	}
 }

@@ -36,12 +36,12 @@ func (r *rig) written(s *session) *client {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
-		part, _ := s.output()
+		part, _ := s.outputLocked()
 		if part == nil {
 			return &client{t: r.t, r: bufio.NewReader(&b), name: s.client}
 		}
 		b.Write(part)
-		s.wrote(len(part))
+		s.wroteLocked(len(part))
 	}
 }
 

@@ -160,7 +160,7 @@ func (w *pollWire) write() {
 	s := w.session
 	s.out.busy = true
 	for budget := writeBudget; ; {
-		b, then := s.output()
+		b, then := s.outputLocked()
 		if b == nil {
 			w.unblock()
 			w.finish(then)
@@ -169,16 +169,16 @@ func (w *pollWire) write() {
 		b = b[:min(len(b), budget)]
 		n, errno := writeSocket(w.fd, b)
 		if n > 0 {
-			s.wrote(n)
+			s.wroteLocked(n)
 			budget -= n
 		}
 		switch {
 		case errno == syscall.EAGAIN || errno == 0 && (n < len(b) || budget == 0 && s.out.size() > 0):
 			w.block()
-			s.rank()
+			s.rankLocked()
 			return
 		case errno != 0:
-			s.breakOff()
+			s.breakOffLocked()
 			return
 		}
 	}
@@ -247,7 +247,7 @@ func (w *pollWire) close() {
 	l.mu.Unlock()
 	closeSocket(w.fd)
 	w.fd = -1
-	s.giveUp()
+	s.giveUpLocked()
 	s.out.busy = true // nobody writes any more
 	s.mu.Unlock()
 	s.ended()
@@ -258,7 +258,7 @@ func (w *pollWire) close() {
 func (w *pollWire) stillborn() {
 	closeSocket(w.fd)
 	w.fd = -1
-	w.session.giveUp()
-	w.session.breakOff()
+	w.session.giveUpLocked()
+	w.session.breakOffLocked()
 	w.engine.node.leaving.Go(w.session.ended)
 }

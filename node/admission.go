@@ -4,27 +4,27 @@ package node
 // as fast as they come.
 type SlowConsumer string
 
-// What may become of them; see admit.
+// What may become of them; see admitLocked.
 const (
 	Disconnect SlowConsumer = "disconnect"  // the session is closed
 	DropOldest SlowConsumer = "drop_oldest" // messages that allow it make room for newer ones
 )
 
-// admit takes room for a frame of size bytes, or says why there is none. answer
-// tells a frame of the node's own from a message.
+// admitLocked reserves room for a frame of size bytes, or returns why there is none.
+// isReply: the frame is the node's own, and not a message.
 //
 // The slow-consumer rule: the queue of a session must not exceed MaxQueue. Under
 // DropOldest, messages that wait and whose senders allow it are dropped to make
 // room, oldest first; if all of them would not be enough, a message is refused,
-// its sender is told overloaded, and the session stays. An answer that finds no room
+// its sender gets the outcome overloaded, and the session stays. A reply that finds no room
 // closes the session with 1008, and so does, under Disconnect, a message, because
 // what the client misses from now on it could not know. One that is longer than MaxQueue
 // is refused under either rule, and the session stays. A client whose session stays is
 // told how many messages it missed, for whatever reason.
 //
 // When the queues of all sessions together would exceed MaxQueueTotal, the largest
-// makes room: see relieve.
-func (s *session) admitLocked(size int, answer bool) (drop string) {
+// makes room: see relieveLocked.
+func (s *session) admitLocked(size int, isReply bool) (drop string) {
 	s.makeRoomLocked(size)
 	limits := &s.node.opts
 	switch {
@@ -35,7 +35,7 @@ func (s *session) admitLocked(size int, answer bool) (drop string) {
 	}
 	waiting := s.out.size()
 	if over := waiting + size - limits.MaxQueue; over > 0 && (limits.SlowConsumer == Disconnect || !s.dropOldestLocked(over)) {
-		if answer || limits.SlowConsumer == Disconnect {
+		if isReply || limits.SlowConsumer == Disconnect {
 			s.shutLocked(closedSlow, nil)
 		}
 		return dropSlow
@@ -54,7 +54,7 @@ func (n *Node) countQueued(size int) {
 	n.queued.Add(int64(size))
 }
 
-// count changes, with mu held, the number of bytes in the session's queue.
+// countLocked changes, with mu held, the number of bytes in the session's queue.
 func (s *session) countLocked(size int) {
 	s.node.countQueued(size)
 	if s.isClosing() {
@@ -71,13 +71,13 @@ func (n *Node) overfull() int {
 // maxRelieving is how many sessions one message has make room for it.
 const maxRelieving = 16
 
-// relieve has others make room, on a node whose queues are overfull, for what was just
+// relieveLocked has others make room, on a node whose queues are overfull, for what was just
 // counted to s, in whose queue waiting bytes are besides. The largest queue
 // drops messages that allow it, oldest first; a largest queue that has
 // none is closed with its session (1008), and so on with the next one. If that of s is
 // the largest itself, it drops too, or is closed and gets nothing.
 //
-// So whoever reads gets its messages, however many others do not. What finds an empty
+// So a client that reads gets its messages, however many others do not. What finds an empty
 // queue is never refused. Where sessions that should make room are busy just now, the
 // total may be exceeded by an eighth until they are not.
 func (s *session) relieveLocked(waiting int) bool {
@@ -99,7 +99,7 @@ func (s *session) relieveLocked(waiting int) bool {
 	return waiting == 0 || n.overfull() <= n.opts.MaxQueueTotal/8
 }
 
-// relieveItself is relieve for the largest queue.
+// relieveItselfLocked is relieveLocked for the largest queue.
 func (s *session) relieveItselfLocked(over, waiting int) bool {
 	if waiting == 0 || s.dropOldestLocked(over) {
 		return true
@@ -108,7 +108,7 @@ func (s *session) relieveItselfLocked(over, waiting int) bool {
 	return false
 }
 
-// makeWay frees, with mu held, size bytes of a largest queue, or as many as are of
+// makeWayLocked frees, with mu held, size bytes of a largest queue, or as many as are of
 // messages that may be dropped; if there are none of these, it closes the session.
 func (s *session) makeWayLocked(size int) {
 	if !s.isClosing() && s.dropLocked(size) == 0 {
@@ -117,7 +117,7 @@ func (s *session) makeWayLocked(size int) {
 	s.rankLocked()
 }
 
-// makeRoom has the engine write what it has put off, if size bytes more would be
+// makeRoomLocked has the engine write what it has put off, if size bytes more would be
 // too many. It frees nothing where the engine's writing may wait.
 func (s *session) makeRoomLocked(size int) {
 	if s.out.size()+size > s.node.opts.MaxQueue && s.writableLocked() {
@@ -125,13 +125,13 @@ func (s *session) makeRoomLocked(size int) {
 	}
 }
 
-// dropOldest drops messages that wait and allow it, oldest first, until size bytes
+// dropOldestLocked drops messages that wait and allow it, oldest first, until size bytes
 // are free, or does nothing if that can't be.
 func (s *session) dropOldestLocked(size int) bool {
 	return s.out.droppable() >= size && s.dropLocked(size) >= size
 }
 
-// drop drops messages that wait and allow it, oldest first, until size bytes are free
+// dropLocked drops messages that wait and allow it, oldest first, until size bytes are free
 // or there are none. It frees an eighth of MaxQueue more if it can, so that not every
 // message has to move the queue.
 func (s *session) dropLocked(size int) (freed int) {
@@ -151,8 +151,8 @@ func (s *session) dropLocked(size int) (freed int) {
 	return freed
 }
 
-// tellMissed puts before what waits how many messages were dropped.
-func (s *session) tellMissedLocked() {
+// tellMissedLocked puts before what waits how many messages were dropped.
+func (s *session) reportMissedLocked() {
 	text := s.protocol.appendDropped(nil, s.out.missed)
 	b := s.node.buffer()
 	b.b = append(appendHeader(b.b, s.protocol.traits().sends, len(text)), text...)

@@ -15,8 +15,9 @@ import (
 
 // arrival is a socket on its way to a session: the loop reads its head, the
 // authenticator says who its client is, the router answers its join. Until it waits for
-// one of them it belongs to the loop's goroutine, then to whoever is the first to answer:
-// these, who stops the node, or the loop again, which watches whether the client goes.
+// one of them it belongs to the loop's goroutine. Then it belongs to the first that
+// answers: one of these, the goroutine that stops the node, or the loop again, which
+// watches whether the client goes.
 type arrival struct {
 	engine   *epoll
 	fd       int32
@@ -81,9 +82,9 @@ func (a *arrival) isWaiting() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	waiting := a.state != arrivalReading
-	if waiting && !a.muted && l.slot(a.fd).user == a {
+	if waiting && !a.muted && l.slotLocked(a.fd).user == a {
 		a.muted = true
-		l.watch(a.fd, ended)
+		l.watchLocked(a.fd, ended)
 	}
 	return waiting
 }
@@ -143,13 +144,13 @@ func (a *arrival) read() {
 	n, errno := readSocket(a.fd, buf)
 	switch {
 	case n > 0:
-		a.take(buf[:n])
+		a.addToHead(buf[:n])
 	case errno != syscall.EAGAIN:
 		a.refuseHead(errGone)
 	}
 }
 
-func (a *arrival) take(b []byte) {
+func (a *arrival) addToHead(b []byte) {
 	searched := a.spill.size()
 	if a.spill != nil {
 		a.spill.b = append(a.spill.b, b...)
@@ -215,7 +216,7 @@ func (a *arrival) decide(h *head) {
 	}
 	if s, err := n.open(at, &id); err != nil {
 		a.refuse(n.refusalFor(err))
-	} else if a.startJoin(s) { // from here on a is whose answer is the first
+	} else if a.startJoin(s) { // from here on a belongs to the first that answers
 		n.router.JoinAsync(a.deadline, s.client, s, a.hearRouter)
 	}
 }
@@ -303,10 +304,10 @@ func (a *arrival) startWait(state arrivalState, set func()) bool {
 	if a.state >= arrivalAnswered {
 		return false
 	}
-	a.unlist()
+	a.unlistLocked()
 	a.state = state
 	set()
-	l.waiting.add(a)
+	l.waiting.addLocked(a)
 	return true
 }
 
@@ -327,7 +328,7 @@ func (a *arrival) endWait(state arrivalState) (first bool) {
 	l := a.loop()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a.unlist()
+	a.unlistLocked()
 	if first = a.state < arrivalAnswered; first {
 		a.state = state
 	}
@@ -376,13 +377,13 @@ func (a *arrival) plug() wire {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !a.engine.enter() {
-		l.remove(a.fd)
-		w.stillborn()
+		l.removeLocked(a.fd)
+		w.stillbornLocked()
 		return w
 	}
-	l.slot(a.fd).user = w
+	l.slotLocked(a.fd).user = w
 	if a.muted || a.hurried {
-		l.watch(a.fd, wantIn)
+		l.watchLocked(a.fd, wantIn)
 	}
 	return w
 }
@@ -428,9 +429,9 @@ func (a *arrival) remove() {
 	l := a.loop()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a.unlist()
-	_ = l.control(syscall.EPOLL_CTL_DEL, a.fd, 0)
-	l.remove(a.fd)
+	a.unlistLocked()
+	_ = l.controlLocked(syscall.EPOLL_CTL_DEL, a.fd, 0)
+	l.removeLocked(a.fd)
 }
 
 func (a *arrival) release() {
@@ -443,8 +444,8 @@ func (a *arrival) release() {
 // arrivals are those that wait for the same, the oldest first.
 type arrivals struct{ first, last *arrival }
 
-// add is called, as unlist is, with the loop's mu held.
-func (q *arrivals) add(a *arrival) {
+// addLocked is called, as unlistLocked is, with the loop's mu held.
+func (q *arrivals) addLocked(a *arrival) {
 	a.list, a.prev = q, q.last
 	if q.last == nil {
 		q.first = a
@@ -454,8 +455,8 @@ func (q *arrivals) add(a *arrival) {
 	q.last = a
 }
 
-// unlist takes a off the list that it is on, if any.
-func (a *arrival) unlist() {
+// unlistLocked takes a off the list that it is on, if any.
+func (a *arrival) unlistLocked() {
 	q := a.list
 	if q == nil {
 		return

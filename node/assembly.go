@@ -17,8 +17,8 @@ type assembly struct {
 	valid int       // leading bytes that are known to be UTF-8
 }
 
-// take adds a piece of a frame. last: the frame ends with it; final: the message does.
-func (a *assembly) take(op ws.OpCode, piece []byte, last, final bool, out sink) error {
+// add adds a piece of a frame. last: the frame ends with it; final: the message does.
+func (a *assembly) add(op ws.OpCode, piece []byte, last, final bool, out sink) error {
 	if op != ws.OpContinuation {
 		a.op = op
 	}

@@ -63,7 +63,7 @@ func (l *backlogs) largest() (*session, uint8) {
 	return nil, 0
 }
 
-// rank gives the session, with mu held, its place among the backlogs. One that closes has
+// rankLocked gives the session, with mu held, its place among the backlogs. One that closes has
 // none: what it still holds is gone soon.
 func (s *session) rankLocked() {
 	size := 0

@@ -28,7 +28,7 @@ func BenchmarkHead(b *testing.B) {
 
 type nowhere struct{}
 
-func (nowhere) takes(ws.OpCode) bool            { return true }
+func (nowhere) accepts(ws.OpCode) bool          { return true }
 func (nowhere) message(ws.OpCode, []byte) error { return nil }
 func (nowhere) control(ws.OpCode, []byte) error { return nil }
 

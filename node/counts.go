@@ -45,7 +45,7 @@ const (
 
 // Reasons for not queueing a message, or not to the end: labels of beeline_drops_total.
 const (
-	dropSlow    = "slow_consumer" // the session's queue was full; see admit
+	dropSlow    = "slow_consumer" // the session's queue was full; see admitLocked
 	dropOldest  = "drop_oldest"   // made room in the session's queue for a newer one
 	dropClosing = "closing"       // the session was closing
 	dropTotal   = "node_queue"    // all queues together were full, and this one was the largest

@@ -28,7 +28,7 @@
 //  5. What the session is to be told is queued as frames, in bytes-bounded
 //     buffers (session.go, outbox.go), and written by the engine.
 //  6. Every end of a session has one of the reasons in closing.go and goes
-//     through shut in ending.go: the session leaves the router, the close frame
+//     through shutLocked in ending.go: the session leaves the router, the close frame
 //     goes out, the peer's is awaited for a short while (grace.go), the connection
 //     is cut.
 //
@@ -42,7 +42,7 @@
 // whose head is on its way (arrival_linux.go), as raw descriptors
 // (socket_linux.go). An idle session has no goroutine, no buffer and no timer.
 // Nothing on a loop waits: an authentication that takes time and a join are answered
-// elsewhere, a refusal is written by a goroutine of its own. Whoever has something for a session writes it at once
+// elsewhere, a refusal is written by a goroutine of its own. A goroutine that has something for a session writes it at once
 // (wire_linux.go), with one system call; while a loop feeds a session, what is for
 // any gathers until it was fed (gathering_linux.go), and where a socket takes
 // nothing more all gathers until the loop hears that it does. Elsewhere, and for connections that are more than a
@@ -50,9 +50,9 @@
 // something to write (engine_goroutine.go). All tests run with both.
 //
 // A session's descriptor is closed by its loop alone, which alone reads it, and
-// with the session's lock held, which whoever writes to it holds too: nobody can
-// reach a socket that was given its number meanwhile. Who wants to cut a connection
-// shuts it down, and the loop hears of that. A descriptor that is no session's, not
+// with the session's lock held, which a writer holds too: no writer can reach a
+// socket that was given its number meanwhile. To cut a connection its socket is shut
+// down, and the loop hears of that. A descriptor that is no session's, not
 // yet or not any more, is closed by its one owner, when it is on no loop.
 //
 // # Goroutines
@@ -70,7 +70,7 @@
 // last; with a session's held only the engine's wire is called, and never the router. With
 // one session's held another one's is only tried, to make room (admission.go).
 //
-// Whoever administers the cluster asks the node's Directory (directory.go).
+// Those who administer the cluster ask the node's Directory (directory.go).
 //
 // It may import packages router, directory, registry and metrics, go-redis, gobwas/ws and
 // client_golang.

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// announceDrain is the first step of Stop: whoever asks is told that the node is
-// going, and a refused connection will not be taken for its death.
+// announceDrain is the first step of Stop: the other nodes learn that this one is
+// going, and do not take a refused connection for its death.
 func (n *Node) announceDrain(ctx context.Context) error {
 	n.draining.Store(true)
 	n.counts.Draining.Set(1)

@@ -28,10 +28,10 @@ func (s *session) close(reason closeReason) {
 	s.shutLocked(reason, nil)
 }
 
-// shut closes with mu held. A slow consumer has the time of its grace to learn why it is
+// shutLocked closes with mu held. A slow consumer has the time of its grace to learn why it is
 // closed, unless those that close hold a quarter of MaxQueueTotal already: then it is cut.
-// answer is the close frame's body if it answers one.
-func (s *session) shutLocked(reason closeReason, answer []byte) {
+// body is that of the close frame if it answers one; nil: the session closes first.
+func (s *session) shutLocked(reason closeReason, body []byte) {
 	if s.isClosing() {
 		return
 	}
@@ -46,7 +46,7 @@ func (s *session) shutLocked(reason closeReason, answer []byte) {
 		s.discardLocked()
 	}
 	if c.code != 0 {
-		s.queueGoodbyeLocked(c, answer)
+		s.queueGoodbyeLocked(c, body)
 		s.flushLocked()
 	}
 	if s.wire != nil {
@@ -58,7 +58,7 @@ func (s *session) shutLocked(reason closeReason, answer []byte) {
 	}
 }
 
-// end notes that the session closes, and why. What it holds is on its way out.
+// endLocked notes that the session closes, and why. What it holds is on its way out.
 func (s *session) endLocked(reason closeReason) {
 	s.node.ending.Add(int64(s.out.size()))
 	s.reason.store(reason)
@@ -66,17 +66,17 @@ func (s *session) endLocked(reason closeReason) {
 	s.rankLocked()
 }
 
-// queueGoodbye queues the bye and the close frame. They are few bytes, sent once,
+// queueGoodbyeLocked queues the bye and the close frame. They are few bytes, sent once,
 // and have no bound.
-func (s *session) queueGoodbyeLocked(c *closing, answer []byte) {
+func (s *session) queueGoodbyeLocked(c *closing, body []byte) {
 	before := s.out.size()
 	if c.bye {
 		s.queueLocked(s.protocol.traits().sends, s.protocol.appendBye(nil, c))
 	}
-	if answer == nil {
-		answer = c.body()
+	if body == nil {
+		body = c.body()
 	}
-	s.queueLocked(ws.OpClose, answer)
+	s.queueLocked(ws.OpClose, body)
 	s.countLocked(s.out.size() - before)
 }
 
@@ -87,14 +87,14 @@ func (s *session) hearClose(body []byte) error {
 	if err != nil {
 		return err
 	}
-	answer := []byte{}
+	body = []byte{} // of the answer
 	if code != ws.StatusNoStatusRcvd {
-		answer = ws.NewCloseFrameBody(code, "")
+		body = ws.NewCloseFrameBody(code, "")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.peer = peerClosed
-	s.shutLocked(closedByClient, answer)
+	s.shutLocked(closedByClient, body)
 	if s.out.size() == 0 && !s.out.busy {
 		s.cutLocked(false)
 	}
@@ -124,7 +124,7 @@ func (s *session) disconnected() {
 	s.breakOffLocked()
 }
 
-// breakOff is disconnected with mu held.
+// breakOffLocked is disconnected with mu held.
 func (s *session) breakOffLocked() {
 	s.shutLocked(closedNetwork, nil)
 	s.cutLocked(false)
@@ -138,14 +138,14 @@ func (s *session) stalled() {
 	s.cutLocked(true)
 }
 
-// cut closes the connection.
+// cutLocked closes the connection.
 func (s *session) cutLocked(hard bool) {
 	if s.wire != nil && s.conn != connReleased {
 		s.wire.cut(hard)
 	}
 }
 
-// startGrace bounds the closing: see graceOver.
+// startGraceLocked bounds the closing: see graceOver.
 func (s *session) startGraceLocked() {
 	if s.conn == connOpen {
 		s.conn = connClosing
@@ -186,7 +186,7 @@ func (s *session) abandon() {
 	s.node.table.remove(s)
 }
 
-// discard throws away what no writer has taken.
+// discardLocked throws away what no writer has taken.
 func (s *session) discardLocked() { s.countLocked(-s.out.discard(&s.node.pools)) }
 
 // setJoined notes that the router knows the session. If it was evicted before,
@@ -201,7 +201,8 @@ func (s *session) setJoined() {
 }
 
 // leaveLate takes a session out of the router that was abandoned before it joined, at
-// once: who comes next must not find it there. The router must not hold a lock.
+// once: the next session of the client must not find it there. The router must not hold a
+// lock.
 func (s *session) leaveLate() {
 	s.mu.Lock()
 	s.membership = hasLeft
@@ -209,7 +210,7 @@ func (s *session) leaveLate() {
 	s.node.router.Leave(s.client, s)
 }
 
-// leave takes the session out of the router, once: out of all that it has joined. The
+// leaveLocked takes the session out of the router, once: out of all that it has joined. The
 // router may be calling this session right now and hold a lock, so that happens elsewhere.
 func (s *session) leaveLocked() {
 	s.leavePlacesLocked()

@@ -106,13 +106,13 @@ func (w *goWire) flush(bool) {
 // write is the session's writing goroutine. It ends when nothing is left.
 func (w *goWire) write() {
 	for {
-		b, then := w.session.takeOutput()
+		b, then := w.session.output()
 		if b == nil {
 			w.finish(then)
 			return
 		}
 		err := w.writeAll(b)
-		w.session.gaveOutput(len(b))
+		w.session.wrote(len(b))
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			w.session.stalled()
@@ -164,15 +164,15 @@ func (w *goWire) cut(hard bool) {
 	w.resume()
 }
 
-// takeOutput is output for a writer that does not hold the session's lock.
-func (s *session) takeOutput() ([]byte, after) {
+// output is outputLocked for a writer that does not hold the session's lock.
+func (s *session) output() ([]byte, after) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.outputLocked()
 }
 
-// gaveOutput is wrote for such a writer.
-func (s *session) gaveOutput(n int) {
+// wrote is wroteLocked for such a writer.
+func (s *session) wrote(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.wroteLocked(n)

@@ -91,12 +91,12 @@ func (e *epoll) arrive(fd int32) error {
 	l := e.loopOf(fd)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.add(fd, a); err != nil {
+	if err := l.addLocked(fd, a); err != nil {
 		closeSocket(fd)
 		h.leave()
 		return err
 	}
-	l.heads.add(a)
+	l.heads.addLocked(a)
 	return nil
 }
 
@@ -112,7 +112,7 @@ func (e *epoll) refuseWaiting() {
 // add takes the socket out of conn. That is for connections that had a request
 // of HTTP before.
 func (e *epoll) add(s *session, conn net.Conn) wire {
-	fd, ok := takeSocket(conn)
+	fd, ok := detachSocket(conn)
 	if !ok {
 		return e.others.add(s, conn)
 	}
@@ -121,12 +121,12 @@ func (e *epoll) add(s *session, conn net.Conn) wire {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !e.enter() {
-		w.stillborn()
+		w.stillbornLocked()
 		return w
 	}
-	if err := l.add(fd, w); err != nil {
+	if err := l.addLocked(fd, w); err != nil {
 		e.running.Done()
-		w.stillborn()
+		w.stillbornLocked()
 	}
 	return w
 }

@@ -26,12 +26,12 @@ type frames struct {
 // sink takes what a client sent. An error ends the stream. The slices are the
 // caller's, and good until the method returns.
 type sink interface {
-	takes(op ws.OpCode) bool // messages of this kind
+	accepts(op ws.OpCode) bool // messages of this kind
 	message(op ws.OpCode, payload []byte) error
 	control(op ws.OpCode, payload []byte) error
 }
 
-// idle tells whether the stream is between two messages, so that there is
+// idle reports whether the stream is between two messages, so that there is
 // nothing to keep.
 func (f *frames) idle() bool {
 	return !f.within && f.npartial == 0 && !f.text.open
@@ -101,7 +101,7 @@ func (f *frames) check(h ws.Header, limit int, out sink) error {
 	switch {
 	case ws.CheckHeader(h, state) != nil:
 		return closedProtocol
-	case h.OpCode.IsData() && h.OpCode != ws.OpContinuation && !out.takes(h.OpCode):
+	case h.OpCode.IsData() && h.OpCode != ws.OpContinuation && !out.accepts(h.OpCode):
 		return closedUnsupported
 	case h.OpCode.IsData() && h.Length > int64(limit-len(f.text.bytes)):
 		return closedTooBig
@@ -139,7 +139,7 @@ func (f *frames) payload(piece []byte, out sink) error {
 	if f.frame.OpCode.IsControl() {
 		return f.controlPayload(piece, last, out)
 	}
-	return f.text.take(f.frame.OpCode, piece, last, last && f.frame.Fin, out)
+	return f.text.add(f.frame.OpCode, piece, last, last && f.frame.Fin, out)
 }
 
 func (f *frames) controlPayload(piece []byte, last bool, out sink) error {

@@ -109,7 +109,7 @@ func TestControlWithinFragments(t *testing.T) {
 // recorder notes what a stream of frames is read as.
 type recorder struct{ strings.Builder }
 
-func (r *recorder) takes(ws.OpCode) bool { return true }
+func (r *recorder) accepts(ws.OpCode) bool { return true }
 
 func (r *recorder) message(op ws.OpCode, payload []byte) error {
 	fmt.Fprintf(r, "message %d %q\n", op, payload)

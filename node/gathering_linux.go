@@ -9,7 +9,7 @@ import (
 
 // gathering puts off what is for sessions while a loop feeds another one, or a batch
 // from another node is delivered: of the hundreds of messages in it many are for the
-// same few sessions, and each of these is then written to once. Whoever ends a feeding
+// same few sessions, and each of these is then written to once. The goroutine that ends a feeding
 // writes all of them, so that none waits for longer than that.
 type gathering struct {
 	most    int // bytes that may wait in one session
@@ -25,9 +25,9 @@ const maxGathered = 64 << 10
 
 func (g *gathering) begin() { g.feeding.Add(1) }
 
-// take puts w off, unless nobody feeds. It is called with the session's lock held. w is
+// putOff puts w off, unless nobody feeds. It is called with the session's lock held. w is
 // marked before anybody can find it here: who does looks at the mark first.
-func (g *gathering) take(w *pollWire) bool {
+func (g *gathering) putOff(w *pollWire) bool {
 	if g.feeding.Load() == 0 {
 		return false
 	}

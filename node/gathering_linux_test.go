@@ -165,7 +165,7 @@ func TestDeliverToBrokenSocket(t *testing.T) {
 	e.running.Add(1)
 	defer w.close()
 	l.mu.Lock()
-	err = l.add(w.fd, w)
+	err = l.addLocked(w.fd, w)
 	l.mu.Unlock()
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +201,7 @@ func TestSessionThatGathersIsMarkedAtOnce(t *testing.T) {
 	e.gathering.begin()
 	a.mu.Lock()
 	w := a.wire.(*pollWire)
-	if !e.gathering.take(w) || w.flags.Load()&wireGathered == 0 {
+	if !e.gathering.putOff(w) || w.flags.Load()&wireGathered == 0 {
 		t.Error("a session is put off without the mark")
 	}
 	a.mu.Unlock()

@@ -18,7 +18,7 @@ type handshakes struct {
 	running sync.WaitGroup
 	full    atomic.Int64 // since when all slots are taken and somebody waits, in Unix ns; 0: there is one
 
-	hurried time.Time // when others were last hurried; owned by who accepts
+	hurried time.Time // when others were last hurried; owned by the goroutine that accepts
 
 	mu    sync.Mutex
 	heads map[net.Conn]time.Time // until when whose head is awaited; nil once stopped
@@ -34,7 +34,7 @@ func (h *handshakes) init(limit int) {
 const hurryEvery = 100 * time.Millisecond
 
 // acquire waits for a slot, and returns false once stopped. While there is none, it has
-// hurry end the wait for heads that are late. Only who accepts calls it.
+// hurry end the wait for heads that are late. Only the goroutine that accepts calls it.
 func (h *handshakes) acquire(hurry func()) bool {
 	select {
 	case h.slots <- struct{}{}:
@@ -60,7 +60,7 @@ func (h *handshakes) acquire(hurry func()) bool {
 }
 
 // hasty is how long a head may take while no slot is free, of a handshake that may take so
-// long. Who sends none keeps others waiting.
+// long. A client that sends none keeps others waiting.
 func hasty(handshake time.Duration) time.Duration { return min(time.Second, handshake/5) }
 
 // acquireUntil waits for a slot until deadline.
@@ -90,8 +90,8 @@ func (h *handshakes) health() error {
 
 func (h *handshakes) free() { <-h.slots }
 
-// rest waits for d, or until stopped.
-func (h *handshakes) rest(d time.Duration) {
+// pause waits for d, or until stopped.
+func (h *handshakes) pause(d time.Duration) {
 	select {
 	case <-time.After(d):
 	case <-h.ctx.Done():
@@ -106,7 +106,7 @@ func (h *handshakes) start(f func()) { h.running.Go(f) }
 func (h *handshakes) enter(conn net.Conn, deadline time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.count() {
+	if !h.countLocked() {
 		return false
 	}
 	conn.SetDeadline(deadline)
@@ -129,10 +129,10 @@ func (h *handshakes) hurry(end time.Time) {
 func (h *handshakes) begin() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.count()
+	return h.countLocked()
 }
 
-func (h *handshakes) count() bool {
+func (h *handshakes) countLocked() bool {
 	if h.heads == nil {
 		return false
 	}
@@ -155,7 +155,7 @@ func (h *handshakes) headRead(conn net.Conn) {
 // leave ends a handshake that entered.
 func (h *handshakes) leave() { h.running.Done() }
 
-// stop ends what is under way. Whoever is waited for is refused.
+// stop ends what is under way. A client whose head is awaited is refused.
 func (h *handshakes) stop() {
 	h.cancel()
 	h.mu.Lock()

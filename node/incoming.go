@@ -5,7 +5,7 @@ import "sync"
 // incoming are the messages of clients of which only a part has come, in the order in
 // which they began. All together they hold at most limit bytes: a client that never ends
 // its message must not keep others from sending theirs. Beyond the limit those that began
-// first go, since whoever sends its messages to their ends has none among them for long,
+// first go, since a client that sends its messages to their ends has none among them for long,
 // however large they are.
 type incoming struct {
 	limit int // static
@@ -31,13 +31,13 @@ func (in *incoming) set(s *session, f *frames, size int, began bool) {
 	defer in.mu.Unlock()
 	k := &f.kept
 	if k.session != nil && (began || size == 0) {
-		in.remove(f)
+		in.removeLocked(f)
 	}
 	if size == 0 || s.isClosing() {
 		return
 	}
 	if k.session == nil {
-		in.add(s, f)
+		in.addLocked(s, f)
 	}
 	in.total += size - k.size
 	k.size = size
@@ -52,11 +52,11 @@ func (in *incoming) excess() *session {
 		return nil
 	}
 	s := in.first.kept.session
-	in.remove(in.first)
+	in.removeLocked(in.first)
 	return s
 }
 
-func (in *incoming) add(s *session, f *frames) {
+func (in *incoming) addLocked(s *session, f *frames) {
 	f.kept = kept{session: s, prev: in.last}
 	if in.last == nil {
 		in.first = f
@@ -66,7 +66,7 @@ func (in *incoming) add(s *session, f *frames) {
 	in.last = f
 }
 
-func (in *incoming) remove(f *frames) {
+func (in *incoming) removeLocked(f *frames) {
 	k := f.kept
 	if k.prev == nil {
 		in.first = k.next

@@ -72,7 +72,7 @@ func (n *Node) late() time.Time {
 	return time.Now().Add(whole - hasty(whole))
 }
 
-// acceptFailed rests a while if others can be accepted later, else it returns
+// acceptFailed pauses a while if others can be accepted later, else it returns
 // false.
 func (n *Node) acceptFailed(err error) bool {
 	n.handshakes.free()
@@ -81,7 +81,7 @@ func (n *Node) acceptFailed(err error) bool {
 	}
 	n.acceptErrors.log(n.log, "accept failed", err) // out of file descriptors, or memory
 	n.acceptFailedAt.Store(max(1, int64(time.Since(n.born))))
-	n.handshakes.rest(acceptRest)
+	n.handshakes.pause(acceptPause)
 	return true
 }
 
@@ -92,7 +92,7 @@ func (n *Node) accepted() {
 	}
 }
 
-// serve takes a connection from its first byte to whoever it is for.
+// serve takes a connection from its first byte to the session or the HTTP server that it is for.
 func (n *Node) serve(conn net.Conn, plain *handoff) {
 	deadline := time.Now().Add(n.opts.HandshakeTimeout)
 	if !n.handshakes.enter(conn, deadline) {
@@ -120,7 +120,7 @@ func (n *Node) serve(conn net.Conn, plain *handoff) {
 	}
 }
 
-// isPage tells whether h is for the HTTP server.
+// isPage reports whether h is for the HTTP server.
 func (n *Node) isPage(h *head) bool { return n.paths[string(h.path)] == nil && !h.has(fieldUpgrade) }
 
 // refuseHead answers a connection whose head can't be read, or that has ended since.

@@ -55,10 +55,10 @@ type slot struct {
 	generation uint32
 }
 
-// user is told what happens at a socket.
+// user is what the events of a socket are for.
 type user interface{ ready(events uint32) }
 
-// What a socket can be watched for. Errors are always told.
+// What a socket can be watched for. Errors are always reported.
 const (
 	wantIn  = uint32(syscall.EPOLLIN)
 	wantOut = uint32(syscall.EPOLLOUT)
@@ -145,46 +145,48 @@ func (l *loop) users() []user {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range l.count {
-		l.fetched[i] = l.find(&l.events[i])
+		l.fetched[i] = l.findLocked(&l.events[i])
 	}
 	return l.fetched[:l.count]
 }
 
-func (l *loop) find(e *syscall.EpollEvent) user {
+func (l *loop) findLocked(e *syscall.EpollEvent) user {
 	if i := int(e.Fd) / l.of; i < len(l.slots) && l.slots[i].generation == uint32(e.Pad) {
 		return l.slots[i].user
 	}
 	return nil
 }
 
-// slot is that of a descriptor that was added.
-func (l *loop) slot(fd int32) *slot { return &l.slots[int(fd)/l.of] }
+// slotLocked is that of a descriptor that was added.
+func (l *loop) slotLocked(fd int32) *slot { return &l.slots[int(fd)/l.of] }
 
-// add watches fd for u. Like all below, it is called with mu held.
-func (l *loop) add(fd int32, u user) error {
+// addLocked watches fd for u. Like all below, it is called with mu held.
+func (l *loop) addLocked(fd int32, u user) error {
 	if n := int(fd)/l.of + 1 - len(l.slots); n > 0 {
 		l.slots = append(l.slots, make([]slot, n)...)
 	}
 	l.generation++
-	*l.slot(fd) = slot{u, l.generation}
-	if err := l.control(syscall.EPOLL_CTL_ADD, fd, wantIn); err != nil {
-		l.remove(fd)
+	*l.slotLocked(fd) = slot{u, l.generation}
+	if err := l.controlLocked(syscall.EPOLL_CTL_ADD, fd, wantIn); err != nil {
+		l.removeLocked(fd)
 		return err
 	}
 	return nil
 }
 
-// watch changes what fd is watched for.
-func (l *loop) watch(fd int32, events uint32) { _ = l.control(syscall.EPOLL_CTL_MOD, fd, events) }
+// watchLocked changes what fd is watched for.
+func (l *loop) watchLocked(fd int32, events uint32) {
+	_ = l.controlLocked(syscall.EPOLL_CTL_MOD, fd, events)
+}
 
-// remove stops watching fd, which is closed next or was taken out before.
-func (l *loop) remove(fd int32) { *l.slot(fd) = slot{} }
+// removeLocked stops watching fd, which is closed next or was taken out before.
+func (l *loop) removeLocked(fd int32) { *l.slotLocked(fd) = slot{} }
 
-func (l *loop) control(op int, fd int32, events uint32) error {
+func (l *loop) controlLocked(op int, fd int32, events uint32) error {
 	if l.closed {
 		return os.ErrClosed
 	}
-	e := syscall.EpollEvent{Events: events, Fd: fd, Pad: int32(l.slot(fd).generation)}
+	e := syscall.EpollEvent{Events: events, Fd: fd, Pad: int32(l.slotLocked(fd).generation)}
 	_, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_CTL, uintptr(l.fd), uintptr(op), uintptr(fd), uintptr(unsafe.Pointer(&e)), 0, 0)
 	if errno != 0 {
 		return os.NewSyscallError("epoll_ctl", errno)
@@ -200,7 +202,7 @@ func (l *loop) hurry(end time.Time) {
 	for a := l.heads.first; a != nil && a.deadline.Before(end); a = a.next {
 		if !a.hurried {
 			a.hurried = true
-			l.watch(a.fd, wantIn|wantOut)
+			l.watchLocked(a.fd, wantIn|wantOut)
 		}
 	}
 }

@@ -51,27 +51,27 @@ func TestStaleEvents(t *testing.T) {
 	old, next := &nobody{1}, &nobody{2}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.add(fd, old); err != nil {
+	if err := l.addLocked(fd, old); err != nil {
 		t.Fatal(err)
 	}
 	syscall.Write(pair[1], []byte("x"))
 	l.fetch(0)
 	event := l.events[0]
-	if l.count != 1 || l.find(&event) != old {
-		t.Fatalf("%d events, the first for %v", l.count, l.find(&event))
+	if l.count != 1 || l.findLocked(&event) != old {
+		t.Fatalf("%d events, the first for %v", l.count, l.findLocked(&event))
 	}
-	l.remove(fd)
-	if got := l.find(&event); got != nil {
+	l.removeLocked(fd)
+	if got := l.findLocked(&event); got != nil {
 		t.Errorf("an event behind the removal is for %v", got)
 	}
 	if err := syscall.Dup3(pair[1], int(fd), 0); err != nil { // closes it, and nobody comes between
 		t.Fatal(err)
 	}
 	defer closeSocket(fd)
-	if err := l.add(fd, next); err != nil {
+	if err := l.addLocked(fd, next); err != nil {
 		t.Fatal(err)
 	}
-	if got := l.find(&event); got != nil {
+	if got := l.findLocked(&event); got != nil {
 		t.Errorf("a stale event is for %v", got)
 	}
 }
@@ -86,7 +86,7 @@ func TestClosedLoop(t *testing.T) {
 	if l.more() {
 		t.Error("a closed loop fetches")
 	}
-	if u := l.find(&syscall.EpollEvent{Fd: 1000}); u != nil {
+	if u := l.findLocked(&syscall.EpollEvent{Fd: 1000}); u != nil {
 		t.Errorf("an event of an unknown descriptor is for %v", u)
 	}
 }
@@ -108,10 +108,10 @@ func TestSlots(t *testing.T) {
 	fd, u := int32(pair[0]), &nobody{1}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.add(fd, u); err != nil {
+	if err := l.addLocked(fd, u); err != nil {
 		t.Fatal(err)
 	}
-	if l.slot(fd).user != u || len(l.slots) != int(fd)/of+1 {
+	if l.slotLocked(fd).user != u || len(l.slots) != int(fd)/of+1 {
 		t.Errorf("%d slots for descriptor %d of %d loops", len(l.slots), fd, of)
 	}
 }
@@ -289,7 +289,7 @@ func TestWelcomeBehindTheEnd(t *testing.T) {
 	}
 	l := e.loopOf(int32(pair[0]))
 	l.mu.Lock()
-	a := l.slot(int32(pair[0])).user.(*arrival)
+	a := l.slotLocked(int32(pair[0])).user.(*arrival)
 	l.mu.Unlock()
 	late := newSession(n.Node, plain{}, &Identity{Client: "late"})
 	n.table.add(late)

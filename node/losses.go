@@ -6,8 +6,8 @@ import (
 	"github.com/beeline-ws/beeline/router"
 )
 
-// maxLosses bounds the losses that wait to be told. Of those beyond, the senders
-// hear when their deadlines come.
+// maxLosses bounds the losses that wait to be reported. The senders of those beyond learn
+// of them at their deadlines.
 const maxLosses = 4096
 
 // losses are messages that were dropped from a session's queue after they had been
@@ -15,9 +15,9 @@ const maxLosses = 4096
 // session that drops them and hold a lock, so it is told by a goroutine, which runs
 // while there are any.
 type losses struct {
-	mu      sync.Mutex
-	list    []loss
-	telling bool
+	mu        sync.Mutex
+	list      []loss
+	reporting bool
 }
 
 type loss struct {
@@ -32,17 +32,17 @@ func (l *losses) add(n *Node, lost loss) {
 		return
 	}
 	l.list = append(l.list, lost)
-	if !l.telling {
-		l.telling = true
-		n.leaving.Go(func() { l.tell(n.router) })
+	if !l.reporting {
+		l.reporting = true
+		n.leaving.Go(func() { l.report(n.router) })
 	}
 }
 
-func (l *losses) tell(r exchange) {
+func (l *losses) report(r exchange) {
 	for {
 		l.mu.Lock()
 		list := l.list
-		l.list, l.telling = nil, len(list) > 0
+		l.list, l.reporting = nil, len(list) > 0
 		l.mu.Unlock()
 		if len(list) == 0 {
 			return

@@ -50,7 +50,7 @@ type Node struct {
 	authErrors      repeated // logged at times
 	losses          losses
 	acceptErrors    repeated     // logged at times
-	leaving         group        // what the router is told apart: a session leaves, messages were lost
+	leaving         group        // goroutines and questions of sessions: leaves, joins, losses
 	queued          atomic.Int64 // bytes in all sessions' queues
 	ending          atomic.Int64 // bytes of them in the queues of sessions that are closing
 	backlogs        backlogs

@@ -63,7 +63,7 @@ func (s *session) openingOver() {
 	s.close(closedOpening)
 }
 
-// endOpening ends, with mu held, the opening of a session that is welcomed or closes. The
+// endOpeningLocked ends, with mu held, the opening of a session that is welcomed or closes. The
 // slot of one that closes is free when the question that is under way has its answer:
 // otherwise a client that comes and goes in a loop could have any number under way.
 func (s *session) endOpeningLocked() {
@@ -79,7 +79,7 @@ func (s *session) endOpeningLocked() {
 	}
 }
 
-// answered notes, with mu held, that no question is under way any more.
+// answeredLocked notes, with mu held, that no question is under way any more.
 func (s *session) answeredLocked() {
 	s.special.opening.asking = false
 	if s.isClosing() {
@@ -180,7 +180,7 @@ func (s *session) refuse(r *refusal) {
 	s.close(closedDenied)
 }
 
-// held reports, with mu held, whether nothing is written to the session just now: what the
+// heldLocked reports, with mu held, whether nothing is written to the session just now: what the
 // router delivers before it has answered waits for the welcome.
 func (s *session) heldLocked() bool { return s.membership == joining && !s.isClosing() }
 

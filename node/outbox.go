@@ -88,9 +88,9 @@ func (o *outbox) mark(m *router.Message, size int) {
 	q.droppable += size
 }
 
-// take hands the writer what it has not finished, else the first part of what
+// next hands the writer what it has not finished, else the first part of what
 // waits, else nil.
-func (o *outbox) take() *buffer {
+func (o *outbox) next() *buffer {
 	b := o.waiting
 	if o.taken != nil || b == nil {
 		return o.taken
@@ -105,7 +105,7 @@ func (o *outbox) take() *buffer {
 }
 
 // drop takes out frames that may be dropped, the oldest first, until size bytes
-// are free or there are none, and returns how many bytes are. Each is told of.
+// are free or there are none, and returns how many bytes are. each is called for every one.
 func (o *outbox) drop(p *pools, size int, each func(*mark)) (freed int) {
 	for b := o.waiting; b != nil && freed < size; b = b.next {
 		freed += b.drop(size-freed, each)

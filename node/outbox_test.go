@@ -42,7 +42,7 @@ func (m *outboxModel) add(size int, droppable bool) {
 
 // write writes up to size bytes of what is taken.
 func (m *outboxModel) write(size int) {
-	b := m.take()
+	b := m.next()
 	if b == nil {
 		if len(m.waiting) > 0 {
 			m.t.Fatalf("%d frames wait, and there is nothing to take", len(m.waiting))

@@ -19,7 +19,7 @@ type pageConn struct {
 	net.Conn
 	node *Node
 
-	// Owned by whoever reads: one goroutine at a time.
+	// Owned by the reader: one goroutine at a time.
 	unread []byte // not given to the server yet
 	ready  int    // bytes of it that the server may have
 	body   bool   // all that comes is the server's
@@ -71,7 +71,7 @@ func (c *pageConn) nextHead() error {
 		case err != nil:
 			return c.refuse(err)
 		case end > 0:
-			return c.take(start, end)
+			return c.pass(start, end)
 		case len(c.unread) >= c.node.opts.MaxHead:
 			return c.refuse(errHeadTooLarge)
 		}
@@ -85,14 +85,14 @@ func (c *pageConn) nextHead() error {
 	}
 }
 
-// take makes the head between start and end the server's, if it is for that.
-func (c *pageConn) take(start, end int) error {
+// pass makes the head between start and end the server's, if it is for that.
+func (c *pageConn) pass(start, end int) error {
 	h := head{raw: c.unread[start:end:end], rest: c.unread[end:]}
 	if err := h.parse(); err != nil {
 		return c.refuse(err)
 	}
 	if !c.node.isPage(&h) {
-		return c.answer(func() { c.node.takeBack(c.Conn, &h) })
+		return c.endWith(func() { c.node.takeBack(c.Conn, &h) })
 	}
 	c.node.counts.connects[resultHTTP].Inc()
 	c.unread, c.ready, c.body = c.unread[start:], len(h.raw), h.has(fieldBody)
@@ -100,11 +100,11 @@ func (c *pageConn) take(start, end int) error {
 }
 
 func (c *pageConn) refuse(err error) error {
-	return c.answer(func() { c.node.refuse(c.Conn, c.node.headRefusal(err), func() {}) })
+	return c.endWith(func() { c.node.refuse(c.Conn, c.node.headRefusal(err), func() {}) })
 }
 
-// answer has f answer the head when the server has closed the connection.
-func (c *pageConn) answer(f func()) error {
+// endWith has f answer the head when the server has closed the connection.
+func (c *pageConn) endWith(f func()) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.last = f

@@ -52,7 +52,7 @@ func (s *session) addPlace(address string) error {
 	return nil
 }
 
-// findPlace returns, with mu held, where the place is, or -1.
+// findPlaceLocked returns, with mu held, where the place is, or -1.
 func (s *session) findPlaceLocked(address string) int {
 	if s.special == nil {
 		return -1
@@ -75,7 +75,9 @@ func (s *session) concludePlace(address string, err error) {
 	}
 }
 
-func (s *session) removePlaceLocked(i int) { s.special.places = slices.Delete(s.special.places, i, i+1) }
+func (s *session) removePlaceLocked(i int) {
+	s.special.places = slices.Delete(s.special.places, i, i+1)
+}
 
 // part ends a membership, or the wait for it.
 func (s *session) part(address string) {
@@ -86,7 +88,7 @@ func (s *session) part(address string) {
 	}
 }
 
-// leavePlace has, with mu held, the router take the session out of an address.
+// leavePlaceLocked has, with mu held, the router take the session out of an address.
 func (s *session) leavePlaceLocked(i int) {
 	p := &s.special.places[i]
 	address := p.address
@@ -100,7 +102,7 @@ func (s *session) leavePlaceLocked(i int) {
 	}
 }
 
-// leavePlaces is leavePlace for all.
+// leavePlacesLocked is leavePlace for all.
 func (s *session) leavePlacesLocked() {
 	if s.special == nil {
 		return

@@ -23,8 +23,8 @@ type traits struct {
 	memberships int
 }
 
-// takes reports whether messages of a kind mean something.
-func (t *traits) takes(op ws.OpCode) bool {
+// accepts reports whether messages of a kind mean something.
+func (t *traits) accepts(op ws.OpCode) bool {
 	return op == ws.OpText && t.text || op == ws.OpBinary && t.binary
 }
 

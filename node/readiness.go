@@ -10,7 +10,7 @@ import (
 	"github.com/beeline-ws/beeline/router"
 )
 
-// A node is ready if a newcomer would be welcomed now. Why it would not be is told by
+// A node is ready if a newcomer would be welcomed now. Why it would not be is named by
 // causes with a name each: /readyz lists all that apply, and beeline_unready has a
 // series for each. The router knows more of them (router.Causes).
 
@@ -30,7 +30,7 @@ const (
 )
 
 // ownCauses returns the causes that lie in the node itself, in the order in which they
-// are told. Once it has started, each is asked whenever somebody asks for readiness.
+// are listed. Once the node has started, each is asked whenever readiness is asked for.
 func ownCauses() []cause {
 	return []cause{
 		{causeDraining, (*Node).whyDraining},
@@ -73,13 +73,13 @@ func (n *Node) whyFull() error {
 	return nil
 }
 
-// acceptRest is how long the node rests after it could not accept a connection.
-const acceptRest = 100 * time.Millisecond
+// acceptPause is how long the node pauses after it could not accept a connection.
+const acceptPause = 100 * time.Millisecond
 
 // whyNoDescriptors tells of a failure to accept until one that is tried afterwards would
 // have failed too.
 func (n *Node) whyNoDescriptors() error {
-	if failed := n.acceptFailedAt.Load(); failed != 0 && time.Since(n.born)-time.Duration(failed) < 10*acceptRest {
+	if failed := n.acceptFailedAt.Load(); failed != 0 && time.Since(n.born)-time.Duration(failed) < 10*acceptPause {
 		return errors.New("connections can't be accepted: out of file descriptors or memory")
 	}
 	return nil
@@ -102,7 +102,7 @@ func (n *Node) readyz(w http.ResponseWriter, _ *http.Request) {
 	http.Error(w, strings.Join(lines, "\n"), http.StatusServiceUnavailable)
 }
 
-// showReadiness brings the gauges up to date, for whoever is about to read them.
+// showReadiness brings the gauges up to date just before they are read.
 func (n *Node) showReadiness() {
 	found := n.unready()
 	applies := make(map[router.Cause]bool, len(found))

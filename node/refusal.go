@@ -33,7 +33,7 @@ func tryLater(result, format string, args ...any) *refusal {
 	return refuse(result, http.StatusServiceUnavailable, format, args...).with("Retry-After: 1")
 }
 
-// bytes returns the answer as it goes over the wire.
+// bytes returns the answer as it is sent.
 func (r *refusal) bytes() []byte {
 	b := fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n", r.status, http.StatusText(r.status))
 	for _, h := range r.header {

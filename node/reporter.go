@@ -25,10 +25,10 @@ type reporter struct {
 	node *Node
 
 	// Owned by the goroutine.
-	wasReady bool                  // once
-	unready  time.Time             // since when the node is not ready; zero: it is
-	told     map[router.Cause]bool // of this time
-	slowTold time.Time             // when slow clients were told last
+	wasReady     bool                  // once
+	unready      time.Time             // since when the node is not ready; zero: it is
+	reported     map[router.Cause]bool // of this time
+	slowLoggedAt time.Time             // when slow clients were told last
 
 	// Shared.
 	slowClosed  atomic.Int64           // sessions, since slow clients were told
@@ -54,8 +54,8 @@ func (r *reporter) run(ctx context.Context) {
 	for {
 		select {
 		case now := <-ticker.C:
-			r.tellReadiness(now)
-			r.tellSlow(now)
+			r.logReadiness(now)
+			r.logSlow(now)
 		case <-ctx.Done():
 			return
 		}
@@ -65,7 +65,7 @@ func (r *reporter) run(ctx context.Context) {
 // tellReadiness tells when the node stops being ready, each cause that comes to it, and
 // when it is ready again. A node that has just started may take a while, which is no
 // trouble; one that drains has lines of its own.
-func (r *reporter) tellReadiness(now time.Time) {
+func (r *reporter) logReadiness(now time.Time) {
 	if r.node.draining.Load() || !r.node.ready.Load() {
 		return
 	}
@@ -77,17 +77,17 @@ func (r *reporter) tellReadiness(now time.Time) {
 		case !r.wasReady:
 			r.node.log.Info("node is ready")
 		}
-		r.wasReady, r.unready, r.told = true, time.Time{}, nil
+		r.wasReady, r.unready, r.reported = true, time.Time{}, nil
 		return
 	}
 	if r.unready.IsZero() {
-		r.unready, r.told = now, make(map[router.Cause]bool)
+		r.unready, r.reported = now, make(map[router.Cause]bool)
 	}
 	fresh := false
 	var causes, words []string
 	for _, h := range found {
-		fresh = fresh || !r.told[h.Cause]
-		r.told[h.Cause] = true
+		fresh = fresh || !r.reported[h.Cause]
+		r.reported[h.Cause] = true
 		causes, words = append(causes, string(h.Cause)), append(words, h.Err.Error())
 	}
 	level := slog.LevelWarn
@@ -101,12 +101,12 @@ func (r *reporter) tellReadiness(now time.Time) {
 
 // tellSlow tells how many sessions were closed and messages were dropped because their
 // clients read too slowly, and names one of them.
-func (r *reporter) tellSlow(now time.Time) {
+func (r *reporter) logSlow(now time.Time) {
 	example := r.slowExample.Load()
-	if example == nil || !r.slowTold.IsZero() && now.Sub(r.slowTold) < slowEvery {
+	if example == nil || !r.slowLoggedAt.IsZero() && now.Sub(r.slowLoggedAt) < slowEvery {
 		return
 	}
-	r.slowTold = now
+	r.slowLoggedAt = now
 	r.slowExample.Store(nil)
 	r.node.log.Warn("clients read too slowly",
 		"closed", r.slowClosed.Swap(0), "missed", r.slowMissed.Swap(0), "example", *example)

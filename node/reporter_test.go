@@ -57,37 +57,37 @@ func (r *reported) wantLogged(t *testing.T, look func(time.Time), want string) {
 func TestReadinessIsToldWhenItChanges(t *testing.T) {
 	r := newReported(t)
 	r.hinder(router.CauseUnsettled) // it has just started
-	r.wantLogged(t, r.tellReadiness, "level=INFO msg=\"node is not ready\" causes=unsettled why=\"because of unsettled\"\n")
+	r.wantLogged(t, r.logReadiness, "level=INFO msg=\"node is not ready\" causes=unsettled why=\"because of unsettled\"\n")
 	r.hinder()
-	r.wantLogged(t, r.tellReadiness, "level=INFO msg=\"node is ready\" after=0s\n")
+	r.wantLogged(t, r.logReadiness, "level=INFO msg=\"node is ready\" after=0s\n")
 	r.hinder(router.CauseUnsubscribed)
-	r.wantLogged(t, r.tellReadiness, "level=WARN msg=\"node is not ready\" causes=unsubscribed why=\"because of unsubscribed\"\n")
+	r.wantLogged(t, r.logReadiness, "level=WARN msg=\"node is not ready\" causes=unsubscribed why=\"because of unsubscribed\"\n")
 	r.at = r.at.Add(time.Second)
-	r.wantLogged(t, r.tellReadiness, "")
+	r.wantLogged(t, r.logReadiness, "")
 	r.hinder(router.CauseUnsubscribed, router.CauseUnsettled)
-	r.wantLogged(t, r.tellReadiness,
+	r.wantLogged(t, r.logReadiness,
 		"level=WARN msg=\"node is not ready\" causes=unsubscribed,unsettled why=\"because of unsubscribed; because of unsettled\"\n")
 	r.hinder(router.CauseUnsettled)
-	r.wantLogged(t, r.tellReadiness, "")
+	r.wantLogged(t, r.logReadiness, "")
 	r.hinder()
 	r.at = r.at.Add(time.Second)
-	r.wantLogged(t, r.tellReadiness, "level=INFO msg=\"node is ready\" after=2s\n")
-	r.wantLogged(t, r.tellReadiness, "")
+	r.wantLogged(t, r.logReadiness, "level=INFO msg=\"node is ready\" after=2s\n")
+	r.wantLogged(t, r.logReadiness, "")
 }
 
 // A thousand slow clients are one line every ten seconds.
 func TestSlowClientsAreToldInOneLine(t *testing.T) {
 	r := newReported(t)
-	r.wantLogged(t, r.tellSlow, "")
+	r.wantLogged(t, r.logSlow, "")
 	for range 1000 {
 		r.slow("alice", true, 0)
 	}
 	r.slow("bob", false, 7)
-	r.wantLogged(t, r.tellSlow, "level=WARN msg=\"clients read too slowly\" closed=1000 missed=7 example=alice\n")
+	r.wantLogged(t, r.logSlow, "level=WARN msg=\"clients read too slowly\" closed=1000 missed=7 example=alice\n")
 	r.slow("cid", true, 0)
-	r.wantLogged(t, r.tellSlow, "")
+	r.wantLogged(t, r.logSlow, "")
 	r.at = r.at.Add(slowEvery)
-	r.wantLogged(t, r.tellSlow, "level=WARN msg=\"clients read too slowly\" closed=1 missed=0 example=cid\n")
+	r.wantLogged(t, r.logSlow, "level=WARN msg=\"clients read too slowly\" closed=1 missed=0 example=cid\n")
 }
 
 // A session that is closed because its client does not read is reported.

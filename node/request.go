@@ -116,7 +116,7 @@ func checkID(id []byte) *jsonError {
 
 func isString(value []byte) bool { return len(value) > 0 && value[0] == '"' }
 
-// isFlag tells whether a value is true, false or missing, isTrue whether it is
+// isFlag reports whether a value is true, false or missing, isTrue whether it is
 // true. No other value begins like these.
 func isFlag(value []byte) bool { return len(value) == 0 || value[0] == 't' || value[0] == 'f' }
 func isTrue(value []byte) bool { return len(value) > 0 && value[0] == 't' }

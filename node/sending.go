@@ -68,7 +68,7 @@ func unitsOf(m *router.Message) uint32 {
 	return uint32(min(max((len(m.Data)+confirmUnit-1)/confirmUnit, leastUnits), maxUnits))
 }
 
-// hasUnits tells whether there is room for so many more.
+// hasUnits reports whether there is room for so many more.
 func (f *inFlight) hasUnits(units uint32) bool {
 	taken := f.counts.Load() >> unitsShift & unitsMask
 	return units == 0 || taken == 0 || taken+units <= maxUnits
@@ -114,8 +114,8 @@ func newSending() *sending {
 // stands still, leaves them their half.
 //
 // A session with half of what may be in flight is crowded: more for a receiver whose node
-// does not answer is overloaded, lest the session is not read any more, whose other
-// messages could be delivered.
+// does not answer is overloaded. Otherwise the session would not be read any more, although
+// its other messages could be delivered.
 func (s *session) send(m router.Message) {
 	f := &s.inFlight
 	size := len(m.Data)
@@ -140,7 +140,7 @@ func (s *session) send(m router.Message) {
 
 func (x *sending) finish(_ router.MessageID, outcome router.Outcome) {
 	s := x.session
-	s.settle(x.units, x.size) // before the client can have its receipt, and send again
+	s.countOutcome(x.units, x.size) // before the client can have its receipt, and send again
 	if len(x.id) > 0 {
 		s.receipt(x.id, outcome, "")
 	}
@@ -156,8 +156,8 @@ func (s *session) receipt(id []byte, outcome router.Outcome, reason string) {
 	s.reply(s.protocol.traits().sends, b.b)
 }
 
-// settle counts an outcome, and has the engine read on if it waits for that.
-func (s *session) settle(units uint32, size int) {
+// countOutcome counts an outcome, and has the engine read on if it waits for that.
+func (s *session) countOutcome(units uint32, size int) {
 	f := &s.inFlight
 	f.remove(units, size)
 	if !f.paused() || f.above(maxInFlight/2, maxInFlightBytes/2) || !f.unpause() {

@@ -82,7 +82,7 @@ func (s *session) attach(response acceptance, plug func() wire) {
 	}
 }
 
-// greet queues the response and the welcome before what the router has delivered
+// greetLocked queues the response and the welcome before what the router has delivered
 // already. They are few bytes, sent once, and have no bound.
 func (s *session) greetLocked(response acceptance) {
 	b := s.node.buffer()
@@ -134,7 +134,7 @@ func (s *session) message(op ws.OpCode, payload []byte) error {
 	return s.protocol.receive(s, op, payload)
 }
 
-func (s *session) takes(op ws.OpCode) bool { return s.protocol.traits().takes(op) }
+func (s *session) accepts(op ws.OpCode) bool { return s.protocol.traits().accepts(op) }
 
 // control takes a control frame.
 func (s *session) control(op ws.OpCode, payload []byte) error {
@@ -148,7 +148,7 @@ func (s *session) control(op ws.OpCode, payload []byte) error {
 }
 
 // Deliver queues m for the client, or counts why not: the session is closing, or
-// there is no room; see admit.
+// there is no room; see admitLocked.
 func (s *session) Deliver(m *router.Message) router.Outcome {
 	size := s.protocol.messageSize(m)
 	s.mu.Lock()
@@ -192,35 +192,35 @@ func (s *session) reply(op ws.OpCode, payload []byte) {
 	s.rankLocked()
 }
 
-// queue appends a frame, for which there is room.
+// queueLocked appends a frame, for which there is room.
 func (s *session) queueLocked(op ws.OpCode, payload []byte) {
 	b := s.out.frame(&s.node.pools, op, len(payload))
 	b.b = append(b.b, payload...)
 }
 
-// flush calls the engine if there is something to write and nobody does.
+// flushLocked calls the engine if there is something to write and nobody does.
 func (s *session) flushLocked() {
 	if s.writableLocked() {
 		s.wire.flush(false)
 	}
 }
 
-// writable tells whether the engine may be asked to write what waits.
+// writableLocked reports whether the engine may be asked to write what waits.
 func (s *session) writableLocked() bool {
 	return !s.heldLocked() && s.wire != nil && s.conn != connReleased && !s.out.busy && s.out.waiting != nil
 }
 
-// output gives the writer, with mu held, what is to be written next: bytes that
-// are its own until wrote. Or nil, and what to do with the connection now.
+// outputLocked gives the writer, with mu held, what is to be written next: bytes that
+// are its own until wroteLocked. Or nil, and what to do with the connection now.
 func (s *session) outputLocked() ([]byte, after) {
 	if s.heldLocked() && s.out.taken == nil {
 		s.out.busy = false
 		return nil, afterNothing
 	}
 	if s.out.missed > 0 && s.out.taken == nil {
-		s.tellMissedLocked()
+		s.reportMissedLocked()
 	}
-	if b := s.out.take(); b != nil {
+	if b := s.out.next(); b != nil {
 		return b.b[b.written:], afterNothing
 	}
 	s.out.busy = false
@@ -235,7 +235,7 @@ func (s *session) outputLocked() ([]byte, after) {
 	return nil, afterNothing
 }
 
-// wrote notes, with mu held, that the first n bytes of the last output are
+// wroteLocked notes, with mu held, that the first n bytes of the last output are
 // written or given up. The others are its beginning the next time.
 func (s *session) wroteLocked(n int) {
 	s.node.counts.SentBytes.Add(float64(n))
@@ -250,7 +250,7 @@ func (s *session) wroteLocked(n int) {
 	}
 }
 
-// giveUp throws away, with mu held, what a writer that is gone has not written.
+// giveUpLocked throws away, with mu held, what a writer that is gone has not written.
 func (s *session) giveUpLocked() {
 	if b := s.out.taken; b != nil {
 		s.wroteLocked(b.size())

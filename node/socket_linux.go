@@ -124,7 +124,7 @@ func noDelay(l syscall.RawConn) error {
 }
 
 // socketConn makes a connection of a socket, whose descriptor it takes over. If it
-// can't, out of descriptors, the client is told r.
+// can't, out of descriptors, it answers the client with r.
 func socketConn(fd int32, r *refusal) (net.Conn, error) {
 	f := os.NewFile(uintptr(fd), "client")
 	defer f.Close()
@@ -135,9 +135,9 @@ func socketConn(fd int32, r *refusal) (net.Conn, error) {
 	return conn, err
 }
 
-// takeSocket takes a connection's socket over. It fails for a connection that is
+// detachSocket takes a connection's socket over. It fails for a connection that is
 // more than a socket.
-func takeSocket(conn net.Conn) (fd int32, ok bool) {
+func detachSocket(conn net.Conn) (fd int32, ok bool) {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
 		return 0, false

@@ -76,7 +76,7 @@ func (t *table) size() int {
 
 // part appends a part of all sessions to b: one of as many equal ones, counted
 // from the end of the list. The place of a session that leaves is taken by the
-// last one, so who goes through the parts upwards misses few, until the next time.
+// last one, so that a walk through the parts upwards misses few sessions, until the next walk.
 func (t *table) part(b []*session, one, of int) []*session {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -20,7 +20,7 @@ type pollWire struct {
 
 // Flags of a wire.
 const (
-	wireGathered uint32 = 1 << iota // whoever ends a feeding writes; set and cleared with the session's lock held
+	wireGathered uint32 = 1 << iota // the goroutine that ends a feeding writes; set and cleared with the session's lock held
 	wireDoomed                      // the loop is to close it
 )
 
@@ -73,14 +73,14 @@ func (w *pollWire) pause() bool {
 	if !s.inFlight.paused() || s.isClosing() {
 		return false
 	}
-	w.watch(w.want &^ wantIn)
+	w.watchLocked(w.want &^ wantIn)
 	return true
 }
 
-func (w *pollWire) resume() { w.watch(w.want | wantIn) }
+func (w *pollWire) resume() { w.watchLocked(w.want | wantIn) }
 
-// watch changes what the socket is watched for.
-func (w *pollWire) watch(want uint32) {
+// watchLocked changes what the socket is watched for.
+func (w *pollWire) watchLocked(want uint32) {
 	if want == w.want || w.fd < 0 {
 		return
 	}
@@ -88,11 +88,11 @@ func (w *pollWire) watch(want uint32) {
 	l := w.loop()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.watch(w.fd, want)
+	l.watchLocked(w.fd, want)
 }
 
 // endFeeding writes what was put off, first to w itself: if its peer has ended, the
-// next read is the last, and who writes for another loop may be late.
+// next read is the last, and another loop's goroutine may write too late.
 func (w *pollWire) endFeeding() {
 	l := w.loop()
 	l.gathered = w.engine.gathering.end(l.gathered)
@@ -134,7 +134,7 @@ func (w *pollWire) writeGathered() {
 	defer s.mu.Unlock()
 	w.flags.And(^wireGathered)
 	if w.fd >= 0 && !s.out.busy && s.out.size() > 0 {
-		w.write()
+		w.writeLocked()
 	}
 }
 
@@ -143,11 +143,11 @@ func (w *pollWire) flush(now bool) {
 	switch {
 	case w.fd < 0:
 	case now || w.session.out.size() >= g.most:
-		w.write()
+		w.writeLocked()
 	case w.flags.Load()&wireGathered != 0:
-	case g.take(w):
+	case g.putOff(w):
 	default:
-		w.write()
+		w.writeLocked()
 	}
 }
 
@@ -155,14 +155,14 @@ func (w *pollWire) flush(now bool) {
 // session's lock and on the loop.
 const writeBudget = 64 << 10
 
-// write writes until nothing is left, nothing fits, or it was enough for now.
-func (w *pollWire) write() {
+// writeLocked writes until nothing is left, nothing fits, or it was enough for now.
+func (w *pollWire) writeLocked() {
 	s := w.session
 	s.out.busy = true
 	for budget := writeBudget; ; {
 		b, then := s.outputLocked()
 		if b == nil {
-			w.unblock()
+			w.unblockLocked()
 			w.finish(then)
 			return
 		}
@@ -174,7 +174,7 @@ func (w *pollWire) write() {
 		}
 		switch {
 		case errno == syscall.EAGAIN || errno == 0 && (n < len(b) || budget == 0 && s.out.size() > 0):
-			w.block()
+			w.blockLocked()
 			s.rankLocked()
 			return
 		case errno != 0:
@@ -184,20 +184,20 @@ func (w *pollWire) write() {
 	}
 }
 
-// block has the loop call proceed when the socket has room again.
-func (w *pollWire) block() {
-	w.watch(w.want | wantOut)
+// blockLocked has the loop call proceed when the socket has room again.
+func (w *pollWire) blockLocked() {
+	w.watchLocked(w.want | wantOut)
 	l := w.loop()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.blocked[w] = w.engine.node.now()
 }
 
-func (w *pollWire) unblock() {
+func (w *pollWire) unblockLocked() {
 	if w.want&wantOut == 0 {
 		return
 	}
-	w.watch(w.want &^ wantOut)
+	w.watchLocked(w.want &^ wantOut)
 	l := w.loop()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -210,7 +210,7 @@ func (w *pollWire) proceed() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w.want&wantOut != 0 {
-		w.write()
+		w.writeLocked()
 	}
 }
 
@@ -242,7 +242,7 @@ func (w *pollWire) close() {
 	s, l := w.session, w.loop()
 	s.mu.Lock()
 	l.mu.Lock()
-	l.remove(w.fd)
+	l.removeLocked(w.fd)
 	delete(l.blocked, w)
 	l.mu.Unlock()
 	closeSocket(w.fd)
@@ -254,8 +254,8 @@ func (w *pollWire) close() {
 	w.engine.running.Done()
 }
 
-// stillborn ends a session, with its lock held, that the engine can't take.
-func (w *pollWire) stillborn() {
+// stillbornLocked ends a session, with its lock held, that the engine can't take.
+func (w *pollWire) stillbornLocked() {
 	closeSocket(w.fd)
 	w.fd = -1
 	w.session.giveUpLocked()

@@ -151,7 +151,7 @@ func (s *session) dropLocked(size int) (freed int) {
 	return freed
 }
 
-// tellMissedLocked puts before what waits how many messages were dropped.
+// reportMissedLocked puts before what waits how many messages were dropped.
 func (s *session) reportMissedLocked() {
 	text := s.protocol.appendDropped(nil, s.out.missed)
 	b := s.node.buffer()

@@ -62,7 +62,7 @@ func (r *reporter) run(ctx context.Context) {
 	}
 }
 
-// tellReadiness tells when the node stops being ready, each cause that comes to it, and
+// logReadiness logs when the node stops being ready, each cause that comes to it, and
 // when it is ready again. A node that has just started may take a while, which is no
 // trouble; one that drains has lines of its own.
 func (r *reporter) logReadiness(now time.Time) {
@@ -99,7 +99,7 @@ func (r *reporter) logReadiness(now time.Time) {
 	}
 }
 
-// tellSlow tells how many sessions were closed and messages were dropped because their
+// logSlow logs how many sessions were closed and messages were dropped because their
 // clients read too slowly, and names one of them.
 func (r *reporter) logSlow(now time.Time) {
 	example := r.slowExample.Load()

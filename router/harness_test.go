@@ -19,13 +19,26 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
+	"github.com/beeline-ws/beeline/internal/standstill"
 	"github.com/beeline-ws/beeline/metrics"
 	"github.com/beeline-ws/beeline/registry"
 	"github.com/beeline-ws/beeline/registry/redistest"
 	"github.com/beeline-ws/beeline/router/link"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(redistest.Main{M: m}) }
+// machine knows when the machine stood still.
+var machine *standstill.Watch
+
+// watched are the tests while machine watches.
+type watched struct{ redistest.Main }
+
+func (w watched) Run() int {
+	machine = standstill.Start()
+	defer machine.Stop()
+	return w.Main.Run()
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(watched{redistest.Main{M: m}}) }
 
 // patience bounds every wait of a test. It is reached only by a failure.
 const patience = 2 * time.Minute
@@ -47,6 +60,9 @@ type testNode struct {
 	m      *metrics.Metrics
 	where  *httptest.Server
 	gone   atomic.Bool
+
+	heartbeat time.Duration
+	refusals  atomic.Int32 // of newcomers that connect tried again
 
 	subscribing sync.Mutex // held while the node subscribes its private channel, and by deafen
 }
@@ -81,7 +97,7 @@ func startNode(t testing.TB, name string, client redis.UniversalClient, prefix s
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts.Registry, n.reg = reg, reg
+	opts.Registry, n.reg, n.heartbeat = reg, reg, heartbeat
 	if n.Router, err = New(opts); err != nil {
 		t.Fatal(err)
 	}
@@ -241,17 +257,31 @@ func newTestSession(n *testNode, client string) *testSession {
 	return &testSession{client: client, node: n, ids: make(map[string]int), changed: make(chan struct{})}
 }
 
-// connect joins a session of client, as a node does for a connection.
+// connect joins a session of client, as a node does for a connection. Where the node
+// refuses newcomers for a moment, it is tried again.
 func (n *testNode) connect(client string) *testSession {
 	n.t.Helper()
+	began := time.Now()
 	s, err := n.tryConnect(client)
-	for deadline := time.Now().Add(patience); stoodStill(err) && time.Now().Before(deadline); s, err = n.tryConnect(client) {
+	for deadline := began.Add(patience); stoodStill(err) && time.Now().Before(deadline); s, err = n.tryConnect(client) {
+		n.refused(client, err, began)
 		time.Sleep(2 * time.Millisecond) // nothing tells when a machine that stood still goes on
 	}
 	if err != nil {
 		n.t.Fatalf("connecting %s to %s: %v", client, n.opts.NodeID, err)
 	}
 	return s
+}
+
+// refused fails the test if a node of a calm cluster refuses a second newcomer, or one
+// twice, and the machine has not stood still: nobody would notice otherwise that it is not
+// ready again and again. Where node leases end soon nothing is said: a test may have
+// brought that about.
+func (n *testNode) refused(client string, err error, began time.Time) {
+	n.t.Helper()
+	if n.refusals.Add(1) == 2 && n.heartbeat >= calmHeartbeat && !machine.Since(began.Add(-n.heartbeat)) {
+		n.t.Errorf("connecting %s to %s, which has refused somebody before although nothing happens to it: %v", client, n.opts.NodeID, err)
+	}
 }
 
 // stoodStill tells whether a node refuses newcomers because it missed a heartbeat or a

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/beeline-ws/beeline/cmd/internal/report"
 	"github.com/beeline-ws/beeline/registry/redistest"
@@ -26,10 +27,10 @@ func benchToItsEnd(t *testing.T, args ...string) (output, dir string) {
 	t.Helper()
 	for try := 1; ; try++ {
 		dir = t.TempDir()
-		still := watchStandstill()
+		began := time.Now()
 		b := startBench(t, append(args, "--out", dir)...)
 		<-b.ended
-		if again := still() && b.code != int(exitOK) && try < 10; !again {
+		if again := machine.Since(began) && b.code != int(exitOK) && try < 10; !again {
 			output, _ = b.wantEnd(exitOK)
 			return output, dir
 		}

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
@@ -45,9 +46,9 @@ func wantShow(t *testing.T, out string) {
 func demoOnce(t *testing.T, flags ...string) (r result) {
 	t.Helper()
 	for range 10 {
-		still := watchStandstill()
+		began := time.Now()
 		r = beeline(nil, append([]string{"demo", "--once"}, flags...)...)
-		if !still() {
+		if !machine.Since(began) {
 			break
 		}
 	}

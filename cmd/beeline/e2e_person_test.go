@@ -20,14 +20,22 @@ type person struct {
 	said   int // messages, each of which has an id of its own
 }
 
+// felt is for how long what a machine that stood still has done to a node may be felt.
+const felt = 30 * time.Second
+
 // connect connects a person to the node at a URL until the test's end. A node that is
-// not ready, as after the machine stood still, is tried again.
+// not ready, as after the machine stood still, is tried again; one that refuses twice
+// otherwise fails the test.
 func connect(t *testing.T, url, name string) *person {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+	began, refusals := time.Now(), 0
+	for deadline := began.Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		p, err := tryConnect(t, url, name)
 		if err == nil {
 			return p
+		}
+		if refusals++; refusals == 2 && !machine.Since(began.Add(-felt)) {
+			t.Errorf("connecting %s: a node that nothing happens to has refused twice: %v", name, err)
 		}
 		if time.Now().After(deadline) || !strings.Contains(err.Error(), "HTTP status 503") {
 			t.Fatalf("connecting %s: %v", name, err)

@@ -17,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 	"go.uber.org/goleak"
 
+	"github.com/beeline-ws/beeline/internal/standstill"
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
@@ -25,12 +26,17 @@ import (
 // that of a setting, which they would refuse.
 const mainVariable = "TEST_BEELINE_MAIN"
 
+// machine knows when the machine stood still.
+var machine *standstill.Watch
+
 func TestMain(m *testing.M) {
 	if os.Getenv(mainVariable) != "" {
 		main()
 	}
 	logging.Disable() // as main does
+	machine = standstill.Start()
 	code := redistest.Main{M: m}.Run()
+	machine.Stop()
 	http.DefaultClient.CloseIdleConnections()
 	if err := goleak.Find(goleak.IgnoreAnyFunction(redialling)); code == 0 && err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -178,26 +178,29 @@ func TestBatchesOfAnEndedConnectionAreLost(t *testing.T) {
 	}
 }
 
+// A reply is overdue when none has come for replyTimeout, whatever else is written.
 func TestOverdueReplyEndsTheConnection(t *testing.T) {
 	conn := new(fakeConn)
 	s, source := newFake(t, conn)
-	source.queue("c", "1")
+	late := func() { // as if replyTimeout had passed
+		s.mu.Lock()
+		s.mu.conns[0].progress = time.Now().Add(-replyTimeout - time.Second)
+		s.mu.Unlock()
+	}
+	source.queue("c", "1", "2")
 	s.Flush()
-	s.mu.conns[0].progress = time.Now().Add(-replyTimeout - time.Second)
+	late()
 	conn.reply(":1\r\n")
 	s.tick()
-	source.wantResults(t, "1 1 <nil>")
-	source.queue("c", "2")
-	s.Flush()
-	s.tick()
 	if conn.closed {
-		t.Error("a connection was closed whose reply is not overdue")
+		t.Error("a connection was closed on which a reply has just come")
 	}
-	s.mu.Lock()
-	s.mu.conns[0].progress = time.Now().Add(-replyTimeout - time.Second)
-	s.mu.Unlock()
+	source.queue("c", "3")
+	s.Flush()
+	late()
 	s.tick()
-	source.wantResults(t, "1 1 <nil>", "2 0 "+lostError{errSilent}.Error())
+	silent := lostError{errSilent}.Error()
+	source.wantResults(t, "1 1 <nil>", "2 0 "+silent, "3 0 "+silent)
 }
 
 func TestUnansweredPublishesAreBounded(t *testing.T) {

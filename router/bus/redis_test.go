@@ -242,7 +242,9 @@ func TestRefusedPublish(t *testing.T) {
 	dials := b.dialed()
 	for round := 1; round <= 2; round++ {
 		allow("-publish")
-		b.publish(s.Prefix, "1", "2")
+		b.publish(s.Prefix, "1")
+		b.source.awaitResults(t, 3*round-2)
+		b.publish(s.Prefix, "2")
 		results := b.source.awaitResults(t, 3*round-1)
 		for _, r := range results[3*round-3:] {
 			if r.Err == nil || errors.Is(r.Err, ErrLost) || !strings.HasPrefix(r.Err.Error(), "NOPERM") {

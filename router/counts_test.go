@@ -43,7 +43,7 @@ func TestOutageIsCountedAsWhatItIs(t *testing.T) {
 		t.Errorf("%v resubscriptions without a Redis", n)
 	}
 	c.redis.Restart()
-	until(t, "it hears again", n.hearing.Load)
+	until(t, "it hears again", n.isSubscribed.Load)
 	until(t, "the resubscription is counted", func() bool { return testutil.ToFloat64(n.m.Router.Resubscribes) >= 1 })
 	if tries := testutil.ToFloat64(n.m.Router.Resubscribes); tries > 2 { // a connection may break twice
 		t.Errorf("one outage is %v resubscriptions", tries)

@@ -39,7 +39,7 @@ func (r *Router) runHeartbeat(ctx context.Context) {
 func (r *Router) beat(ctx context.Context, timeout time.Duration) error {
 	ctx, cancel := r.runtime.WithTimeout(ctx, max(timeout, minProbeTimeout))
 	defer cancel()
-	if !r.hearing.Load() {
+	if !r.isSubscribed.Load() {
 		r.reg.MissBeat()
 		return errUnsubscribed // whoever subscribes tells why
 	}
@@ -97,7 +97,7 @@ func (r *Router) probe(ctx context.Context) error {
 	if r.hears(ctx, n) && receivers > 0 {
 		return nil
 	}
-	r.setHearing(false)
+	r.setSubscribed(false)
 	r.in.sub.Reset()
 	if r.ctx.Err() == nil { // not stopping, when what is left needs the connections
 		r.bus.Reset(r.ctx, r.in.private, began, errUnsubscribed)
@@ -136,13 +136,13 @@ func (r *Router) info() registry.NodeInfo {
 	}
 }
 
-// setHearing notes whether the private channel is subscribed, and beats at once
+// setSubscribed notes whether the private channel is subscribed, and beats at once
 // when it is again.
-func (r *Router) setHearing(hears bool) {
-	if r.hearing.Swap(hears) == hears {
+func (r *Router) setSubscribed(subscribed bool) {
+	if r.isSubscribed.Swap(subscribed) == subscribed {
 		return
 	}
-	if !hears {
+	if !subscribed {
 		r.m.PrivateChannelHears.Set(0)
 		return
 	}

@@ -40,13 +40,13 @@ type inbox struct {
 	trusts  bool   // what is taken was signed
 
 	// The receiving goroutine's.
-	recent     *idWindows
-	arrival    arrival   // the message in hand
-	now        time.Time // when its batch came
-	limit      int       // of what is remembered of refusals on its link
-	subscribed bool      // the private channel was, once
-	signer     *link.Signer
-	settled    []link.Settled // room
+	recent           *idWindows
+	arrival          arrival   // the message in hand
+	now              time.Time // when its batch came
+	limit            int       // of what is remembered of refusals on its link
+	subscribedBefore bool      // the private channel was, once
+	signer           *link.Signer
+	settled          []link.Settled // room
 	// renewedLogged is when a new life of a link was logged last.
 	renewedLogged time.Time
 	// refusedSaid is when a payload that was not opened was logged last.
@@ -68,11 +68,11 @@ func (in *inbox) Received(channel, payload string) { in.handle(channel, payload)
 // Subscribed notes that the private channel is heard: see bus.Listener.
 func (in *inbox) Subscribed() {
 	in.r.reg.Works(redisconn.Subscribing)
-	if in.subscribed {
+	if in.subscribedBefore {
 		in.r.m.Resubscribes.Inc()
 	}
-	in.subscribed = true
-	in.r.setHearing(true)
+	in.subscribedBefore = true
+	in.r.setSubscribed(true)
 }
 
 // Unsubscribed notes that the private channel is not heard, and has the log told why: see
@@ -81,5 +81,5 @@ func (in *inbox) Unsubscribed(why error) {
 	if why != nil {
 		in.r.reg.Failed(redisconn.Subscribing, why)
 	}
-	in.r.setHearing(false)
+	in.r.setSubscribed(false)
 }

@@ -52,7 +52,7 @@ func (r *Router) Hindrances() []Hindrance {
 // refusals returns every reason to refuse a newcomer at once. It allocates nothing
 // while there is none.
 func (r *Router) refusals() (found []Hindrance) {
-	if !r.hearing.Load() {
+	if !r.isSubscribed.Load() {
 		found = append(found, Hindrance{CauseUnsubscribed, errUnsubscribed})
 	}
 	if taken := r.namesake.Load(); taken != nil {

@@ -107,11 +107,11 @@ type Router struct {
 
 	publishing publishing
 
-	count      atomic.Uint64 // of messages
-	hearing    atomic.Bool
-	draining   atomic.Bool
-	leaseUntil atomic.Int64 // ns after started; this node's lease can't have ended before
-	namesake   atomic.Pointer[NamesakeError]
+	count        atomic.Uint64 // of messages
+	isSubscribed atomic.Bool   // this node hears its private channel
+	draining     atomic.Bool
+	leaseUntil   atomic.Int64 // ns after started; this node's lease can't have ended before
+	namesake     atomic.Pointer[NamesakeError]
 
 	awaitedProbe atomic.Uint64
 	heardProbe   atomic.Uint64 // the last one that was awaited and came

@@ -205,7 +205,7 @@ func TestDeafNodeGetsItsMessagesLater(t *testing.T) {
 
 func TestDeafNodeClaimsNothing(t *testing.T) {
 	c := newCluster(t, 1, nil)
-	c.node(0).hearing.Store(false)
+	c.node(0).isSubscribed.Store(false)
 	if _, err := c.node(0).tryConnect("bob"); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("a deaf node let bob join: %v", err)
 	}

@@ -76,7 +76,7 @@ func TestEachAddressHasItsOwnRule(t *testing.T) {
 		b.under(Reject).claim("client")
 		b.refreshAllNow()
 		a.refreshAllNow()
-		a.wantTaken(client)
+		a.wantEvicted(client)
 		a.wantOwners("#room", a.owner(room), b.owner(other))
 		if held, shared := a.refresher.holds(client), a.refresher.holds(room); held || !shared {
 			t.Errorf("client held: %v, want false; #room held: %v, want true", held, shared)

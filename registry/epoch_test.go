@@ -53,11 +53,11 @@ func TestFlushUnsettlesUntilEveryNodeHasVerified(t *testing.T) {
 		if a.AllSettled() {
 			t.Error("settled after a flush")
 		}
-		receive(t, a.disturbed, "a is told of the disturbance")
+		receive(t, a.lost, "a is told of the loss")
 		a.wantClaimWaits("bob")
 
 		b.keepBeating() // b sees the new epoch
-		receive(t, b.reclaimed, "b claims alice again")
+		receive(t, b.restored, "b claims alice again")
 		a.eventuallySettled("alice")
 		a.wantOwners("alice", b.owner(atB))
 		a.eventuallyOwners("bob")
@@ -98,7 +98,7 @@ func TestRejectHoldsThroughAFlush(t *testing.T) {
 		a.eventuallySettled("alice")
 		wantError(t, p.answer(t).err, ErrHeld)
 		a.eventuallyOwners("alice", b.owner(atB))
-		if len(b.taken) > 0 {
+		if len(b.evicted) > 0 {
 			t.Error("the earlier session lost its lease")
 		}
 	})
@@ -126,7 +126,7 @@ func TestRestartedRedisSettlesOnceNodesHadTimeToReturn(t *testing.T) {
 	a.keepBeating()
 	l := a.claim("alice")
 	s.Restart()
-	receive(t, a.disturbed, "the restart is noticed")
+	receive(t, a.lost, "the restart is noticed")
 	a.eventuallySettled("alice")
 	a.wantOwners("alice", a.owner(l))
 	a.wantTTL("alice")
@@ -180,7 +180,7 @@ func TestLongSilenceBeginsAnEpoch(t *testing.T) {
 	a.claim("alice")
 	a.endEpoch()
 	a.beat()
-	receive(t, a.disturbed, "the silence is noticed")
+	receive(t, a.lost, "the silence is noticed")
 	a.eventuallySettled("alice")
 }
 
@@ -191,7 +191,7 @@ func TestClusterMasterThatIsFlushedAloneIsNoticed(t *testing.T) {
 	leases := claimMany(a, 100)
 	must(t, c.Servers[1].Client(t).FlushAll(t.Context()).Err())
 	a.keepBeating() // or the epochs of masters that nobody asks meanwhile end
-	receive(t, a.disturbed, "the flush is noticed")
+	receive(t, a.lost, "the flush is noticed")
 	for _, l := range leases {
 		a.eventuallySettled(l.Address())
 		a.wantOwners(l.Address(), a.owner(l))
@@ -275,7 +275,7 @@ func TestSentinelFailover(t *testing.T) {
 	l := a.claim("alice")
 	a.keepBeating()
 	s.Failover()
-	receive(t, a.disturbed, "the failover is noticed")
+	receive(t, a.lost, "the failover is noticed")
 	a.eventuallySettled("alice")
 	a.wantOwners("alice", a.owner(l))
 }
@@ -310,7 +310,7 @@ func TestFlushForgetsNoNodeThatIsSubscribingAgain(t *testing.T) {
 		}, func() string { return "b is still subscribed" })
 		s.flush(t)
 		a.beat()
-		receive(t, a.disturbed, "the flush is noticed")
+		receive(t, a.lost, "the flush is noticed")
 		eventually(t, func() bool { return a.vouched() != "" }, func() string { return "a has not verified" })
 		if a.wouldSettle(master) {
 			t.Error("settled without b")

@@ -73,19 +73,19 @@ func onEachOwn(t *testing.T, test func(*testing.T, store)) {
 // and, if asked to, beat.
 type testNode struct {
 	*Registry
-	t         testing.TB
-	channel   *redis.PubSub
-	taken     chan *Lease
-	reclaimed chan *Lease
-	disturbed chan struct{}
-	hasty     bool
-	rule      Duplicates // of its claims
+	t        testing.TB
+	channel  *redis.PubSub
+	evicted  chan *Lease
+	restored chan *Lease
+	lost     chan struct{}
+	hasty    bool
+	rule     Duplicates // of its claims
 }
 
-func (n *testNode) OnEvicted(l *Lease)             { n.taken <- l }
-func (n *testNode) OnRestored(l *Lease, _ []Owner) { n.reclaimed <- l }
-func (n *testNode) OnDataLost()                    { n.disturbed <- struct{}{} }
-func (n *testNode) OnLeaseLost()                   { n.disturbed <- struct{}{} }
+func (n *testNode) OnEvicted(l *Lease)             { n.evicted <- l }
+func (n *testNode) OnRestored(l *Lease, _ []Owner) { n.restored <- l }
+func (n *testNode) OnDataLost()                    { n.lost <- struct{}{} }
+func (n *testNode) OnLeaseLost()                   { n.lost <- struct{}{} }
 
 // quietNode makes a node that hears its channel and has not said so yet. Redis has all
 // the time of the world to answer it.
@@ -114,7 +114,7 @@ func newTestNode(t testing.TB, s store, id string, opts Options, roundTrip time.
 	must(t, err)
 	r.roundTrip = roundTrip
 	n := &testNode{Registry: r, t: t, rule: Allow,
-		taken: make(chan *Lease, 20000), reclaimed: make(chan *Lease, 20000), disturbed: make(chan struct{}, 100)}
+		evicted: make(chan *Lease, 20000), restored: make(chan *Lease, 20000), lost: make(chan struct{}, 100)}
 	n.listen()
 	r.Start(n)
 	t.Cleanup(func() {
@@ -268,9 +268,9 @@ func (n *testNode) wantTTL(address string) {
 	}
 }
 
-func (n *testNode) wantTaken(want *Lease) {
+func (n *testNode) wantEvicted(want *Lease) {
 	n.t.Helper()
-	if got := receive(n.t, n.taken, "a lease is taken"); got != want {
+	if got := receive(n.t, n.evicted, "a lease is taken"); got != want {
 		n.t.Fatalf("taken: %s, want %s", got.Address(), want.Address())
 	}
 }

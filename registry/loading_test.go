@@ -46,7 +46,7 @@ func TestLoadingRedisProvesNothing(t *testing.T) {
 	must(t, client.ConfigSet(t.Context(), "key-load-delay", "0").Err())
 	<-loaded
 	a.keepBeating()
-	receive(t, a.disturbed, "the restart is noticed")
+	receive(t, a.lost, "the restart is noticed")
 	a.eventuallySettled("bob")
 	a.wantOwners("alice", a.owner(alice))
 	a.wantOwners("bob", a.owner(bob))

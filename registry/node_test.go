@@ -159,8 +159,8 @@ func TestBeatThatFindsItsLeaseGoneVerifies(t *testing.T) {
 		must(t, b.RemoveNode(t.Context(), "a"))
 		must(t, b.Prune(t.Context(), "alice", a.owner(l)))
 		a.beat()
-		receive(t, a.disturbed, "the node knows that others may have claimed")
-		if got := receive(t, a.reclaimed, "the entry is written again"); got != l {
+		receive(t, a.lost, "the node knows that others may have claimed")
+		if got := receive(t, a.restored, "the entry is written again"); got != l {
 			t.Errorf("claimed again: %s", got.Address())
 		}
 		b.wantOwners("alice", a.owner(l))

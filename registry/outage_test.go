@@ -25,7 +25,7 @@ func TestLeasesReturnAfterRedisWasAwayLongerThanTheirTTL(t *testing.T) {
 	time.Sleep(a.timing.LeaseTTL() + time.Second) // the outage itself
 	s.Resume()
 	back := time.Now()
-	receive(t, a.disturbed, "the outage is noticed")
+	receive(t, a.lost, "the outage is noticed")
 	a.eventuallySettled("alice")
 	for _, l := range leases {
 		owners, err := a.Lookup(t.Context(), l.Address())
@@ -38,8 +38,8 @@ func TestLeasesReturnAfterRedisWasAwayLongerThanTheirTTL(t *testing.T) {
 		}
 		a.eventuallyOwners(l.Address(), a.owner(l)) // on a slow machine it may have ended once more
 	}
-	if len(a.taken) > 0 {
-		t.Errorf("%d leases taken", len(a.taken))
+	if len(a.evicted) > 0 {
+		t.Errorf("%d leases taken", len(a.evicted))
 	}
 }
 
@@ -63,7 +63,7 @@ func TestClaimWhoseAnswerNeverCameLeavesNoEntry(t *testing.T) {
 	}
 	a.endEpoch()
 	a.beat()
-	receive(t, a.disturbed, "an epoch begins")
+	receive(t, a.lost, "an epoch begins")
 	a.eventuallySettled("erin")
 	a.claim("erin")
 	for _, address := range addresses {

@@ -33,7 +33,7 @@ func TestRefreshClaimsAgainWhatIsMissing(t *testing.T) {
 				l := a.claim("alice")
 				must(t, a.rdb.Del(t.Context(), a.keys.Address("alice")).Err())
 				a.refreshAllNow()
-				if got := receive(t, a.reclaimed, "a lease is claimed again"); got != l {
+				if got := receive(t, a.restored, "a lease is claimed again"); got != l {
 					t.Fatalf("claimed again: %s", got.Address())
 				}
 				a.wantOwners("alice", a.owner(l))
@@ -52,7 +52,7 @@ func TestRefreshUnderAllowClaimsAgainBesideOthers(t *testing.T) {
 		atA, atB := a.claim("alice"), b.claim("alice")
 		must(t, a.rdb.HDel(t.Context(), a.keys.Address("alice"), "a").Err())
 		a.refreshAllNow()
-		receive(t, a.reclaimed, "a lease is claimed again")
+		receive(t, a.restored, "a lease is claimed again")
 		a.wantOwners("alice", a.owner(atA), b.owner(atB))
 	})
 }
@@ -65,7 +65,7 @@ func TestRefreshClaimsAgainOverTheDead(t *testing.T) {
 		must(t, a.rdb.HDel(t.Context(), key, "a").Err())
 		must(t, a.rdb.HSet(t.Context(), key, "dead", "70ce").Err())
 		a.refreshAllNow()
-		receive(t, a.reclaimed, "a lease is claimed again")
+		receive(t, a.restored, "a lease is claimed again")
 		a.wantOwners("alice", a.owner(l))
 		if n := value(t, a.metrics.PrunedOwners); n != 1 {
 			t.Errorf("%v owners pruned, want 1", n)
@@ -78,7 +78,7 @@ func TestRefreshReportsTheSameNodesNewerClaim(t *testing.T) {
 	a := startNode(t, single(redistest.Start(t)), "a", Options{})
 	older, newer := a.claim("alice"), a.claim("alice")
 	a.refreshAllNow()
-	a.wantTaken(older)
+	a.wantEvicted(older)
 	a.wantOwners("alice", a.owner(newer))
 	if n := value(t, a.metrics.Leases); n != 1 {
 		t.Errorf("%v leases, want 1", n)
@@ -90,7 +90,7 @@ func TestReclaimNeverOverwritesTheSameNodesNewerClaim(t *testing.T) {
 	a := startNode(t, single(redistest.Start(t)), "a", Options{})
 	older, newer := a.claim("alice"), a.claim("alice")
 	must(t, a.refresher.reclaim(t.Context(), []*Lease{older}))
-	a.wantTaken(older)
+	a.wantEvicted(older)
 	a.wantOwners("alice", a.owner(newer))
 }
 
@@ -182,8 +182,8 @@ func TestRefreshesAreSpread(t *testing.T) {
 		held = append(held[50:], claimMany(a, 20)...)
 	}
 	for _, n := range append(beside, a) {
-		if len(n.taken)+len(n.reclaimed) > 0 {
-			t.Errorf("%d leases taken, %d missing", len(n.taken), len(n.reclaimed))
+		if len(n.evicted)+len(n.restored) > 0 {
+			t.Errorf("%d leases taken, %d missing", len(n.evicted), len(n.restored))
 		}
 	}
 	if n := value(t, a.metrics.Leases); int(n) != len(held) {

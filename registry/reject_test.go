@@ -32,7 +32,7 @@ func TestRejectedAtOnceWhileAnotherMasterIsUnsettled(t *testing.T) {
 			b.rdb.Del(t.Context(), b.keys.Epoch(tag))
 		}
 	}
-	eventually(t, func() bool { return !b.AllSettled() }, func() string { return "disturbed" })
+	eventually(t, func() bool { return !b.AllSettled() }, func() string { return "b still is settled" })
 	b.wantSettled("alice", true)
 	if _, err := b.claimFor(testTime, new(Lease), "alice"); !errors.Is(err, ErrHeld) {
 		t.Errorf("the second session is refused with %v, want %v", err, ErrHeld)

@@ -55,7 +55,7 @@ func (m *moving) wantRecovery() {
 	m.a.t.Helper()
 	m.a.keepBeating()
 	m.b.keepBeating()
-	receive(m.a.t, m.b.reclaimed, "b claims alice again")
+	receive(m.a.t, m.b.restored, "b claims alice again")
 	m.a.eventuallySettled("alice")
 	if others := m.a.claimInto(new(Lease), "alice"); len(others) != 1 || others[0] != m.b.owner(m.atB) {
 		m.a.t.Errorf("others: %v, want b's", others)

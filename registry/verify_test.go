@@ -11,7 +11,7 @@ import (
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
 
-// slowEars take their time to hear of a disturbance.
+// slowEars take their time to hear of a loss.
 type slowEars struct {
 	*testNode
 	hear chan struct{}
@@ -22,7 +22,7 @@ func (e slowEars) OnDataLost() {
 	<-e.hear
 }
 
-func TestNothingIsVouchedForBeforeTheDisturbanceWasHeard(t *testing.T) {
+func TestNothingIsVouchedForBeforeTheLossWasTold(t *testing.T) {
 	t.Parallel()
 	s := redistest.StartOwn(t)
 	s.AwaitUptime()
@@ -37,13 +37,13 @@ func TestNothingIsVouchedForBeforeTheDisturbanceWasHeard(t *testing.T) {
 	single(s).flush(t)
 	beaten := make(chan error, 1)
 	go func() { beaten <- a.Beat(context.Background(), NodeInfo{}) }()
-	receive(t, a.disturbed, "the flush is noticed")
+	receive(t, a.lost, "the flush is noticed")
 	if a.AllSettled() {
 		t.Error("settled, though OnDataLost has not returned")
 	}
 	for range 2 { // the second verification begins when the first has ended
 		a.VerifyLeases()
-		if got := receive(t, a.reclaimed, "the lease is verified"); got != l {
+		if got := receive(t, a.restored, "the lease is verified"); got != l {
 			t.Errorf("claimed again: %s", got.Address())
 		}
 		must(t, a.rdb.Del(t.Context(), a.keys.Address("alice")).Err())
@@ -99,7 +99,7 @@ func TestVerificationLeavesRedisTimeForOthers(t *testing.T) {
 	a.rdb.AddHook(onPipelines(p.watch))
 	a.beat()
 	for range leases {
-		receive(t, a.reclaimed, "a lease is claimed again")
+		receive(t, a.restored, "a lease is claimed again")
 	}
 	batches := p.batches()
 	if len(batches) < 6 {
@@ -143,7 +143,7 @@ func TestEntryOfAnEarlierClaimIsNobodyElses(t *testing.T) {
 		l := a.claim("alice")
 		must(t, a.rdb.HSet(t.Context(), a.keys.Address("alice"), "a", earlier).Err())
 		a.VerifyLeases()
-		if got := receive(t, a.reclaimed, "the claim is made again"); got != l {
+		if got := receive(t, a.restored, "the claim is made again"); got != l {
 			t.Errorf("claimed again: %s", got.Address())
 		}
 		a.wantOwners("alice", a.owner(l))

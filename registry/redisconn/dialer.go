@@ -1,16 +1,12 @@
 package redisconn
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
-	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -26,25 +22,6 @@ type dialer struct {
 	tls       *tlsSource    // nil: no TLS
 	names     *names
 	sentinels *sentinels // nil: the address to dial is the server's
-}
-
-// dialed is a connection, and where it leads. Those of clients that Connect did not
-// make know only the former.
-type dialed struct {
-	net.Conn
-	by     *dialer        // nil: not known, as are the following
-	target string         // host:port, as the URL, a Sentinel or the Cluster names the server
-	place  netip.AddrPort // what target was resolved to; invalid for a Unix socket
-
-	// Set before the connection is shared, by who keeps account of it.
-	since  time.Time
-	cut    func() error  // closes the connection from outside
-	closed func(*dialed) // told that it was closed
-	told   func(error)   // told why it never came into use
-
-	gone  atomic.Bool
-	inUse atomic.Bool // the server has answered something that was no error
-	gave  atomic.Bool // told was called
 }
 
 // dial is for redis.Options.Dialer.
@@ -173,103 +150,3 @@ func awaitAnswer(ctx context.Context, conn net.Conn) error {
 	}
 	return nil
 }
-
-// Read reads. What the server says while the connection is introduced is noted if it is
-// a refusal: go-redis keeps only that it could not go on.
-func (c *dialed) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if !c.inUse.Load() {
-		c.introduce(b[:n], err)
-	}
-	return n, err
-}
-
-// Write writes. A server that refuses connections says why and closes, so writing fails
-// and the reason is there to be read.
-func (c *dialed) Write(b []byte) (int, error) {
-	n, err := c.Conn.Write(b)
-	if err != nil && !c.inUse.Load() && !c.gave.Load() {
-		c.lastWords(err)
-	}
-	return n, err
-}
-
-// maxRefusal bounds how much of a refusal is kept, in bytes.
-const maxRefusal = 256
-
-func (c *dialed) introduce(answer []byte, err error) {
-	switch {
-	case len(answer) > 0 && answer[0] == '-':
-		line, _, _ := bytes.Cut(answer[1:], []byte("\r\n"))
-		c.tell(errors.New(string(line[:min(len(line), maxRefusal)])))
-	case len(answer) > 0:
-		c.inUse.Store(true)
-	case err != nil && !c.gave.Load():
-		c.tell(err)
-	}
-}
-
-// lastWords reads what a connection that can't be written has left to say.
-func (c *dialed) lastWords(err error) {
-	room := make([]byte, maxRefusal)
-	_ = c.Conn.SetReadDeadline(time.Now().Add(lastWordsTime))
-	n, _ := c.Conn.Read(room)
-	if n == 0 {
-		c.tell(err)
-		return
-	}
-	c.introduce(room[:n], nil)
-}
-
-// lastWordsTime is for what has already arrived.
-const lastWordsTime = 5 * time.Millisecond
-
-func (c *dialed) tell(err error) {
-	if c.told != nil && !c.gone.Load() {
-		c.gave.Store(true)
-		var op *net.OpError
-		if !errors.As(err, &op) {
-			err = fmt.Errorf("%v: %w", c.RemoteAddr(), err)
-		}
-		c.told(err)
-	}
-}
-
-// SyscallConn is what go-redis looks for to see whether the connection lives.
-func (c *dialed) SyscallConn() (syscall.RawConn, error) {
-	if sys, ok := c.Conn.(syscall.Conn); ok {
-		return sys.SyscallConn()
-	}
-	return opaque{c}, nil
-}
-
-// Close closes the connection and strikes it off the account of its client's.
-func (c *dialed) Close() error {
-	if c.told != nil && !c.inUse.Load() && !c.gave.Load() && !c.gone.Load() {
-		c.lastWords(io.EOF)
-	}
-	if c.gone.CompareAndSwap(false, true) && c.closed != nil {
-		c.closed(c)
-	}
-	return c.Conn.Close()
-}
-
-// opaque stands for a connection whose socket must not be read past its TLS: all
-// that is known of its life is whether this end has closed it.
-type opaque struct{ c *dialed }
-
-func (o opaque) look(func(uintptr) bool) error {
-	if o.c.gone.Load() {
-		return net.ErrClosed
-	}
-	return nil
-}
-
-// Read reads nothing.
-func (o opaque) Read(f func(uintptr) bool) error { return o.look(f) }
-
-// Write writes nothing.
-func (o opaque) Write(f func(uintptr) bool) error { return o.look(f) }
-
-// Control controls nothing.
-func (o opaque) Control(func(uintptr)) error { return errors.ErrUnsupported }

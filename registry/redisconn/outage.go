@@ -101,7 +101,7 @@ func (c *Client) Failed(a Activity, err error) {
 	if errors.Is(err, net.ErrClosed) || errors.Is(err, redis.ErrClosed) {
 		return
 	}
-	c.outage.fail(a, c.conns.why(err))
+	c.outage.fail(a, c.conns.explain(err))
 }
 
 // Works says that an activity succeeded. When no activity fails any more, the log is told.

@@ -78,7 +78,7 @@ func (w *placeWatch) look(ctx context.Context) {
 	}
 	w.c.log.Info("Redis has moved: connections to its earlier place are closed",
 		"name", strays[0].target, "earlier", strays[0].place.String(), "connections", len(strays))
-	cutAll(strays, false)
+	closeAll(strays, false)
 	if w.calm < calmLooks {
 		w.delay = min(2*w.delay, maxWatchDelay)
 	}

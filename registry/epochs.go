@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// allMasters stands for all masters where one has a tag: it is settled if all are, and
-// in another epoch after each change of one of theirs. It is who vouches in a Cluster
-// whose slots move: nobody knows then which master has answered, and one that has lost
-// its data may have given away the slot before anybody noticed.
+// allMasters stands, in the place of one master's tag, for all masters: it is settled if all
+// are, and in another epoch after each change of one of theirs. While slots of a Cluster
+// move all masters have to vouch: it is unknown which one has answered, and one that has
+// lost its data may have given away the slot before any node noticed the loss.
 const allMasters = ""
 
 // epochs are the current epochs of all masters, as one node knows them. It is pure, as an

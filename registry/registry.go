@@ -138,32 +138,38 @@ type Registry struct {
 	}
 }
 
+// complete checks opts and fills in the defaults.
+func (o *Options) complete() error {
+	switch {
+	case o.Redis == nil:
+		return errors.New("registry: Options.Redis is missing")
+	case o.NodeID == "":
+		return errors.New("registry: Options.NodeID is missing")
+	case !nodeID.MatchString(o.NodeID):
+		return fmt.Errorf("registry: Options.NodeID is %q, want 1 to 160 letters, digits, '.', '_' and '-'", o.NodeID)
+	case o.Heartbeat != 0 && o.Heartbeat < time.Millisecond:
+		return fmt.Errorf("registry: Options.Heartbeat is %v, want at least 1ms", o.Heartbeat)
+	}
+	if o.Prefix == "" {
+		o.Prefix = "beeline"
+	}
+	if o.Heartbeat == 0 {
+		o.Heartbeat = 2 * time.Second
+	}
+	if o.Metrics == nil {
+		o.Metrics = metrics.New(prometheus.NewRegistry()).Registry
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
 // New checks opts and returns a registry that does nothing in the background
 // until Start.
 func New(opts Options) (*Registry, error) {
-	if opts.Redis == nil {
-		return nil, errors.New("registry: Options.Redis is missing")
-	}
-	if opts.NodeID == "" {
-		return nil, errors.New("registry: Options.NodeID is missing")
-	}
-	if !nodeID.MatchString(opts.NodeID) {
-		return nil, fmt.Errorf("registry: Options.NodeID is %q, want 1 to 160 letters, digits, '.', '_' and '-'", opts.NodeID)
-	}
-	if opts.Prefix == "" {
-		opts.Prefix = "beeline"
-	}
-	if opts.Heartbeat == 0 {
-		opts.Heartbeat = 2 * time.Second
-	}
-	if opts.Heartbeat < time.Millisecond {
-		return nil, fmt.Errorf("registry: Options.Heartbeat is %v, want at least 1ms", opts.Heartbeat)
-	}
-	if opts.Metrics == nil {
-		opts.Metrics = metrics.New(prometheus.NewRegistry()).Registry
-	}
-	if opts.Logger == nil {
-		opts.Logger = slog.New(slog.DiscardHandler)
+	if err := opts.complete(); err != nil {
+		return nil, err
 	}
 	r := &Registry{
 		opts:          opts,

@@ -13,8 +13,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Each error that keeps Redis from working for a node has a cause, and most causes a
-// setting that somebody must look at. This is the one place that tells them apart.
+// Each error that keeps Redis from working for a node has a cause, and for most causes there
+// is a setting to look at. This file alone knows which.
 
 // remedy is what a cause means, and what to look at.
 type remedy struct {

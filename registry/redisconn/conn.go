@@ -13,15 +13,15 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// Conn is a connection to Redis that its owner speaks RESP2 on by itself. What
-// holds for a net.Conn holds for it, until Detach.
+// Conn is a connection to Redis on which its owner speaks RESP2 itself. Until Detach it is
+// used as any net.Conn.
 type Conn struct {
 	net.Conn
 	raw    *rawConn    // the same, if it can be written without waiting
 	polled *polledConn // instead of both, once detached
 
 	server string        // its address in a Cluster, as MasterAddr has it
-	client *redis.Client // introduced it, and believes to be talking on it still
+	client *redis.Client // has introduced the connection, and still takes it for its own
 	sticky *redis.Conn
 	close  func() error
 }
@@ -43,7 +43,7 @@ func Dial(ctx context.Context, client *redis.Client) (*Conn, error) {
 	}
 	if err != nil {
 		_ = c.Close()
-		if c.Conn != nil { // it came about, and is of no use
+		if c.Conn != nil { // there is a connection, of no use
 			if server := c.RemoteAddr().String(); !strings.Contains(err.Error(), server) {
 				err = fmt.Errorf("%s: %w", server, err)
 			}
@@ -83,8 +83,8 @@ func (c *Conn) WriteBy(deadline time.Time, b []byte) (n int, err error) {
 	return c.Write(b)
 }
 
-// Detach takes the connection out of the runtime's poller: from now on what
-// arrives wakes nobody. TryRead gets it, and besides only TryWrite, WriteBy and
+// Detach takes the connection out of the runtime's poller: from now on what arrives wakes
+// no goroutine. TryRead gets it, and besides only TryWrite, WriteBy and
 // Close may be called. It is called before the connection is shared. Where it is
 // not possible (as for TryWrite) it changes nothing and returns false.
 func (c *Conn) Detach() bool {
@@ -114,7 +114,7 @@ func (c *Conn) shut() (err error) {
 	switch {
 	case c.polled != nil:
 		err = c.polled.close()
-		_ = c.Conn.Close() // nothing is left of it but its place in the account
+		_ = c.Conn.Close() // its socket is polled's; this strikes it off the client's account
 	case c.Conn != nil:
 		err = c.Conn.Close()
 	}

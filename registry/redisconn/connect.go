@@ -18,7 +18,7 @@ const (
 	ioTimeout   = 3 * time.Second
 )
 
-// urlForms is what an error about a Redis URL tells to the person who set it.
+// urlForms ends each error about a Redis URL.
 const urlForms = "want redis://user:password@host:6379/0 (rediss:// for TLS), unix:///path/to/socket?db=0, " +
 	"redis+sentinel://user:password@host:26379,host:26379/master/0?sentinel_username=...&sentinel_password=... or " +
 	"redis+cluster://user:password@host:7000,host:7001; special characters in a password are percent-encoded"
@@ -134,7 +134,7 @@ func (c Connector) connectSentinel(scheme, rest string) (redis.UniversalClient, 
 	return redis.NewClient(opts), nil
 }
 
-// sentinelOptions returns the options for the master, and who knows where it is.
+// sentinelOptions returns the options for the master, and the Sentinels that know where it is.
 func sentinelOptions(scheme, rest string) (*redis.Options, *sentinels, error) {
 	u, addrs, err := parseMany(scheme, rest, "26379")
 	if err != nil {

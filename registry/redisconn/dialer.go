@@ -72,12 +72,12 @@ func (d *dialer) dialTCP(ctx context.Context, addr string) (net.Conn, error) {
 	return &dialed{Conn: conn, by: d, target: addr, place: place}, nil
 }
 
-// connect opens a connection to an address, with raw system calls below. The server is
-// verified by the host of target, unless TLS' settings name one. If asked to, it
-// waits until the server has answered something: one that accepts connections and
-// stands still is not what a name with several addresses stands for. With TLS that is
-// done each time, because only then a server says that it does not take this client's
-// certificate (RFC 8446, section 4.4.2.4).
+// connect opens a connection to an address, with raw system calls below. TLS verifies the
+// server by the host of target, unless its settings name one. With answers it waits until
+// the server has answered something: of the addresses of a name, one that accepts
+// connections and stands still must not win. With TLS it always waits, because only then a
+// server says that it does not take this client's certificate (RFC 8446, section
+// 4.4.2.4).
 func (d *dialer) connect(ctx context.Context, network, addr, target string, answers bool) (net.Conn, error) {
 	nd := net.Dialer{KeepAliveConfig: keepAlive}
 	conn, err := nd.DialContext(ctx, network, addr)
@@ -119,14 +119,14 @@ func (d *dialer) shake(ctx context.Context, conn net.Conn, target string) (net.C
 	return c, nil
 }
 
-// ask is PING as Redis' protocol has it. It may be answered by an error, that a
-// password is missing: that is an answer.
-const ask = "*1\r\n$4\r\nPING\r\n"
+// ping is PING in Redis' protocol. An error, such as that a password is missing, is an
+// answer as well.
+const ping = "*1\r\n$4\r\nPING\r\n"
 
 // awaitAnswer asks for a sign of life.
 func awaitAnswer(ctx context.Context, conn net.Conn) error {
 	unhook := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	_, _ = conn.Write([]byte(ask)) // where that fails, reading says why
+	_, _ = conn.Write([]byte(ping)) // where that fails, reading says why
 	answer := make([]byte, 0, 512)
 	for len(answer) == 0 || answer[len(answer)-1] != '\n' {
 		if len(answer) == cap(answer) {

@@ -18,8 +18,8 @@
 //
 // # Connections of one's own
 //
-// Dial opens a connection that its caller speaks RESP on, for who can't afford go-redis'
-// way there. On Linux all connections make raw system calls (rawconn_linux.go): what
+// Dial opens a connection that its caller speaks RESP on, where go-redis' way would cost
+// too much. On Linux all connections make raw system calls (rawconn_linux.go): what
 // can't block is not announced to the scheduler, whose monitor thread each announcement
 // would wake in an idle process.
 //

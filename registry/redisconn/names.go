@@ -25,8 +25,8 @@ const (
 	avoidFor = 30 * time.Second
 )
 
-// names resolves names, each time afresh. What it remembers is for when the name
-// server does not answer, and which addresses were of no use lately.
+// names resolves names, each time afresh. It remembers the last answers for when the name
+// server does not answer, and the addresses that were of no use recently.
 type names struct {
 	resolver Resolver
 
@@ -42,8 +42,8 @@ func newNames(resolver Resolver) *names {
 	return &names{resolver: resolver, known: make(map[string][]netip.Addr), avoided: make(map[netip.AddrPort]time.Time)}
 }
 
-// candidates returns where to try host's port, in the order in which to. If the name
-// server does not answer within half of the time, it is what it answered last.
+// candidates returns the addresses at which to try host's port, in their order. If the
+// name server does not answer within half of the time, they are those of its last answer.
 func (n *names) candidates(ctx context.Context, host string, port uint16) ([]netip.AddrPort, error) {
 	n.mu.Lock()
 	known := n.known[host]

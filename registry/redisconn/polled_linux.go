@@ -82,7 +82,7 @@ func (p *polledConn) writeAll(b []byte, deadline time.Time) (n int, err error) {
 	return n, nil
 }
 
-// pollSlice is how long a closed connection may go unnoticed by who waits for it.
+// pollSlice is how long a goroutine that waits for a connection may miss that it is closed.
 const pollSlice = 100 * time.Millisecond
 
 // awaitWritable waits in the kernel, without the lock: if fd is another

@@ -21,9 +21,9 @@ const (
 	sentinelGrace = 100 * time.Millisecond
 )
 
-// sentinels finds the master that Sentinels watch. All are asked side by side, so one
-// that hangs costs nothing; one that was cut off from the others and names an
-// earlier master is outvoted by the number that each failover has.
+// sentinels finds the master that Sentinels watch. All are asked side by side, so one that
+// hangs holds up nothing. One that was cut off from the others, and names an earlier
+// master, is outvoted: each failover has a number, and the highest counts.
 type sentinels struct {
 	master  string        // its name
 	options redis.Options // of a client of a Sentinel, but for its address
@@ -69,10 +69,10 @@ func (s *sentinels) client(addr string) *redis.Client {
 	return redis.NewClient(&opts)
 }
 
-// vote asks all Sentinels at once and returns the master of the newest failover that
-// the faster half of them knows, or with all, who answers soon after the first. open
-// opens a client; what it returns takes it back, and is told whether it can be used
-// again.
+// vote asks all Sentinels at once and returns the master of the newest failover that the
+// faster half of them knows; with all, that those know which answer within the grace after
+// the first. open opens a client, and returns a function that takes it back and is told
+// whether the client can be used again.
 func (s *sentinels) vote(ctx context.Context, all bool, open func(addr string) (*redis.Client, func(bool))) (elected, error) {
 	s.mu.Lock()
 	addrs := slices.Clone(s.addrs)
@@ -150,8 +150,8 @@ func (s *sentinels) ask(ctx context.Context, c *redis.Client, addr string) repor
 	return r
 }
 
-// learn adds Sentinels, up to maxSentinels: who set the URL need not name all, and not
-// all that it names live for ever.
+// learn adds Sentinels, up to maxSentinels: the URL need not name all, and not all that it
+// names live for ever.
 func (s *sentinels) learn(addrs []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -79,7 +79,7 @@ func (w *slotWatch) note(moved, asked bool) {
 	}
 }
 
-// learn takes note of who owns the slots.
+// learn takes note of the masters that own the slots.
 func (w *slotWatch) learn(owners string) {
 	w.mu.Lock()
 	before := w.owners

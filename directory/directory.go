@@ -7,6 +7,7 @@ package directory
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/beeline-ws/beeline/registry"
@@ -62,12 +63,18 @@ func New(r Registry, local Local) *Directory { return &Directory{r, local} }
 // ErrUnsettled says that the registry can't prove just now that nobody owns an address.
 var ErrUnsettled = errors.New("the registry has lost data and its nodes have not claimed again yet; try again soon")
 
+// ErrUnrecorded says that the cluster's delivery is one under which nobody records who is connected
+// where.
+var ErrUnrecorded = errors.New("this cluster keeps no record of who is connected where")
+
 // unsettledRetry is how often a lookup that proved nothing is made again.
 const unsettledRetry = 100 * time.Millisecond
 
 // Lookup returns what is known of an address. That no node owns it is an answer only if
 // the registry can prove it; until then it is asked again, and the error is ErrUnsettled if
-// ctx ends before. Without an error Nodes is not nil.
+// ctx ends before. In a cluster whose delivery is not
+// targeted it is ErrUnrecorded. Without an
+// error Nodes is not nil.
 func (d *Directory) Lookup(ctx context.Context, address string) (Entry, error) {
 	nodes, err := d.owners(ctx, address)
 	if err != nil {
@@ -87,8 +94,11 @@ func (d *Directory) owners(ctx context.Context, address string) ([]registry.Node
 			return live, err
 		}
 		settled, err := d.registry.ConfirmAbsent(ctx, address)
-		if err != nil || settled {
-			return live, err
+		if err != nil {
+			return nil, err
+		}
+		if settled {
+			return live, d.checkRecorded(ctx)
 		}
 		select {
 		case <-ctx.Done():
@@ -97,6 +107,24 @@ func (d *Directory) owners(ctx context.Context, address string) ([]registry.Node
 		}
 	}
 }
+
+// checkRecorded returns an error if there are nodes, and none of them claims the addresses of its
+// sessions.
+func (d *Directory) checkRecorded(ctx context.Context) error {
+	nodes, err := d.registry.Nodes(ctx)
+	if err != nil || len(nodes) == 0 {
+		return err
+	}
+	for i := range nodes {
+		if delivery := nodes[i].Settings.Delivery; delivery == recorded || delivery == "" { // of an older version
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: its delivery is %q", ErrUnrecorded, nodes[0].Settings.Delivery)
+}
+
+// recorded is the delivery whose nodes claim the addresses of their sessions.
+const recorded = "targeted"
 
 func (d *Directory) liveOwners(ctx context.Context, address string) ([]registry.NodeInfo, error) {
 	owners, err := d.registry.Lookup(ctx, address)

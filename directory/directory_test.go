@@ -14,6 +14,7 @@ type book struct {
 	live     map[string]bool
 	unproven int // questions before an absence is proved; negative: it never is
 	err      error
+	delivery string // of the nodes
 }
 
 func (b *book) Lookup(context.Context, string) ([]registry.Owner, error) { return b.owners, b.err }
@@ -28,7 +29,7 @@ func (b *book) Node(_ context.Context, id string) (registry.NodeInfo, bool, erro
 }
 
 func (b *book) Nodes(context.Context) ([]registry.NodeInfo, error) {
-	return []registry.NodeInfo{{ID: "a"}}, nil
+	return []registry.NodeInfo{{ID: "a", Settings: registry.Settings{Delivery: b.delivery}}}, nil
 }
 
 func TestLookupNamesLiveNodesOnly(t *testing.T) {
@@ -66,5 +67,14 @@ func TestCommandHasNoSessions(t *testing.T) {
 	}
 	if nodes, err := d.Nodes(t.Context()); err != nil || len(nodes) != 1 {
 		t.Errorf("nodes: %v, %v", nodes, err)
+	}
+}
+
+// Under the baselines that nobody owns an address says nothing about who is connected.
+func TestLookupSaysWhereNothingIsRecorded(t *testing.T) {
+	for delivery, want := range map[string]error{"": nil, "targeted": nil, "broadcast": ErrUnrecorded, "subscribe": ErrUnrecorded} {
+		if _, err := New(&book{delivery: delivery}, nil).Lookup(t.Context(), "bob"); !errors.Is(err, want) {
+			t.Errorf("under %q: %v, want %v", delivery, err, want)
+		}
 	}
 }

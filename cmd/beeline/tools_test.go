@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/beeline-ws/beeline/cmd/internal/nodeproc"
 	"github.com/beeline-ws/beeline/cmd/internal/quote"
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
@@ -245,5 +246,27 @@ func TestHealthReachesItsOwnHost(t *testing.T) {
 		if got := reachable(listen); got != want {
 			t.Errorf("%s is reached at %s, want %s", listen, got, want)
 		}
+	}
+}
+
+// Where nothing is recorded, whois does not say that nobody is there.
+func TestWhoisUnderABaseline(t *testing.T) {
+	n := serve(t, redistest.Start(t), "n1", "BEELINE_DELIVERY=subscribe")
+	n.connect("bob")
+	r := beeline(n.env, "whois", "bob").want(t, exitFailure)
+	wantContains(t, r.err, "keeps no record", "subscribe")
+	wantContains(t, beeline(n.env, "nodes").want(t, exitOK).out, "n1-")
+}
+
+// What a baseline can't do is refused at the start.
+func TestBaselineRefusesWhatItCantDo(t *testing.T) {
+	for setting, says := range map[string]string{
+		"BEELINE_DUPLICATES=replace":               `duplicates "replace" under delivery broadcast`,
+		"BEELINE_GRACE=1s":                         "grace 1s under delivery broadcast",
+		"BEELINE_CLUSTER_KEY=" + nodeproc.NewKey(): "cluster key under delivery broadcast",
+	} {
+		env := append(toolSettings(redistest.Start(t)), "BEELINE_DELIVERY=broadcast", "BEELINE_LISTEN=127.0.0.1:0", "BEELINE_ADMIN_LISTEN=127.0.0.1:0", setting)
+		r := beeline(env, "serve").want(t, exitFailure)
+		wantContains(t, r.err, says)
 	}
 }

@@ -83,6 +83,7 @@ func (in *inbox) numbered(h *link.Header, envelopes link.Envelopes, n int) {
 		in.dropped(dropTooManyLinks)
 		return
 	}
+	p.used = in.now
 	p.mu.Unlock()
 	in.acknowledged(p, h.Ack)
 	in.limit = r.peers.refusedLimit()

@@ -63,7 +63,7 @@ type peer struct {
 }
 
 func (r *Router) newPeer(node string, now time.Time) *peer {
-	p := &peer{node: node, channel: r.keys.Channel(node), link: link.New(now, link.Options{
+	p := &peer{node: node, channel: r.keys.Channel(node), used: now, link: link.New(now, link.Options{
 		Lives: r.lives, LazyAck: r.lazyAck, ReplyTime: bus.ReplyTimeout,
 	})}
 	p.deadline.due = func(now time.Time) { r.tick(p, now) }
@@ -142,7 +142,8 @@ func (r *Router) push(node string, f link.Frame) bool {
 }
 
 func (p *peer) pushLocked(r *Router, f link.Frame) bool {
-	if !p.link.Push(r.now(), f) {
+	p.used = r.now()
+	if !p.link.Push(p.used, f) {
 		return false
 	}
 	p.changedLocked(r)

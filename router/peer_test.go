@@ -110,7 +110,7 @@ func TestForgottenPeerIsNotUsed(t *testing.T) {
 	go func() { found <- n.peers.lockOrAdd("n1") }() // has found p, maybe, and waits for its lock
 	p.forgotten = true
 	n.peers.mu.Lock()
-	delete(n.peers.mu.byNode, "n1")
+	n.peers.byNode.Store(&map[string]*peer{})
 	n.peers.mu.list = nil
 	n.peers.mu.Unlock()
 	p.mu.Unlock()

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -40,10 +41,11 @@ type peers struct {
 	// needs to look for one.
 	troubled atomic.Int64
 
-	mu struct {
-		sync.RWMutex
-		byNode map[string]*peer
-		list   []*peer // in the order in which they were added
+	// byNode is replaced, not changed, with mu held: it is read for each message.
+	byNode atomic.Pointer[map[string]*peer]
+	mu     struct {
+		sync.Mutex
+		list []*peer // in the order in which they were added
 	}
 	outgoing struct { // with something to publish
 		sync.Mutex
@@ -60,30 +62,22 @@ type peers struct {
 
 func newPeers(r *Router) *peers {
 	t := &peers{r: r, due: r.runtime.NewSignal()}
-	t.mu.byNode = make(map[string]*peer)
+	t.byNode.Store(&map[string]*peer{})
 	t.alarm = r.runtime.AfterFunc(time.Hour, t.due.Set)
 	return t
 }
 
 // get returns the peer of that name, or nil.
-func (t *peers) get(node string) *peer {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.mu.byNode[node]
-}
+func (t *peers) get(node string) *peer { return (*t.byNode.Load())[node] }
 
 // all returns the peers in the order in which they were added.
 func (t *peers) all() []*peer {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	return slices.Clone(t.mu.list)
 }
 
-func (t *peers) len() int {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return len(t.mu.list)
-}
+func (t *peers) len() int { return len(*t.byNode.Load()) }
 
 // lock returns the peer of that name with its lock held, or nil if there is none.
 func (t *peers) lock(node string) *peer {
@@ -109,9 +103,7 @@ func (t *peers) lockStranger(node string) *peer { return t.lockNew(node, false) 
 
 func (t *peers) lockNew(node string, forgets bool) *peer {
 	for {
-		p := t.lock(node)
-		if p != nil {
-			p.used = t.r.now()
+		if p := t.lock(node); p != nil {
 			return p
 		}
 		if !t.add(node, forgets) {
@@ -124,7 +116,7 @@ func (t *peers) lockNew(node string, forgets bool) *peer {
 func (t *peers) add(node string, forgets bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.mu.byNode[node] != nil {
+	if t.get(node) != nil {
 		return true
 	}
 	if len(t.mu.list) >= maxPeers && !(forgets && t.forgetOneLocked()) {
@@ -132,8 +124,9 @@ func (t *peers) add(node string, forgets bool) bool {
 	}
 	now := t.r.now()
 	p := t.r.newPeer(strings.Clone(node), now) // it may be a part of what was received
-	p.used = now
-	t.mu.byNode[p.node] = p
+	byNode := maps.Clone(*t.byNode.Load())
+	byNode[p.node] = p
+	t.byNode.Store(&byNode)
 	t.mu.list = append(t.mu.list, p)
 	return true
 }
@@ -192,7 +185,9 @@ func (t *peers) forgetLocked(p *peer) {
 	t.timers.Lock()
 	t.timers.deadlines.stop(&p.deadline)
 	t.timers.Unlock()
-	delete(t.mu.byNode, p.node)
+	byNode := maps.Clone(*t.byNode.Load())
+	delete(byNode, p.node)
+	t.byNode.Store(&byNode)
 	i := slices.Index(t.mu.list, p)
 	t.mu.list = slices.Delete(t.mu.list, i, i+1)
 }

@@ -77,7 +77,8 @@ type pending struct {
 	room []byte // that Data is in, for the next message, too
 
 	// wire guards Data against links that publish it, which do not hold Router.mu, and what
-	// else they read that changes.
+	// else they read that changes. While no owner is unanswered no link has it, and nobody
+	// needs the lock.
 	wire struct {
 		sync.Mutex
 		over      bool // it is concluded: nobody waits for it
@@ -163,6 +164,15 @@ func (p *pending) Append(b []byte, f *link.Frame) ([]byte, link.Kind) {
 	return p.encodeLocked(b, f.First), link.KindMessage
 }
 
+// changeWire changes what links read.
+func (p *pending) changeWire(change func()) {
+	if p.unanswered > 0 {
+		p.wire.Lock()
+		defer p.wire.Unlock()
+	}
+	change()
+}
+
 // isOver reports whether p is concluded.
 func (p *pending) isOver() bool {
 	p.wire.Lock()
@@ -193,9 +203,7 @@ func (p *pending) encodeLocked(b []byte, first bool) []byte {
 // arrived takes that a node has put p into the queue of a session.
 func (p *pending) arrived(r *Router, node string) {
 	p.reached, p.queued, p.since = append(p.reached, node), p.queued+1, p.accepted.UnixMicro()
-	p.wire.Lock()
-	p.wire.delivered = true
-	p.wire.Unlock()
+	p.changeWire(func() { p.wire.delivered = true })
 	if !p.Confirm {
 		r.answer(p, Delivered)
 	}
@@ -347,9 +355,7 @@ func (d *pendingMessages) remove(p *pending) {
 		return
 	}
 	d.unload(p) // a link may hold on to p, as a void number
-	p.wire.Lock()
-	p.wire.over = true
-	p.wire.Unlock()
+	p.changeWire(func() { p.wire.over = true })
 	d.senders.remove(p.sender)
 	d.receivers.remove(p.receiver)
 	p.sender, p.receiver = nil, nil
@@ -361,9 +367,7 @@ func (d *pendingMessages) unload(p *pending) {
 	d.bytes -= size
 	p.sender.bytes -= size
 	p.receiver.bytes -= size
-	p.wire.Lock()
-	defer p.wire.Unlock()
-	p.Data = nil
+	p.changeWire(func() { p.Data = nil })
 	if cap(p.room) > maxRoom {
 		p.room = nil
 	}

@@ -52,3 +52,14 @@ func TestLargeFilesAreNoCertificates(t *testing.T) {
 		t.Errorf("errors: %v", wrong)
 	}
 }
+
+// Sentinels that others name are asked, too, up to a bound; those of the URL come first.
+func TestSentinelsThatAreAskedAreBounded(t *testing.T) {
+	s := &sentinels{addrs: []string{"of the URL"}}
+	for i := range 3 * maxSentinels {
+		s.learn([]string{fmt.Sprint("sentinel", i), fmt.Sprint("sentinel", i)})
+	}
+	if len(s.addrs) != maxSentinels || s.addrs[0] != "of the URL" || s.addrs[1] != "sentinel0" {
+		t.Errorf("%d Sentinels are asked: %q", len(s.addrs), s.addrs)
+	}
+}

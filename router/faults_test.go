@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/beeline-ws/beeline/registry/redistest"
@@ -157,6 +158,7 @@ func TestLoneMessageHasAnOutcomeInTime(t *testing.T) {
 type faultyConn struct {
 	bus.Conn
 	on    *atomic.Bool
+	count *atomic.Int32 // of writes that were interfered with
 	fault func(next func([]byte) (int, error), b []byte) (int, error)
 }
 
@@ -164,24 +166,28 @@ func (f *faultyConn) TryWrite(b []byte) (int, error) {
 	if !f.on.Load() {
 		return f.Conn.TryWrite(b)
 	}
+	f.count.Add(1)
 	return f.fault(f.Conn.TryWrite, b)
 }
 
-// withFaults starts two nodes, the first of which has a fault when on is set.
-func withFaults(t *testing.T, fault func(next func([]byte) (int, error), b []byte) (int, error)) (c *cluster, on *atomic.Bool) {
+// withFaults starts two nodes, the first of which has a fault when on is set. count is how
+// often it had.
+func withFaults(t *testing.T, fault func(next func([]byte) (int, error), b []byte) (int, error)) (c *cluster, on *atomic.Bool, count *atomic.Int32) {
 	t.Helper()
-	on = new(atomic.Bool)
+	on, count = new(atomic.Bool), new(atomic.Int32)
 	return newCluster(t, 2, func(o *Options) {
 		if o.NodeID == "n0" {
-			o.intercept = func(c bus.Conn) bus.Conn { return &faultyConn{c, on, fault} }
+			o.intercept = func(c bus.Conn) bus.Conn { return &faultyConn{c, on, count, fault} }
 		}
-	}), on
+	}), on, count
 }
 
-func sendThrough(t *testing.T, fault func(next func([]byte) (int, error), b []byte) (int, error)) {
+// sendThrough sends messages while a node's writes are interfered with: all arrive, once and
+// in order.
+func sendThrough(t *testing.T, fault func(next func([]byte) (int, error), b []byte) (int, error)) *cluster {
 	t.Helper()
 	const messages = 200
-	c, on := withFaults(t, fault)
+	c, on, count := withFaults(t, fault)
 	nobody := c.client.Subscribe(t.Context(), c.node(0).keys.Channel("xx")) // Redis counts it as a receiver
 	defer nobody.Close()
 	if _, err := nobody.Receive(t.Context()); err != nil {
@@ -204,6 +210,10 @@ func sendThrough(t *testing.T, fault func(next func([]byte) (int, error), b []by
 		}
 	}
 	bob.wantGot(want...)
+	if n := count.Load(); n < messages/5 {
+		t.Errorf("only %d writes were interfered with", n)
+	}
+	return c
 }
 
 // twice publishes all on a connection of its own, too.
@@ -221,18 +231,26 @@ func twice(t *testing.T) func(next func([]byte) (int, error), b []byte) (int, er
 	}
 }
 
-func TestPublishedTwiceIsDeliveredOnce(t *testing.T) { sendThrough(t, twice(t)) }
+func TestPublishedTwiceIsDeliveredOnce(t *testing.T) {
+	c := sendThrough(t, twice(t))
+	if testutil.ToFloat64(c.node(1).drops[dropDuplicate]) == 0 {
+		t.Error("nothing came twice")
+	}
+}
 
 // Redis may forget what it has confirmed: the subscriber's connection was just
 // breaking. The link notices and sends it again, in order.
 func TestLostPublishIsSentAgain(t *testing.T) {
 	var n int
-	sendThrough(t, func(next func([]byte) (int, error), b []byte) (int, error) {
+	c := sendThrough(t, func(next func([]byte) (int, error), b []byte) (int, error) {
 		if n++; n%4 == 0 { // never twice in a row: the waits in between double
 			b = bytes.ReplaceAll(b, []byte(":ch:n1"), []byte(":ch:xx"))
 		}
 		return next(b)
 	})
+	if c.resent() == 0 {
+		t.Error("nothing was sent again")
+	}
 }
 
 // A connection that breaks while replies are awaited loses nothing.

@@ -133,6 +133,9 @@ func (v variant) run(t *testing.T, seed uint64) {
 		n.stop() // whatever comes late must have come by now
 	}
 	m.check()
+	if m.trouble != nil && !m.empties() && m.harmed.Load() == 0 {
+		t.Error("no trouble ever met anything")
+	}
 }
 
 // model is a cluster and what is known about its clients from outside.
@@ -148,6 +151,8 @@ type model struct {
 	losses []loss
 	harm   atomic.Int64          // what becomes of the next PUBLISH
 	tapes  <-chan *redis.Message // what nodes published, if it is to be played again
+
+	harmed atomic.Int32 // how often trouble met something
 }
 
 // keyed starts nodes that sign what they publish.
@@ -542,7 +547,10 @@ func (m *model) runTroubles() {
 }
 
 // deafenOne has a node miss what is published until it has subscribed again.
-func (m *model) deafenOne() { m.c.node(m.rng.IntN(len(m.c.nodes))).in.sub.Reset() }
+func (m *model) deafenOne() {
+	m.c.node(m.rng.IntN(len(m.c.nodes))).in.sub.Reset()
+	m.harmed.Add(1)
+}
 
 // harmOnePublish has what some node publishes next arrive twice, or get lost although
 // Redis counts a receiver, as when that one's connection is just breaking.
@@ -560,7 +568,7 @@ func (m *model) forgeLives() {
 	for _, from := range m.c.nodes {
 		for _, to := range m.c.nodes {
 			forged := link.AppendHeader(nil, &link.Header{From: from.opts.NodeID, Life: 1<<63 - m.rng.Uint64N(1<<40), First: 1, Base: 1})
-			m.c.client.Publish(context.Background(), to.keys.Channel(to.opts.NodeID), forged)
+			m.harmed.Add(int32(m.c.client.Publish(context.Background(), to.keys.Channel(to.opts.NodeID), forged).Val()))
 		}
 	}
 }
@@ -587,7 +595,7 @@ func (m *model) playAgain() {
 	}
 	m.rng.Shuffle(len(tapes), func(i, j int) { tapes[i], tapes[j] = tapes[j], tapes[i] })
 	for _, tape := range tapes {
-		m.c.client.Publish(context.Background(), tape.Channel, tape.Payload)
+		m.harmed.Add(int32(m.c.client.Publish(context.Background(), tape.Channel, tape.Payload).Val()))
 	}
 }
 
@@ -599,13 +607,15 @@ func (m *model) harmful(t *testing.T) func(bus.Conn) bus.Conn {
 	fault := func(next func([]byte) (int, error), b []byte) (int, error) {
 		switch m.harm.Swap(harmless) {
 		case doubled:
+			m.harmed.Add(1)
 			return double(next, b)
 		case lost:
+			m.harmed.Add(1)
 			return next(nodeChannel.ReplaceAll(b, []byte(":ch:xx")))
 		}
 		return next(b)
 	}
-	return func(c bus.Conn) bus.Conn { return &faultyConn{c, on, fault} }
+	return func(c bus.Conn) bus.Conn { return &faultyConn{c, on, new(atomic.Int32), fault} }
 }
 
 // nodeChannel is where a PUBLISH names a node.

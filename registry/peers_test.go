@@ -12,7 +12,7 @@ import (
 // The junk is more than is read, is ahead of all times, and of now.
 func TestListOfNodesFullOfJunkHidesNobodyAndIsCleaned(t *testing.T) {
 	onEach(t, func(t *testing.T, s store) {
-		a, b := startNode(t, s, "a", Options{Heartbeat: time.Second}), startNode(t, s, "b", Options{Heartbeat: time.Second})
+		a, b := startNode(t, s, "a", Options{Heartbeat: calm}), startNode(t, s, "b", Options{Heartbeat: calm})
 		now := a.rdb.Time(t.Context()).Val()
 		junk := make([]redis.Z, 0, 3*maxStruckOff)
 		for i := range 3 * maxStruckOff {

@@ -196,3 +196,37 @@ func TestNodeThatCouldNotBeatTakesNobodyForDead(t *testing.T) {
 		wantDead(true, "all had the time to beat again")
 	})
 }
+
+// After a loss a node that lives may have no lease, and none of the others need know of
+// it: nobody is dead for a missing lease until it would have ended anyway.
+func TestLossMakesNoNodeDeadForTheLifeOfALease(t *testing.T) {
+	onEachOwn(t, func(t *testing.T, s store) {
+		a := startNode(t, s, "a", Options{Heartbeat: calm})
+		a.eventuallySettled("alice")
+		a.claim("alice")
+		s.flush(t)
+		a.keepBeating()
+		receive(t, a.lost, "the flush is noticed")
+		a.eventuallySettled("alice")
+		a.eventuallyAllSettled()
+		began := func(ago time.Duration) {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			for _, e := range a.epochs.of {
+				e.detectedAt = time.Now().Add(-ago)
+			}
+		}
+		began(0)
+		dead, err := a.ConfirmDead(t.Context(), "b")
+		must(t, err)
+		if dead {
+			t.Error("b is dead, though its lease may be lost")
+		}
+		eventually(t, func() bool {
+			began(a.timing.NodeTTL())
+			dead, err := a.ConfirmDead(t.Context(), "b")
+			must(t, err)
+			return dead
+		}, func() string { return "b does not count as dead" })
+	})
+}

@@ -66,7 +66,8 @@ func (j *judge) blame(v Violation) { j.verdict.Violations = append(j.verdict.Vio
 
 // receptions finds what arrived more than once. A message that was sent again may
 // arrive at two sessions, if the nodes that remembered it are gone; at one session
-// it may not.
+// it may not. Every session that a client has at the time may get what is sent to it, but
+// none that began when another had got it.
 func (j *judge) receptions(m *Message) {
 	for i, r := range m.receptions {
 		before := m.receptions[:i]
@@ -74,10 +75,30 @@ func (j *judge) receptions(m *Message) {
 		switch {
 		case same:
 			j.blame(Violation{Kind: Duplicated, At: r.at, What: "twice at one session", message: m, session: r.session})
-		case i > 0 && len(m.attempts) == 1:
+		case len(m.attempts) > 1 || !slices.ContainsFunc(before, func(other reception) bool { return r.session.follows(other) }):
+		case j.severalThen(m):
+			j.verdict.Excused[SeveralSessions]++
+		case j.rules.Clocks:
+			j.verdict.Excused[ClocksDiffer]++
+		default:
 			j.blame(Violation{Kind: Duplicated, At: r.at, What: "at two sessions, sent once", message: m, session: r.session})
 		}
 	}
+}
+
+// severalThen reports whether the client had another session when it first got m, as far as
+// that one's node could know: then it may be owed m there, and whatever session takes that
+// one's place is taken for it.
+func (j *judge) severalThen(m *Message) bool {
+	first := m.receptions[0]
+	return slices.ContainsFunc(j.byOwner[m.to], func(s *Session) bool {
+		return s != first.session && !s.welcomed.IsZero() && s.began.Before(first.at) && !j.lingers[s].Before(first.at)
+	})
+}
+
+// follows reports whether s began when another session had got a message, or had ended.
+func (s *Session) follows(other reception) bool {
+	return s.began.After(other.at) || !other.session.ended.IsZero() && !s.began.Before(other.session.ended)
 }
 
 // attempt judges the receipts of one sending.
@@ -186,7 +207,9 @@ func (j *judge) notDelivered(m *Message, r receipt) {
 }
 
 // order finds what arrived after something that the same session had sent to the
-// same client later. What was sent again has no place of its own.
+// same client later, at the same session or at one that was before it. Sessions that a
+// client has at the same time may be behind each other. What was sent again has no place
+// of its own.
 func (j *judge) order() {
 	type way struct {
 		from *Session
@@ -201,25 +224,41 @@ func (j *judge) order() {
 		if len(m.attempts) > 1 {
 			continue
 		}
-		if len(m.receptions) > 0 { // what arrived again is a duplicate, and no more
-			w := way{m.attempts[0].session, m.to}
-			ways[w] = append(ways[w], arrival{m, m.receptions[0]})
+		w := way{m.attempts[0].session, m.to}
+		for i, r := range m.receptions {
+			if !slices.ContainsFunc(m.receptions[:i], r.isDuplicate) {
+				ways[w] = append(ways[w], arrival{m, r})
+			}
 		}
 	}
 	for _, list := range ways {
 		slices.SortStableFunc(list, func(a, b arrival) int { return a.turn - b.turn })
-		last := list[0]
-		for _, a := range list[1:] {
-			if a.message.place < last.message.place {
+		var last []arrival // the one with the highest place, of each session
+		for _, a := range list {
+			passed := slices.IndexFunc(last, func(b arrival) bool {
+				return a.message.place < b.message.place && (a.session == b.session || a.session.follows(b.reception))
+			})
+			if passed >= 0 {
 				j.blame(Violation{
-					Kind: Reordered, At: a.at, message: a.message, session: a.session, behind: last.message,
-					What: fmt.Sprintf("place %d after place %d", a.message.place, last.message.place),
+					Kind: Reordered, At: a.at, message: a.message, session: a.session, behind: last[passed].message,
+					What: fmt.Sprintf("place %d after place %d", a.message.place, last[passed].message.place),
 				})
 				continue
 			}
-			last = a
+			switch i := slices.IndexFunc(last, func(b arrival) bool { return a.session == b.session }); {
+			case i < 0:
+				last = append(last, a)
+			case a.message.place > last[i].message.place:
+				last[i] = a
+			}
 		}
 	}
+}
+
+// isDuplicate reports whether other is the reception of the same message at a session that
+// may not have got it once more, which is a violation of another kind.
+func (r reception) isDuplicate(other reception) bool {
+	return r.session == other.session || r.session.follows(other)
 }
 
 // strangers judges what belongs to nothing that was sent.

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -41,7 +42,7 @@ func (l *Ledger) Story(v Violation, start time.Time, events []Event) string {
 		clients[v.client] = true
 	}
 	t.add(v.At, "VIOLATION: %s: %s", v.Kind, v.What)
-	for client := range clients {
+	for _, client := range slices.Sorted(maps.Keys(clients)) {
 		t.sessions(client)
 	}
 	for _, e := range events {

@@ -90,10 +90,19 @@ const (
 	// Delayed: a client of a killed node was not answered for soon, and something was
 	// done to the asker's node, to one on which the client had been, or to Redis.
 	Delayed Excuse = "late about a killed node's client near a fault"
+	// SeveralSessions: received at a session that began later, but the client had several
+	// when it got the message: another one was owed it, too, and later ones on that
+	// session's node got it with it.
+	SeveralSessions Excuse = "received again by a later session of a client with several"
+	// ClocksDiffer: received at a session that began later, but nodes' clocks were set to
+	// another time: which sessions are older than a message is what a node's clock says.
+	ClocksDiffer Excuse = "received again by a later session when clocks differed"
 )
 
 // Excuses lists all excuses in the order in which they are reported.
-func Excuses() []Excuse { return []Excuse{ReceiverLeft, OwnerLapsed, SenderLeft, Disturbed, Delayed} }
+func Excuses() []Excuse {
+	return []Excuse{ReceiverLeft, OwnerLapsed, SenderLeft, Disturbed, Delayed, SeveralSessions, ClocksDiffer}
+}
 
 // Count returns how many violations of a kind there are.
 func (v *Verdict) Count(kind Kind) (n int) {
@@ -126,4 +135,6 @@ type Rules struct {
 	// Return is what a node that counted as dead needs to get its clients back, and
 	// what is done to a node or to Redis may be felt for as long after its end.
 	Return time.Duration
+	// Clocks says that nodes' clocks were set to another time.
+	Clocks bool
 }

@@ -30,6 +30,7 @@ const keptSlots = 1 << 12
 // repeatLife, loses none in that time, whatever the others send.
 type outcomeLog struct {
 	limit int
+	began time.Time // the first message; ages do not depend on a wall clock that jumps
 	of    map[fingerprint]int32
 	byKey map[uint64]*author
 	last  *author
@@ -45,7 +46,7 @@ type outcomeLog struct {
 type remembered struct {
 	fingerprint  fingerprint
 	author       *author
-	at           int64 // in seconds
+	at           int64 // in seconds since the log began
 	older, newer int32 // of all
 	next         int32 // newer, of its author
 	outcome      Outcome
@@ -85,7 +86,7 @@ func (t *outcomeLog) add(key uint64, l fingerprint, o Outcome, now time.Time) {
 	}
 	a := t.author(key)
 	i := t.slot()
-	t.slots[i-1] = remembered{fingerprint: l, author: a, at: now.Unix(), older: t.newest, outcome: o}
+	t.slots[i-1] = remembered{fingerprint: l, author: a, at: t.seconds(now), older: t.newest, outcome: o}
 	t.of[l] = i
 	if t.newest != 0 {
 		t.slots[t.newest-1].newer = i
@@ -102,9 +103,17 @@ func (t *outcomeLog) add(key uint64, l fingerprint, o Outcome, now time.Time) {
 	t.count(a, 1)
 }
 
+// seconds returns the time since the log began.
+func (t *outcomeLog) seconds(now time.Time) int64 {
+	if t.began.IsZero() {
+		t.began = now
+	}
+	return int64(now.Sub(t.began) / time.Second)
+}
+
 // age forgets what is too old, a few at a time.
 func (t *outcomeLog) age(now time.Time) {
-	old := now.Add(-repeatLife).Unix()
+	old := t.seconds(now.Add(-repeatLife))
 	for n := 0; n < forgetAtOnce && t.oldest != 0 && t.slots[t.oldest-1].at < old; n++ {
 		t.forget(t.oldest)
 	}

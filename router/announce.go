@@ -24,6 +24,7 @@ type answers struct {
 	mu     sync.Mutex
 	count  int
 	absent []registry.Owner // those that do not hold the address, or are dead
+	ended  bool             // the claim has failed before all had answered
 }
 
 func (a *answers) add(owner registry.Owner, absent bool) {
@@ -43,9 +44,26 @@ func (a *answers) get() (count int, absent []registry.Owner) {
 	return a.count, slices.Clone(a.absent)
 }
 
-// Append appends the envelope.
+// end notes that the claim has failed.
+func (a *answers) end() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ended = true
+}
+
+func (a *answers) hasEnded() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ended
+}
+
+// Append appends the envelope. A claim that has failed replaces nobody: what its client has
+// by now elsewhere is not to end.
 func (x *announcement) Append(b []byte, _ *link.Frame) ([]byte, link.Kind) {
-	if x.token != "" {
+	switch {
+	case x.token != "" && x.answers != nil && x.answers.hasEnded():
+		return link.AppendBare(b, link.KindVoid), link.KindVoid
+	case x.token != "":
 		return link.AppendReplaced(b, x.address, x.token), link.KindReplaced
 	}
 	return link.AppendClaimed(b, x.address), link.KindClaimed
@@ -71,10 +89,14 @@ func (x *announcement) settle(r *Router, owner registry.Owner, result ackResult)
 }
 
 // announce lets every other owner know of this node's claim and waits until each has
-// acknowledged it or is known to be dead. It returns those that own nothing.
+// acknowledged it or is known to be dead. It returns those that own nothing. If nobody
+// waits for the claim any more it announces nothing.
 func (r *Router) announce(ctx context.Context, address string, others []registry.Owner) (absent []registry.Owner, err error) {
-	if len(others) == 0 {
+	switch {
+	case len(others) == 0:
 		return nil, nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
 	}
 	came := &answers{came: r.runtime.NewSignal()}
 	r.queueAnnouncements(address, others, r.opts.DuplicatesOf(address) == registry.Replace, came)
@@ -85,6 +107,7 @@ func (r *Router) announce(ctx context.Context, address string, others []registry
 			return absent, nil
 		}
 		if err := came.came.Wait(ctx); err != nil {
+			came.end()
 			return absent, err
 		}
 	}

@@ -165,9 +165,7 @@ func (t *localAddresses) addOrClaim(r *Router, j *pendingJoin) (evict []Session,
 	a, rule := t.byName[j.address], r.opts.DuplicatesOf(j.address)
 	switch {
 	case a == nil:
-		j.generation = t.generation.current()
-		j.local = &localAddress{join: j}
-		t.byName[j.address] = j.local
+		t.beginLocked(j)
 		return nil, errClaims
 	case a.join != nil && r.tooMany(1+len(a.join.waiters)):
 		return nil, ErrTooManySessions
@@ -176,6 +174,12 @@ func (t *localAddresses) addOrClaim(r *Router, j *pendingJoin) (evict []Session,
 		return nil, errWaits
 	case rule == registry.Reject:
 		return nil, ErrDuplicate
+	case rule == registry.Replace && a.validAt != t.generation.current():
+		// Another node may have replaced the claim without this one knowing it yet: what it
+		// announces must not end the newest session, which makes a claim of its own.
+		r.reg.Release(&a.lease)
+		t.beginLocked(j)
+		return a.sessions, errClaims
 	case rule == registry.Replace:
 		evict, a.sessions = a.sessions, nil
 	case r.tooMany(len(a.sessions)):
@@ -183,6 +187,13 @@ func (t *localAddresses) addOrClaim(r *Router, j *pendingJoin) (evict []Session,
 	}
 	a.sessions = append(a.sessions, j.session)
 	return evict, nil
+}
+
+// beginLocked begins a local address, which is to be claimed for j.
+func (t *localAddresses) beginLocked(j *pendingJoin) {
+	j.generation = t.generation.current()
+	j.local = &localAddress{join: j}
+	t.byName[j.address] = j.local
 }
 
 // tooMany reports whether an address that has so many sessions here gets no other one.

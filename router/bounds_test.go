@@ -224,3 +224,24 @@ func TestListsOfSessionsThatWaitAreBounded(t *testing.T) {
 	until(t, "all are delivered", func() bool { return int(last.got.Load()) == outcomes[Delivered] })
 	n.wantOutcome("bob", "2", Delivered)
 }
+
+// What messages of back ends may have without an outcome is bounded in bytes, too: to a
+// quarter of the room.
+func TestBytesOfAnInletAreBounded(t *testing.T) {
+	const size = 10
+	n := newCluster(t, 1, func(o *Options) { o.MaxPendingBytes = 100 * size * externalFraction }).node(0)
+	in := newInlet(n.Router)
+	for range 2 {
+		for i := range 105 {
+			if fits := in.admit(size); fits != (i < 100) {
+				t.Fatalf("message %d of %d bytes is admitted: %v", i, size, fits)
+			}
+		}
+		for range 100 {
+			in.settle(size)
+		}
+		if in.inFlight != 0 || in.inFlightBytes != 0 {
+			t.Errorf("%d messages, %d bytes are left", in.inFlight, in.inFlightBytes)
+		}
+	}
+}

@@ -22,6 +22,7 @@ type fakeConn struct {
 	takes   int           // how much a write takes at once; 0: all
 	allowed chan struct{} // the rest of a write waits for it
 	fails   error         // of the next write
+	writing func()        // called once, at the next write
 	closed  bool
 }
 
@@ -36,6 +37,10 @@ func (c *fakeConn) TryRead(b []byte) (int, error) {
 }
 
 func (c *fakeConn) TryWrite(b []byte) (int, error) {
+	if f := c.writing; f != nil {
+		c.writing = nil
+		f()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.takes > 0 {
@@ -246,6 +251,19 @@ func TestSourceMayFlush(t *testing.T) {
 	source.queue("c", "1")
 	s.Flush()
 	conn.reply(":1\r\n")
+	s.Flush()
+	conn.wantWritten(t, "1", "2")
+}
+
+// Whoever flushes while another goroutine does has that one go on.
+func TestFlushDuringAWriteIsNotForgotten(t *testing.T) {
+	conn := new(fakeConn)
+	s, source := newFake(t, conn)
+	conn.writing = func() {
+		source.queue("c", "2")
+		s.Flush()
+	}
+	source.queue("c", "1")
 	s.Flush()
 	conn.wantWritten(t, "1", "2")
 }

@@ -183,6 +183,27 @@ func TestBatchesOfAnEndedConnectionAreLost(t *testing.T) {
 	}
 }
 
+// A connection is not made anew within a second of the last time.
+func TestResetPublishingIsBounded(t *testing.T) {
+	s, source := newFake(t, new(fakeConn))
+	for _, x := range []struct {
+		ago    time.Duration // since the last time
+		closed bool
+	}{{resetInterval, true}, {-time.Minute, false}, {resetInterval, true}} {
+		conn := new(fakeConn)
+		s.open(conn, func(*publishConn) {})
+		s.mu.Lock()
+		s.mu.conns = s.mu.conns[len(s.mu.conns)-1:]
+		s.mu.reset = time.Now().Add(-x.ago)
+		s.mu.Unlock()
+		s.ResetPublishing("c", errors.New("a test"))
+		if conn.closed != x.closed {
+			t.Errorf("reset %v after the last time: closed is %t", x.ago, conn.closed)
+		}
+	}
+	source.wantResults(t)
+}
+
 // A reply is overdue when none has come for replyTimeout, whatever else is written.
 func TestOverdueReplyEndsTheConnection(t *testing.T) {
 	conn := new(fakeConn)

@@ -74,7 +74,7 @@ func fillNodes(b *testing.B, s *redistest.Server) (nodes []*testNode, leases [][
 	for j := range *manyLeases {
 		n, l := nodes[j%len(nodes)], new(Lease)
 		if j%10_000 == 0 {
-			all.Wait() // the committers' queues are bounded
+			all.Wait() // the batchers' queues are bounded
 		}
 		all.Add(1)
 		n.ClaimAsync(time.Time{}, l, fmt.Sprint("user-", j), Allow, func(_ []Owner, err error) {

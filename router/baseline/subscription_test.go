@@ -143,3 +143,25 @@ func TestJoinEndsAtItsDeadline(t *testing.T) {
 		t.Errorf("%d addresses and %d sessions are left", len(n.sessions.mu.of), n.sessions.mu.count)
 	}
 }
+
+// The confirmation of a SUBSCRIBE welcomes nobody while an UNSUBSCRIBE and another SUBSCRIBE of the
+// same address follow it.
+func TestOnlyTheLastConfirmationWelcomes(t *testing.T) {
+	n := newNode(t, "n0", "unused", redistest.Start(t).Client(t), router.Subscribe, nil)
+	table := n.sessions
+	joined := make(chan error, 1)
+	j := &join{address: "bob", session: newTestSession(n, "bob"), joined: func(err error) { joined <- err }, timer: time.NewTimer(patience)}
+	table.mu.Lock()
+	table.subscribeLocked("bob") // of a session that has left again
+	table.subscribeLocked("bob")
+	table.mu.of["bob"] = &localAddress{waiting: []*join{j}}
+	table.mu.Unlock()
+	table.confirmed("bob")
+	if len(joined) != 0 || len(table.of("bob")) != 0 {
+		t.Error("the first confirmation welcomes")
+	}
+	table.confirmed("bob")
+	if len(joined) != 1 || len(table.of("bob")) != 1 || len(table.mu.awaited) != 0 {
+		t.Error("the last confirmation does not welcome")
+	}
+}

@@ -139,7 +139,7 @@ func TestBatchPlayedAgainDoesNothing(t *testing.T) {
 		},
 	}
 	for k, provoke := range provoke {
-		t.Run(link.Kind(k).String(), func(t *testing.T) {
+		t.Run(k.String(), func(t *testing.T) {
 			rule := registry.Allow
 			if k == link.KindReplaced {
 				rule = registry.Replace

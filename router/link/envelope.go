@@ -29,11 +29,14 @@ import "encoding/binary"
 // know it skips: bytes behind the known fields of a header or body, extensions,
 // envelopes of an unknown kind. Another version is not read at all. Version 1 had no
 // seal.
+
+// Version is the version of the batches that are written and read here.
 const Version = 2
 
 // Kind says what an envelope carries.
 type Kind uint8
 
+// The kinds of envelopes.
 const (
 	KindVoid      Kind = iota // a number whose message has met its deadline, or a request for an acknowledgement
 	KindMessage               // a message for an address

@@ -25,6 +25,7 @@ type Frame struct {
 // AckResult is what became of a frame.
 type AckResult uint8
 
+// The results of frames.
 const (
 	AckDelivered  AckResult = iota
 	AckOverloaded           // its receiver's queues were full

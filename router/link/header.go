@@ -22,6 +22,7 @@ var (
 // NackCode is why an owner did not deliver a message.
 type NackCode uint8
 
+// Why a message was not delivered.
 const (
 	NackNotHere    NackCode = 1 + iota // it does not hold the address
 	NackJoining                        // it is just claiming it: try again soon

@@ -8,15 +8,16 @@ import (
 // State is what the sending half of a link is doing.
 type State uint8
 
+// The states of a link's sending half.
 const (
-	// StateIdle: no frame is published that is not acknowledged. Frames may wait to be
-	// published, as long as nobody has called Batch.
+	// StateIdle means that no frame is published that is not acknowledged. Frames may wait to
+	// be published, as long as nobody has called Batch.
 	//
 	// A batch with frames makes it StateWaiting. PUBLISH that reached nobody, which may be
 	// known late, makes it StateSuspended.
 	StateIdle State = iota
 
-	// StateWaiting: published frames wait to be acknowledged, and the ack timer runs.
+	// StateWaiting means that published frames wait to be acknowledged; the ack timer runs.
 	//
 	// An acknowledgement of all that is published makes it StateIdle; one of a part starts
 	// the timer anew. When the ack timeout has passed it goes back and is StateStalled. A
@@ -24,15 +25,15 @@ const (
 	// reached nobody makes it StateSuspended.
 	StateWaiting
 
-	// StateStalled: the last ack timeout has passed without an acknowledgement. What is not
-	// acknowledged is published again, and the retry delay has grown.
+	// StateStalled means that the last ack timeout has passed without an acknowledgement. What
+	// is not acknowledged is published again, and the retry delay has grown.
 	//
 	// Any acknowledgement of what was sent makes it StateIdle or StateWaiting. Another
 	// timeout, or PUBLISH that reached nobody, makes it StateSuspended.
 	StateStalled
 
-	// StateSuspended: nothing is published, since the peer may be dead or unsubscribed. What
-	// was published may still be acknowledged.
+	// StateSuspended means that nothing is published, since the peer may be dead or
+	// unsubscribed. What was published may still be acknowledged.
 	//
 	// The caller finds out which: Resume goes back and makes it StateStalled if timeouts
 	// have passed, else StateIdle. DeclareDead settles all frames and makes it StateIdle.

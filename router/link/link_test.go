@@ -35,6 +35,16 @@ func TestUnacknowledgedBytesHaveABudget(t *testing.T) {
 	if published := publish(); published > 2*minBudget {
 		t.Errorf("after losses %d bytes are published at once, want at most %d", published, 2*minBudget)
 	}
+	for range 3 { // each acknowledgement doubles it
+		_, next, _, _, _ := l.Numbers()
+		_, _ = l.Acknowledge(storyBegin, Ack{Life: l.Life(), UpTo: next - 1}, refusedBob, nil)
+		if published := publish(); published < l.budget || l.budget <= minBudget {
+			t.Errorf("after acknowledgements %d bytes are published at once, with a budget of %d", published, l.budget)
+		}
+	}
+	if l.budget != 8*minBudget {
+		t.Errorf("the budget is %d after three acknowledgements, want %d", l.budget, 8*minBudget)
+	}
 }
 
 // A window takes MaxWindow frames and no more, and forgets the room that it took.

@@ -25,6 +25,7 @@ var update = flag.Bool("update", false, "write the golden files and transcripts 
 //	believes +N UPTO              the peer acknowledges a life newer by N
 //	receive BASE FIRST COUNT [life N] [nack SEQ=CODE...] [within DURATION] [limit N]
 //	after DURATION                time passes, and Tick is called when it is due
+//	new                           a new link, and nothing of the former one
 //	resume | suspend | goback | dead | dead uncertain | clear | request
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -131,6 +132,8 @@ func (s *story) step(words []string) {
 	switch words[0] {
 	case "push":
 		s.push(words[1:])
+	case "new":
+		*s = *newStory(s.t)
 	case "batch":
 		s.batch()
 	case "published":

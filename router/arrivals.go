@@ -159,7 +159,7 @@ type arrival struct {
 	flags    byte
 	hops     byte
 	accepted int64 // Unix µs
-	believed ownerSet
+	assumed  ownerSet
 }
 
 // readMessage reads a message. Its strings and data are parts of the batch.
@@ -170,7 +170,7 @@ func readMessage(e link.Envelope) (a arrival, ok bool) {
 			ID: MessageID(m.ID), From: m.From, To: m.To, Data: m.Data, contentHash: m.ContentHash,
 			Confirm: m.Flags&link.FlagConfirm != 0, Droppable: m.Flags&link.FlagDroppable != 0,
 		},
-		flags: m.Flags, hops: m.Hops, accepted: m.Accepted, believed: ownerSet(m.Owners),
+		flags: m.Flags, hops: m.Hops, accepted: m.Accepted, assumed: ownerSet(m.Owners),
 	}
 	if m.Flags&link.FlagDelivered != 0 {
 		a.since = a.accepted
@@ -278,7 +278,7 @@ func (in *inbox) message(refused *link.Refused, a *arrival) link.NackCode {
 		refused.Add(strings.Clone(a.To), in.now, r.opts.MessageTimeout, in.limit) // this one may be sent again, too
 		return link.NackJoining                                                   // not "not here": the entry may be good
 	}
-	f := r.deliverHere(&a.Message, a.believed, time.UnixMicro(a.accepted), in.now)
+	f := r.deliverHere(&a.Message, a.assumed, time.UnixMicro(a.accepted), in.now)
 	switch f {
 	case ackDelivered:
 		in.recent.add(a.ID)
@@ -304,7 +304,7 @@ func (r *Router) learn(address string) {
 	r.routeTo(address).on(r, routeEvent{kind: ownersWanted})
 }
 
-// nackFor returns how a result on this node is told to the sender's; 0: it was delivered.
+// nackFor returns the nack for a result on this node; 0: it was delivered.
 func nackFor(result ackResult) link.NackCode {
 	switch result {
 	case ackNotHere:

@@ -132,7 +132,7 @@ func TestRepeatOvertakenByItsFirst(t *testing.T) {
 	out := make(chan Outcome, 2)
 	n.Send(m, func(_ MessageID, o Outcome) { out <- o })
 	if f := n.deliverHere(&m, noneAssumed, n.now(), n.now()); f != ackDelivered {
-		t.Fatalf("the first meets fate %v", f)
+		t.Fatalf("the first meets result %v", f)
 	}
 	wantNone(t, out)
 	free()

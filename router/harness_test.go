@@ -64,7 +64,7 @@ type testNode struct {
 	heartbeat time.Duration
 	refusals  atomic.Int32 // of newcomers that connect tried again
 
-	subscribing sync.Mutex // held while the node subscribes its private channel, and by deafen
+	subscribing sync.Mutex // held while the node subscribes its private channel, and by unsubscribe
 }
 
 // startNode starts a router on its own Redis client. change may be nil.

@@ -72,8 +72,8 @@ var variants = []variant{
 	{"replace/cached", newCluster, registry.Replace, 0, nil, false},
 	{"replace/looked up", newCluster, registry.Replace, -1, nil, false},
 	{"replace/cached/cluster", newShardedCluster, registry.Replace, 0, nil, false},
-	{"allow/cached/deaf for moments", newCluster, registry.Allow, 0, (*model).deafenOne, false},
-	{"replace/cached/deaf for moments", newCluster, registry.Replace, 0, (*model).deafenOne, false},
+	{"allow/cached/unsubscribed for moments", newCluster, registry.Allow, 0, (*model).unsubscribeOne, false},
+	{"replace/cached/unsubscribed for moments", newCluster, registry.Replace, 0, (*model).unsubscribeOne, false},
 	{"allow/cached/publishes lost and doubled", newCluster, registry.Allow, 0, (*model).harmOnePublish, true},
 	{"allow/cached/flushed", newOwnCluster, registry.Allow, 0, (*model).flush, false},
 	{"allow/looked up/flushed", newOwnCluster, registry.Allow, -1, (*model).flush, false},
@@ -546,8 +546,8 @@ func (m *model) runTroubles() {
 	}
 }
 
-// deafenOne has a node miss what is published until it has subscribed again.
-func (m *model) deafenOne() {
+// unsubscribeOne has a node miss what is published until it has subscribed again.
+func (m *model) unsubscribeOne() {
 	m.c.node(m.rng.IntN(len(m.c.nodes))).in.sub.Reset()
 	m.harmed.Add(1)
 }

@@ -74,7 +74,7 @@ func TestRepeatOfOneDeliveredElsewhere(t *testing.T) {
 	first := Message{ID: MessageID{Origin: 7, Count: 1}, From: "alice", To: "bob", Data: []byte("once"), Ref: []byte("1")}
 	first.contentHash, first.since = first.hashContent(), time.Now().UnixMicro()
 	if f := n.deliverHere(&first, noneAssumed, n.now(), n.now()); f != ackDelivered {
-		t.Fatalf("the first meets fate %v", f)
+		t.Fatalf("the first meets result %v", f)
 	}
 	n.want(n.repeat("alice", "1", "once"), Delivered)
 	n.wantOutcome("bob", "next", Delivered)

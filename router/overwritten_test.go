@@ -43,8 +43,8 @@ func TestClientWhoseEntryIsOverwrittenIsReached(t *testing.T) {
 			n.want(out, Delivered)
 			bob.wantGot("x")
 			alice.wantGot("y")
-			if links, judged := n.linked(); links > maxStrangers || judged > 0 {
-				t.Errorf("%d links, %d of them judged", links, judged)
+			if peers, troubled := n.linked(); peers > maxStrangers || troubled > 0 {
+				t.Errorf("%d peers, %d of them in trouble", peers, troubled)
 			}
 			if n.unready() != nil {
 				until(t, "it is ready again", func() bool { return n.unready() == nil })

@@ -157,7 +157,7 @@ func keyOf(args []any) string {
 
 // Who is taken for dead while the answer to a lookup is looked at was not when it was
 // asked for, and may be back.
-func TestOwnerThatIsBuriedMeanwhileIsNoAbsentOne(t *testing.T) {
+func TestOwnerThatDiesMeanwhileIsNoAbsentOne(t *testing.T) {
 	c := newRelaxedCluster(t, 2)
 	n := c.node(0)
 	bob := c.node(1).connect("bob")

@@ -13,9 +13,9 @@ import (
 	"github.com/beeline-ws/beeline/router/link"
 )
 
-// deafen keeps a node from subscribing until the result is called, as a partition
+// unsubscribe keeps a node from subscribing until the result is called, as a partition
 // or a frozen process would.
-func (n *testNode) deafen() (hear func()) {
+func (n *testNode) unsubscribe() (hear func()) {
 	n.subscribing.Lock()
 	n.in.sub.Reset()
 	hear = sync.OnceFunc(n.subscribing.Unlock)
@@ -37,7 +37,7 @@ func TestReturnedNodeIsReachable(t *testing.T) {
 	c := newHastyCluster(t, 2, nil)
 	bob := c.node(1).connect("bob")
 	c.node(0).wantOutcome("bob", "1", Delivered)
-	hear := c.node(1).deafen()
+	hear := c.node(1).unsubscribe()
 	until(t, "the node is declared dead", func() bool {
 		<-c.node(0).sendTo("bob", "x")
 		return c.node(0).declaredDead() > 0
@@ -56,7 +56,7 @@ func TestReturnedNodeIsReachable(t *testing.T) {
 func TestReturnedNodeIsNotAlone(t *testing.T) {
 	c := newHastyCluster(t, 3, nil)
 	here := c.node(1).connect("bob")
-	hear := c.node(1).deafen()
+	hear := c.node(1).unsubscribe()
 	until(t, "its lease has ended", func() bool {
 		_, ok, err := c.node(2).reg.Node(context.Background(), "n1")
 		return err == nil && !ok
@@ -85,13 +85,13 @@ func TestVanishedHostBlocksNobody(t *testing.T) {
 	bob.wantGot("moved")
 }
 
-// Redis loses its data while a node is deaf for a moment: its missing lease proves
+// Redis loses its data while a node is unsubscribed for a moment: its missing lease proves
 // nothing then.
-func TestFlushWhileDeafKillsNobody(t *testing.T) {
+func TestFlushWhileUnsubscribedKillsNobody(t *testing.T) {
 	c := newOwnCluster(t, 2, nil)
 	bob := c.node(1).connect("bob")
 	c.node(0).wantOutcome("bob", "1", Delivered)
-	hear := c.node(1).deafen()
+	hear := c.node(1).unsubscribe()
 	out := c.node(0).sendTo("bob", "2")
 	until(t, "the node is suspect", func() bool {
 		return c.node(0).peers.stalls("n1")
@@ -156,7 +156,7 @@ func TestStrangersMakeNoMoreLinksThanAreAllowed(t *testing.T) {
 
 // A message that was refused because an earlier one was may be sent again as late as
 // its own deadline: until then none that came later may pass it.
-func TestRefusalIsRememberedFromTheLastMessage(t *testing.T) {
+func TestRefusedAddressIsRememberedFromTheLastMessage(t *testing.T) {
 	c := newCluster(t, 1, func(o *Options) { o.MessageTimeout = 10 * time.Second })
 	in, from, began := newInbox(c.node(0).Router), new(link.Refused), time.Now()
 	count := uint64(0)
@@ -270,9 +270,9 @@ func TestCachedOwnersDoNotKeepANodeFromItsOwnClients(t *testing.T) {
 	second.wantGot("2")
 }
 
-// A cached owner may be deaf for long without being dead for sure. Its clients are looked
+// A cached owner may be unsubscribed for long without being dead for sure. Its clients are looked
 // for meanwhile: they may be on another node.
-func TestClientsOfADeafNodeAreLookedFor(t *testing.T) {
+func TestClientsOfAnUnsubscribedNodeAreLookedFor(t *testing.T) {
 	c := newRelaxedCluster(t, 2)
 	n, before := c.node(0), c.node(1)
 	next := startNode(t, "n2", c.redis.Client(t), c.prefix, time.Minute, nil)
@@ -280,7 +280,7 @@ func TestClientsOfADeafNodeAreLookedFor(t *testing.T) {
 	n.wantOutcome("bob", "1", Delivered)
 	first.leave()
 	until(t, "he is released", func() bool { return len(c.owners("bob")) == 0 })
-	before.deafen()
+	before.unsubscribe()
 	late := n.sendTo("bob", "2")
 	until(t, "the node is suspect", func() bool {
 		return n.peers.stalls("n1")

@@ -184,8 +184,8 @@ func TestKilledNodeIsKnownAtTheNextSend(t *testing.T) {
 	bob.wantGot("z")
 }
 
-// A node that is deaf for a moment is not dead: what is sent to it waits.
-func TestDeafNodeGetsItsMessagesLater(t *testing.T) {
+// A node that is unsubscribed for a moment is not dead: what is sent to it waits.
+func TestUnsubscribedNodeGetsItsMessagesLater(t *testing.T) {
 	c := newCluster(t, 2, nil)
 	bob := c.node(1).connect("bob")
 	var sent []<-chan Outcome
@@ -203,17 +203,17 @@ func TestDeafNodeGetsItsMessagesLater(t *testing.T) {
 	bob.wantGot(want...)
 }
 
-func TestDeafNodeClaimsNothing(t *testing.T) {
+func TestUnsubscribedNodeClaimsNothing(t *testing.T) {
 	c := newCluster(t, 1, nil)
 	c.node(0).isSubscribed.Store(false)
 	if _, err := c.node(0).tryConnect("bob"); !errors.Is(err, ErrUnavailable) {
-		t.Errorf("a deaf node let bob join: %v", err)
+		t.Errorf("an unsubscribed node let bob join: %v", err)
 	}
 	if owners := c.owners("bob"); len(owners) != 0 {
-		t.Errorf("a deaf node claimed: %v", owners)
+		t.Errorf("an unsubscribed node claimed: %v", owners)
 	}
 	if c.node(0).unready() == nil {
-		t.Error("a deaf node calls itself healthy")
+		t.Error("an unsubscribed node calls itself healthy")
 	}
 }
 

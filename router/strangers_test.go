@@ -18,8 +18,8 @@ func (c *cluster) forge(address string, owners int) {
 	}
 }
 
-// linked counts the peers of a node, and those that are slow.
-func (n *testNode) linked() (peers, slow int) {
+// linked counts the peers of a node, and those that are dead or do not answer.
+func (n *testNode) linked() (peers, troubled int) {
 	return n.peers.len(), int(n.peers.troubled.Load())
 }
 
@@ -35,8 +35,8 @@ func TestMadeUpOwnersCostNothing(t *testing.T) {
 	n.wantOutcome("bob", "x", Delivered)
 	bob.wantGot("x")
 	n.wantOutcome("nobody", "x", Offline)
-	if links, judged := n.linked(); links > maxStrangers || judged > 0 {
-		t.Errorf("%d links, %d of them judged, to owners that never lived", links, judged)
+	if peers, troubled := n.linked(); peers > maxStrangers || troubled > 0 {
+		t.Errorf("%d peers, %d of them in trouble, to owners that never lived", peers, troubled)
 	}
 	until(t, "the entries are pruned", func() bool {
 		n.Send(Message{From: "ann", To: "bob", Data: []byte("y")}, nil)

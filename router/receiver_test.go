@@ -57,7 +57,7 @@ func TestLinkGoesOnBehindWhatOthersAcknowledged(t *testing.T) {
 }
 
 // Strangers that make up nodes, and send what is refused, have little remembered of it.
-func TestRefusalsOfStrangersAreBounded(t *testing.T) {
+func TestNacksForStrangersAreBounded(t *testing.T) {
 	n := newCluster(t, 1, nil).node(0)
 	in := newInbox(n.Router)
 	for i := range maxPeers - 2 {
@@ -70,7 +70,7 @@ func TestRefusalsOfStrangersAreBounded(t *testing.T) {
 		p.hand(1, 1+i, 1+i, "nobody"+strconv.FormatUint(i, 10), i)
 	}
 	if got := n.peers.get("n8").link.Nacks(); got != leastRefused {
-		t.Errorf("%d refusals wait to be acknowledged, want %d", got, leastRefused)
+		t.Errorf("%d nacks wait to be acknowledged, want %d", got, leastRefused)
 	}
 	if got := n.peers.get("n9").link.Refused().Len(); got > 2*leastRefused || got < leastRefused {
 		t.Errorf("%d refused addresses are remembered, want %d to %d", got, leastRefused, 2*leastRefused)

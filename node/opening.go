@@ -111,13 +111,15 @@ func (s *session) identify(first []byte) {
 	})
 }
 
-// identified takes the authenticator's answer.
+// identified takes the authenticator's answer. An error that comes because the opening is
+// over is none of the client's: see openingOver.
 func (s *session) identified(o *opening, id *Identity, err error) {
 	s.mu.Lock()
 	if err != nil || s.isClosing() {
+		over := o.ctx.Err() != nil
 		s.answeredLocked()
 		s.mu.Unlock()
-		if err != nil {
+		if err != nil && !over {
 			s.refuse(s.node.denied(err))
 		}
 		return

@@ -128,9 +128,8 @@ func (in *inbox) acknowledged(p *peer, a link.Ack) {
 		in.logRenewed(p.node)
 	}
 	if len(settled) > 0 {
-		r.mu.Lock()
-		r.settleLocked(p.node, settled)
-		r.unlock()
+		r.settle(p.node, settled)
+		r.flush()
 	}
 	clear(settled)
 	in.settled = settled
@@ -202,9 +201,8 @@ func (in *inbox) take(h *link.Header, refused *link.Refused, e link.Envelope) (c
 		return in.takeReplaced(strings.Clone(address), strings.Clone(token)), 0
 	case link.KindReceipt:
 		if id, o, client, ok := e.Receipt(); ok && o < outcomes {
-			r.mu.Lock()
 			r.receipt(h.From, MessageID(id), Outcome(o), client)
-			r.unlock()
+			r.flush()
 		}
 	case link.KindPruned:
 		r.generation.end() // claims did not wait for this node
@@ -232,7 +230,7 @@ func (in *inbox) takeMessage(h *link.Header, refused *link.Refused, e link.Envel
 		return link.NackOverloaded, link.PromptAck
 	}
 	if in.arrival.Confirm {
-		r.cameFrom(h.From, in.arrival.ID.Origin)
+		r.origins.note(h.From, in.arrival.ID.Origin)
 	}
 	within = r.lazyAck
 	if in.arrival.flags&link.FlagReceipt != 0 {
@@ -299,9 +297,10 @@ func (r *Router) learn(address string) {
 	if !r.reg.AllSettled() {
 		return
 	}
-	r.mu.Lock()
-	defer r.unlock()
-	r.routeTo(address).on(r, routeEvent{kind: ownersWanted})
+	s := r.shards.of(address)
+	s.lock()
+	defer s.unlockAndNotify()
+	s.routeTo(address).on(s, routeEvent{kind: ownersWanted})
 }
 
 // nackFor returns the nack for a result on this node; 0: it was delivered.

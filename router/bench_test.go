@@ -67,20 +67,21 @@ func (o benchOutlet) Put(p bus.Publication) { o.r.publishing.reuseLocked(p.Tag.(
 func benchRoute(b testing.TB) (*Router, *peer) {
 	c := newCluster(b, 1, nil)
 	r := c.node(0).Router
-	r.mu.Lock()
-	defer r.release()
 	r.bus = noBus{r.bus}
-	rt := r.routeTo("bob")
-	lookedUp(r, rt, registry.Owner{NodeID: "n1", Token: "1"})
+	lookedUp(r, "bob", registry.Owner{NodeID: "n1", Token: "1"})
 	p := r.peers.lockOrAdd("n1")
 	defer p.mu.Unlock()
 	return r, p
 }
 
-// lookedUp has a route take that it was looked up and has those owners.
-func lookedUp(r *Router, rt *route, owners ...registry.Owner) {
-	rt.on(r, routeEvent{kind: lookupStarted})
-	rt.on(r, routeEvent{kind: lookupFound, owners: owners, complete: true})
+// lookedUp has the route to an address take that it was looked up and has those owners.
+func lookedUp(r *Router, address string, owners ...registry.Owner) {
+	s := r.shards.of(address)
+	s.lock()
+	defer s.unlockAndNotify()
+	rt := s.routeTo(address)
+	rt.on(s, routeEvent{kind: lookupStarted})
+	rt.on(s, routeEvent{kind: lookupFound, owners: owners, complete: true})
 }
 
 // BenchmarkCacheHit measures Send with a cached owner, and the acknowledgement.

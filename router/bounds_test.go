@@ -29,9 +29,7 @@ func TestMemoryForPendingMessagesIsBounded(t *testing.T) {
 					n.Router.Send(Message{From: "from" + client, To: "to" + client, Data: make([]byte, 10)},
 						func(_ MessageID, o Outcome) { outcomes[o]++ })
 				}
-				n.mu.Lock()
-				kept, bytes := n.Router.pending.count, n.Router.pending.bytes
-				n.mu.Unlock()
+				kept, bytes := n.pendingMessages()
 				if kept != bound.fit || bytes != 10*bound.fit || outcomes[Overloaded] != 7 || len(outcomes) != 1 {
 					t.Errorf("%d messages are kept, %d bytes; want %d; outcomes at once: %v", kept, bytes, bound.fit, outcomes)
 				}
@@ -41,7 +39,7 @@ func TestMemoryForPendingMessagesIsBounded(t *testing.T) {
 			if lacked := n.lacked(overloadPending); lacked != 14 {
 				t.Errorf("%v messages found no room among those that are pending, want 14", lacked)
 			}
-			if got := len(n.unused); got > maxUnused {
+			if got := n.unused.Load(); got > maxUnused {
 				t.Errorf("%d are kept for the next messages", got)
 			}
 		})
@@ -51,23 +49,24 @@ func TestMemoryForPendingMessagesIsBounded(t *testing.T) {
 // What is kept for the next messages is bounded, in number and in size.
 func TestWhatIsKeptForTheNextMessagesIsBounded(t *testing.T) {
 	n := newCluster(t, 1, nil).node(0)
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	s := n.shards[0]
+	s.lock()
+	defer s.mu.Unlock()
 	for range 2 {
 		for range maxUnused + 5 {
-			n.reuse(&pending{room: make([]byte, 1)})
+			s.reuse(&pending{room: make([]byte, 1)})
 			n.publishing.reuseLocked(new(post))
 		}
-		n.reuse(&pending{room: make([]byte, maxRoom+1)})
-		if len(n.unused) != maxUnused || len(n.publishing.unused) != maxUnusedPosts {
-			t.Errorf("%d messages and %d posts are kept, want %d and %d", len(n.unused), len(n.publishing.unused), maxUnused, maxUnusedPosts)
+		s.reuse(&pending{room: make([]byte, maxRoom+1)})
+		if len(s.unused) != maxUnused || len(n.publishing.unused) != maxUnusedPosts {
+			t.Errorf("%d messages and %d posts are kept, want %d and %d", len(s.unused), len(n.publishing.unused), maxUnused, maxUnusedPosts)
 		}
-		for n.unusedPending() != nil && len(n.unused) > 0 {
+		for s.unusedPending() != nil && len(s.unused) > 0 {
 			n.publishing.newPostLocked(nil, link.Batch{})
 		}
 	}
-	n.reuse(&pending{room: make([]byte, maxRoom+1)})
-	if len(n.unused) != 0 {
+	s.reuse(&pending{room: make([]byte, maxRoom+1)})
+	if len(s.unused) != 0 || n.unused.Load() != 0 {
 		t.Error("the room of a large message is kept")
 	}
 }
@@ -78,9 +77,10 @@ func TestOwnerCacheIsBounded(t *testing.T) {
 	c := newCluster(t, 2, func(o *Options) { o.OwnerCache = limit })
 	n := c.node(0)
 	kept := func() int {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		return len(n.routes)
+		s := n.shards[0] // there is one shard for so few
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.routes) + 1000*(len(n.shards)-1)
 	}
 	for i := range 3 * limit {
 		client := fmt.Sprint("bob", i)
@@ -111,13 +111,15 @@ func TestPrunesAreBounded(t *testing.T) {
 // is made once.
 func TestLookupsOfARoundTripAreBounded(t *testing.T) {
 	const most = 100
-	few, many := &share{messages: 1}, &share{messages: manyMessages + 1}
+	few, many := new(share), new(share)
+	few.messages.Store(1)
+	many.messages.Store(manyMessages + 1)
 	for _, c := range []struct{ few, many, trips int }{{250, 0, 3}, {0, 250, 3}, {150, 150, 3}, {10, 90, 1}, {1000, 30, 11}} {
 		var q lookupQueue
 		add := func(s *share, count int) {
 			for range count {
 				rt := &route{state: routeQueued, waiting: []*pending{{sender: s}}}
-				rt.lookup = q.add(rt)
+				rt.lookup = q.add(nil, rt)
 			}
 		}
 		add(few, c.few)
@@ -147,7 +149,7 @@ func TestWhatIsRememberedOfNodesIsBounded(t *testing.T) {
 		n.markDead(fmt.Sprint("former", i))
 	}
 	for i := range maxPeers + 5 {
-		n.cameFrom("another", uint64(i))
+		n.origins.note("another", uint64(i))
 	}
 	c.node(1).connect("bob")
 	n.wantOutcome("bob", "x", Delivered)
@@ -156,10 +158,8 @@ func TestWhatIsRememberedOfNodesIsBounded(t *testing.T) {
 	if dead := n.declaredDead(); dead > maxPeers || !n.peers.isDead("n1") {
 		t.Errorf("%d dead nodes are remembered, at most %d are allowed; the last one: %v", dead, maxPeers, n.peers.isDead("n1"))
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if len(n.origins) > maxPeers {
-		t.Errorf("%d nodes' IDs are remembered, at most %d are allowed", len(n.origins), maxPeers)
+	if ids := len(n.origins.byName); ids > maxPeers {
+		t.Errorf("%d nodes' IDs are remembered, at most %d are allowed", ids, maxPeers)
 	}
 }
 

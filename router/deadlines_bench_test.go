@@ -12,18 +12,21 @@ func BenchmarkDeadlines(b *testing.B) {
 	for _, absent := range []int{0, 20_000} {
 		b.Run(strconv.Itoa(absent)+" absent", func(b *testing.B) {
 			b.ReportAllocs()
-			r := newCluster(b, 1, nil).node(0).Router
-			r.mu.Lock()
-			for i := range absent {
-				r.afterFunc(time.Hour+time.Duration(i)*time.Millisecond, func() {})
+			s := newCluster(b, 1, nil).node(0).shards[0]
+			set := func(d time.Duration, due func(time.Time)) {
+				s.setDeadline(&deadline{due: due}, s.r.now().Add(d))
 			}
-			r.release()
+			s.mu.Lock()
+			for i := range absent {
+				set(time.Hour+time.Duration(i)*time.Millisecond, func(time.Time) {})
+			}
+			s.mu.Unlock()
 			due := 0
 			for b.Loop() {
-				r.mu.Lock()
-				r.afterFunc(0, func() { due++ })
-				r.release()
-				r.sweepOnce()
+				s.lock()
+				set(0, func(time.Time) { due++ })
+				s.mu.Unlock()
+				s.sweep(s.r.now())
 			}
 			if due < b.N {
 				b.Errorf("%d of %d deadlines were done", due, b.N)

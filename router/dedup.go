@@ -73,8 +73,8 @@ func (t *dedup) begin(p *pending) (first *pending, o Outcome, repeated bool) {
 	defer t.mu.Unlock()
 	t.delivered.age(p.accepted)
 	l, _ := t.fingerprint(&p.Message)
-	if p := t.underWay[l]; p != nil {
-		return p, 0, true
+	if first = t.underWay[l]; first != nil && first.shard == p.shard { // else they only look alike
+		return first, 0, true
 	}
 	if o, repeated = t.delivered.outcome(l); !repeated {
 		t.underWay[l] = p
@@ -116,13 +116,12 @@ func (t *dedup) deliverOnce(m *Message, deliver func() ackResult) (f ackResult, 
 	return f, false
 }
 
-// answerRepeat answers p as the one that it repeats, if there is one. It is called with
-// mu held.
-func (r *Router) answerRepeat(p *pending) bool {
+// answerRepeat answers p as the one that it repeats, if there is one.
+func (s *shard) answerRepeat(p *pending) bool {
 	if p.contentHash == 0 {
 		return false
 	}
-	first, o, ok := r.dedup.begin(p)
+	first, o, ok := s.r.dedup.begin(p)
 	if !ok {
 		return false
 	}
@@ -132,15 +131,15 @@ func (r *Router) answerRepeat(p *pending) bool {
 	}
 	switch {
 	case first != nil && len(first.also) >= maxAlso:
-		o := r.overloaded(overloadSender)
-		r.outcomes[o][pathLocal].Inc()
-		r.calls = append(r.calls, call{done, p.ID, o})
+		o := s.r.overloaded(overloadSender)
+		s.r.outcomes[o][pathLocal].Inc()
+		s.calls = append(s.calls, call{done, p.ID, o})
 	case first != nil:
 		first.also = append(first.also, done)
 	default:
-		r.outcomes[o][pathLocal].Inc()
-		r.calls = append(r.calls, call{done, p.ID, o})
+		s.r.outcomes[o][pathLocal].Inc()
+		s.calls = append(s.calls, call{done, p.ID, o})
 	}
-	r.reuse(p)
+	s.reuse(p)
 	return true
 }

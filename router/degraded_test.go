@@ -55,9 +55,8 @@ func TestLocalDeliveryWhenRedisHasJustGone(t *testing.T) {
 	c.redis.Pause()
 	refused := c.node(0).sendTo("bob", "no room")
 	until(t, "the phone has refused it", func() bool {
-		c.node(0).mu.Lock()
-		defer c.node(0).mu.Unlock()
-		rt := c.node(0).routes["bob"]
+		rt, unlock := c.node(0).lockRoute("bob")
+		defer unlock()
 		return rt != nil && len(rt.waiting) == 1 && rt.waiting[0].undelivered == Overloaded
 	})
 	phone.full.Store(false)

@@ -148,9 +148,8 @@ func TestStoppedNodeSendsTheReceiptsThatAreDue(t *testing.T) {
 	}
 	c.client.Publish(t.Context(), n.keys.Inlet("n0"), `{"to":"stuck","data":1,"id":"x","reply":"shop"}`)
 	until(t, "it is on its way", func() bool {
-		n.mu.Lock()
-		defer n.release()
-		return n.Router.pending.count == 1
+		count, _ := n.pendingMessages()
+		return count == 1
 	})
 	n.stop()
 	m, err := replies.ReceiveMessage(t.Context())

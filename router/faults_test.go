@@ -123,7 +123,7 @@ func TestEverySendHasExactlyOneOutcome(t *testing.T) {
 	if outcomes[Delivered] == 0 || outcomes[Timeout] < 50 {
 		t.Error("too few of them are delivered, or timeout, to prove anything")
 	}
-	if n := c.node(0).pending.count; n != 0 {
+	if n, _ := c.node(0).pendingMessages(); n != 0 {
 		t.Errorf("%d messages are still pending", n)
 	}
 }

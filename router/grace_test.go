@@ -24,9 +24,8 @@ func waitForBob(t *testing.T, c *cluster) {
 		out = append(out, c.node(0).sendTo("bob", want[i]))
 	}
 	until(t, "the messages wait", func() bool {
-		c.node(0).mu.Lock()
-		defer c.node(0).mu.Unlock()
-		rt := c.node(0).routes["bob"]
+		rt, unlock := c.node(0).lockRoute("bob")
+		defer unlock()
 		return rt != nil && len(rt.waiting) == 20 && rt.state == routeDelayed
 	})
 	bob = c.node(2).connect("bob")
@@ -40,9 +39,8 @@ func TestAfterTheGraceTheReceiverIsOffline(t *testing.T) {
 	c := newCluster(t, 2, func(o *Options) { o.Grace = patience / 2 })
 	first, second := c.node(0).sendTo("bob", "1"), c.node(0).sendTo("bob", "2")
 	until(t, "both wait for bob, and their grace is over", func() bool {
-		c.node(0).mu.Lock()
-		defer c.node(0).mu.Unlock()
-		rt := c.node(0).routes["bob"]
+		rt, unlock := c.node(0).lockRoute("bob")
+		defer unlock()
 		if rt == nil || len(rt.waiting) < 2 || rt.state != routeDelayed {
 			return false
 		}

@@ -49,16 +49,16 @@ type handover struct {
 const maxHandoverRoom = 1 << 8
 
 // handOver has a message handed over by whoever releases mu.
-func (rt *route) handOver(r *Router, x handover) {
+func (rt *route) handOver(s *shard, x handover) {
 	q := &rt.handovers
 	if q.items == nil {
-		q.items, r.handoverRoom = r.handoverRoom[:0], nil
+		q.items, s.handoverRoom = s.handoverRoom[:0], nil
 	}
 	x.message = x.p.Message
 	q.items = append(q.items, x)
 	if q.state == handoverIdle {
 		q.state = handoverRunning
-		r.handovers = append(r.handovers, rt)
+		s.handovers = append(s.handovers, rt)
 	}
 }
 
@@ -67,33 +67,35 @@ func (rt *route) handOver(r *Router, x handover) {
 // goroutine of its own goes on then.
 const handoverTurn = 1 << 9
 
-// handOverDue hands over what is due. It lets go of mu meanwhile.
-func (r *Router) handOverDue() {
-	for len(r.handovers) > 0 {
-		rt := r.handovers[0]
-		r.handovers = slices.Delete(r.handovers, 0, 1)
-		for rt.handOverTurn(r) {
-			if r.run(func(context.Context) { rt.handOverRest(r) }) {
+// handOverDue hands over what is due. It is called without mu.
+func (s *shard) handOverDue() {
+	s.lock()
+	defer s.unlockAndNotify()
+	for len(s.handovers) > 0 {
+		rt := s.handovers[0]
+		s.handovers = slices.Delete(s.handovers, 0, 1)
+		for rt.handOverTurn(s) {
+			if s.r.run(func(context.Context) { rt.handOverRest(s) }) {
 				break
 			}
 		}
 	}
-	r.flushAndRelock()
 }
 
 // handOverRest hands over until nothing is due on the route. Between two turns it publishes
 // and runs the callbacks of what they have answered.
-func (rt *route) handOverRest(r *Router) {
+func (rt *route) handOverRest(s *shard) {
 	for more := true; more; {
-		r.mu.Lock()
-		more = rt.handOverTurn(r)
-		r.unlock()
+		s.lock()
+		more = rt.handOverTurn(s)
+		s.unlockAndNotify()
+		s.r.flush()
 	}
 }
 
 // handOverTurn hands over up to handoverTurn messages of the route, and reports whether there
 // are more: then the caller has to go on, since nobody else will. It lets go of mu meanwhile.
-func (rt *route) handOverTurn(r *Router) (more bool) {
+func (rt *route) handOverTurn(s *shard) (more bool) {
 	q := &rt.handovers
 	for left := handoverTurn; len(q.items) > 0; {
 		if left == 0 {
@@ -106,46 +108,46 @@ func (rt *route) handOverTurn(r *Router) (more bool) {
 		}
 		left -= len(list)
 		refused := q.state == handoverRefused
-		r.mu.Unlock()
+		s.mu.Unlock()
 		for i := range list {
-			refused = !list[i].deliver(r, refused)
+			refused = !list[i].deliver(s, refused)
 		}
-		r.mu.Lock()
+		s.lock()
 		if refused {
 			q.state = handoverRefused
 		}
 		for i := range list {
-			list[i].done(r, rt)
+			list[i].done(s, rt)
 		}
 		clear(list)
 		if cap(list) <= maxHandoverRoom {
-			r.handoverRoom = list[:0]
+			s.handoverRoom = list[:0]
 		}
 	}
 	q.state = handoverIdle
-	rt.on(r, routeEvent{kind: handedOver})
+	rt.on(s, routeEvent{kind: handedOver})
 	return false
 }
 
 // deliver is called without mu, by the one goroutine that hands over for the route. It
 // reports whether the next message may be handed over.
-func (x *handover) deliver(r *Router, refused bool) bool {
+func (x *handover) deliver(s *shard, refused bool) bool {
 	switch {
 	case refused:
 		x.result = ackJoining
 	case x.fallback:
-		x.result = r.deliverOnce(&x.message, func() ackResult { return r.local.deliver(r.fan, &x.message, noneAssumed) })
+		x.result = s.r.deliverOnce(&x.message, func() ackResult { return s.r.local.deliver(s.r.fan, &x.message, noneAssumed) })
 	default:
-		x.result = r.deliverHere(&x.message, x.assumedOwners, x.p.accepted, r.now())
+		x.result = s.r.deliverHere(&x.message, x.assumedOwners, x.p.accepted, s.r.now())
 	}
 	return x.result == ackDelivered || x.result == ackOverloaded
 }
 
 // done takes what became of the message, with mu held.
-func (x *handover) done(r *Router, rt *route) {
+func (x *handover) done(s *shard, rt *route) {
 	p := x.p
 	if !x.fallback {
-		p.settle(r, x.owner, x.result)
+		p.acked(s, x.owner, x.result)
 		return
 	}
 	rt.handovers.fallbacks--
@@ -154,9 +156,9 @@ func (x *handover) done(r *Router, rt *route) {
 	}
 	switch x.result {
 	case ackDelivered:
-		r.delivery[pathLocal].Observe(r.now().Sub(p.accepted).Seconds())
-		p.arrived(r, r.opts.NodeID)
+		s.r.delivery[pathLocal].Observe(s.now().Sub(p.accepted).Seconds())
+		p.arrived(s, s.r.opts.NodeID)
 	case ackOverloaded:
-		p.refused(r.opts.NodeID, r.overloaded(overloadQueue))
+		p.refused(s.r.opts.NodeID, s.r.overloaded(overloadQueue))
 	}
 }

@@ -84,9 +84,9 @@ func TestManyHandoversHoldUpNobodyElse(t *testing.T) {
 		n.Router.Send(Message{From: "tester", To: "bob", Data: []byte(want[i]), Receipt: true}, func(_ MessageID, o Outcome) { out <- o })
 		if i == 0 {
 			until(t, "a lookup for the first is under way", func() bool {
-				n.mu.Lock()
-				defer n.mu.Unlock()
-				return n.routes["bob"].covered == 1
+				rt, unlock := n.lockRoute("bob")
+				defer unlock()
+				return rt.covered == 1
 			})
 		}
 	}

@@ -330,15 +330,52 @@ func (n *testNode) wantOutcome(to, data string, want Outcome) {
 	n.want(n.sendTo(to, data), want)
 }
 
+// lockRoute returns the route to an address, or nil, with its shard's lock held.
+func (n *testNode) lockRoute(address string) (rt *route, unlock func()) {
+	s := n.shards.of(address)
+	s.lock()
+	return s.routes[address], s.unlockAndNotify
+}
+
+// lockNewRoute is lockRoute that makes the route if there is none.
+func (n *testNode) lockNewRoute(address string) (rt *route, s *shard) {
+	s = n.shards.of(address)
+	s.lock()
+	return s.routeTo(address), s
+}
+
+// pendingMessages returns how many messages are pending, and how many bytes of data.
+func (n *testNode) pendingMessages() (count, bytes int) {
+	return int(n.room.messages.Load()), int(n.room.bytes.Load())
+}
+
+// eachPending calls f for each message that is pending, with its shard's lock held.
+func (n *testNode) eachPending(f func(p *pending)) {
+	for _, s := range n.shards {
+		s.lock()
+		for p := s.pending.oldest; p != nil; p = p.deadlineNode.newer {
+			f(p)
+		}
+		s.mu.Unlock()
+	}
+}
+
 // expire has the deadline of all that is pending come now.
 func (n *testNode) expire() {
-	n.mu.Lock()
-	defer n.unlock()
+	for _, s := range n.shards {
+		n.expireShard(s)
+	}
+	n.flush()
+}
+
+func (n *testNode) expireShard(s *shard) {
+	s.lock()
+	defer s.unlockAndNotify()
 	now := n.now()
-	for p := n.Router.pending.oldest; p != nil; p = p.deadlineNode.newer {
+	for p := s.pending.oldest; p != nil; p = p.deadlineNode.newer {
 		p.deadline = now
 	}
-	n.setDeadlineBy(&n.Router.pending.expiry, now)
+	s.setDeadlineBy(&s.expiry, now)
 }
 
 // wantTimeout sends a message that no lookup finds an owner for while something is
@@ -347,9 +384,8 @@ func (n *testNode) wantTimeout(to, data string) {
 	n.t.Helper()
 	out := n.sendTo(to, data)
 	until(n.t, "a lookup has failed", func() bool {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		rt := n.routes[to]
+		rt, unlock := n.lockRoute(to)
+		defer unlock()
 		return len(out) > 0 || rt != nil && (rt.state == routeDelayed || rt.degraded)
 	})
 	n.expire()

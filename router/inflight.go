@@ -15,17 +15,17 @@ const maxHops = 4
 
 // dispatch sends messages to the route's owners. assumed is noneAssumed, or whom a message
 // that is not looked up takes for all owners, which these are to vouch for.
-func (rt *route) dispatch(r *Router, assumed ownerSet, messages ...*pending) {
+func (rt *route) dispatch(s *shard, assumed ownerSet, messages ...*pending) {
 	rt.inflight++ // held: an answer to the first must not let the route go on before the last is sent
 	for _, p := range messages {
-		p.send(r, rt.owners, assumed)
+		p.send(s, rt.owners, assumed)
 	}
-	rt.on(r, routeEvent{kind: messageLanded})
+	rt.on(s, routeEvent{kind: messageLanded})
 }
 
 // send puts p onto the links to those owners that have not got it yet. A lookup costs a
 // hop, unless it found an owner again that only was not ready.
-func (p *pending) send(r *Router, owners []registry.Owner, assumed ownerSet) {
+func (p *pending) send(s *shard, owners []registry.Owner, assumed ownerSet) {
 	if p.again == againNotReady && p.assumedOwners == noneAssumed {
 		p.hops--
 		p.unready = min(p.unready+1, maxDoublings)
@@ -34,7 +34,7 @@ func (p *pending) send(r *Router, owners []registry.Owner, assumed ownerSet) {
 	}
 	p.again, p.assumedOwners = againNot, assumed
 	if p.hops == maxHops {
-		p.end(r, Timeout)
+		p.end(s, Timeout)
 		return
 	}
 	if assumed == noneAssumed {
@@ -46,46 +46,46 @@ func (p *pending) send(r *Router, owners []registry.Owner, assumed ownerSet) {
 	p.unanswered++ // held until all are sent, or an answer at once would end it early
 	for _, o := range owners {
 		if !p.reachedNode(o.NodeID) {
-			p.sendTo(r, o, first)
+			p.sendTo(s, o, first)
 		}
 	}
 	p.unanswered--
 	if p.unanswered == 0 {
-		p.landed(r)
+		p.landed(s)
 	}
 }
 
 // sendTo hands p over to the sessions here, or puts it onto the link to another owner.
-func (p *pending) sendTo(r *Router, o registry.Owner, first bool) {
+func (p *pending) sendTo(s *shard, o registry.Owner, first bool) {
 	p.unanswered++
-	if o.NodeID == r.opts.NodeID {
-		p.route.handOver(r, handover{p: p, owner: o, assumedOwners: p.assumedOwners})
+	if o.NodeID == s.r.opts.NodeID {
+		p.route.handOver(s, handover{p: p, owner: o, assumedOwners: p.assumedOwners})
 		return
 	}
-	if why := r.pushMessage(p, o, first); why != roomy {
-		r.overloaded(why)
-		p.settle(r, o, ackNoRoom)
+	if why := s.pushMessage(p, o, first); why != roomy {
+		s.r.overloaded(why)
+		p.acked(s, o, ackNoRoom)
 	}
 }
 
 // pushMessage puts p onto the link to an owner, or returns what has no room for it.
-func (r *Router) pushMessage(p *pending, o registry.Owner, first bool) overload {
-	to := r.peers.lockOrAdd(o.NodeID)
+func (s *shard) pushMessage(p *pending, o registry.Owner, first bool) overload {
+	to := s.r.peers.lockOrAdd(o.NodeID)
 	if to == nil {
 		return overloadLinks
 	}
 	defer to.mu.Unlock()
-	if why := to.roomForLocked(r, p); why != roomy {
+	if why := to.roomForLocked(s.r, p); why != roomy {
 		return why
 	}
-	to.pushLocked(r, link.Frame{Payload: p, Token: o.Token, First: first, Size: len(p.Data), Urgent: p.Receipt})
+	to.pushLocked(s.r, s.now(), link.Frame{Payload: p, Token: o.Token, First: first, Size: len(p.Data), Urgent: p.Receipt})
 	return roomy
 }
 
 // landed takes that every owner that p was sent to has answered.
-func (p *pending) landed(r *Router) {
+func (p *pending) landed(s *shard) {
 	if p.state == pendingConcluded { // at its deadline
-		r.reuse(p)
+		s.reuse(p)
 		return
 	}
 	rt := p.route
@@ -95,28 +95,28 @@ func (p *pending) landed(r *Router) {
 		i, _ := slices.BinarySearchFunc(rt.back, p, func(a, b *pending) int { return cmp.Compare(a.ID.Count, b.ID.Count) })
 		rt.back = slices.Insert(rt.back, i, p)
 	case p.undelivered == Overloaded:
-		p.end(r, Overloaded)
+		p.end(s, Overloaded)
 	default: // its sender was told delivered already; else an owner died with it
-		p.end(r, Timeout)
+		p.end(s, Timeout)
 	}
-	rt.on(r, routeEvent{kind: messageLanded})
+	rt.on(s, routeEvent{kind: messageLanded})
 }
 
 // lookAhead finds out whether the owners live that the route will go to when those before
 // have answered, if one of these does not: that may last until the deadline, and what waits
 // for dead owners can be answered before.
-func (rt *route) lookAhead(r *Router, next []registry.Owner) {
-	if !slices.ContainsFunc(rt.owners, r.stallsAt) {
+func (rt *route) lookAhead(s *shard, next []registry.Owner) {
+	if !slices.ContainsFunc(rt.owners, s.r.stallsAt) {
 		return
 	}
 	for _, o := range next {
-		if o.NodeID == r.opts.NodeID {
+		if o.NodeID == s.r.opts.NodeID {
 			continue
 		}
-		if p := r.peers.lockOrAdd(o.NodeID); p != nil {
+		if p := s.r.peers.lockOrAdd(o.NodeID); p != nil {
 			if p.link.Len() == 0 {
-				p.link.Ping(r.now())
-				p.changedLocked(r)
+				p.link.Ping(s.now())
+				p.changedLocked(s.r)
 			}
 			p.mu.Unlock()
 		}
@@ -125,10 +125,10 @@ func (rt *route) lookAhead(r *Router, next []registry.Owner) {
 
 // requestAcks asks the owners to acknowledge what nobody has waited for up to now, because
 // something does: what is in flight must be answered before the route goes on.
-func (rt *route) requestAcks(r *Router) {
+func (rt *route) requestAcks(s *shard) {
 	for _, o := range rt.owners {
-		if p := r.peers.get(o.NodeID); p != nil {
-			p.do(r, func(l *link.Link) { l.RequestAck(r.now()) })
+		if p := s.r.peers.get(o.NodeID); p != nil {
+			p.do(s.r, func(l *link.Link) { l.RequestAck(s.now()) })
 		}
 	}
 }

@@ -135,16 +135,12 @@ func TestRenewedLinkLetsNothingPassWhatWasRefused(t *testing.T) {
 	for i := range 3 {
 		r.Send(Message{From: "alice", To: "bob", Data: []byte(strconv.Itoa(i))}, nil)
 	}
-	r.mu.Lock()
-	lookedUp(r, r.routeTo("eve"), registry.Owner{NodeID: "n1", Token: "2"})
-	r.release()
+	lookedUp(r, "eve", registry.Owner{NodeID: "n1", Token: "2"})
 	r.Send(Message{From: "alice", To: "eve", Data: []byte("other")}, nil)
 	r.Batches(benchOutlet{r})
 	r.in.acknowledged(l, link.Ack{Life: l.link.Life(), UpTo: 1, Nacks: []link.Nack{{Seq: 1, Code: link.NackJoining}}})
 	before := l.link.Life()
 	r.in.acknowledged(l, link.Ack{Life: before + 1<<20, UpTo: 0})
-	r.mu.Lock()
-	defer r.release()
 	if life := l.link.Life(); int64(life-before-1<<20) <= 0 {
 		t.Errorf("the new life %x is not newer than what the peer believes in", life)
 	}
@@ -156,7 +152,7 @@ func TestRenewedLinkLetsNothingPassWhatWasRefused(t *testing.T) {
 	if base, next, _, _, _ := l.link.Numbers(); next != base || !slices.Equal(again, []string{"eve"}) {
 		t.Errorf("the messages to %v are to be sent again, want eve's", again)
 	}
-	rt := r.routes["bob"]
+	rt := r.shards.of("bob").routes["bob"]
 	for i, p := range rt.back {
 		if string(p.Data) != strconv.Itoa(i) {
 			t.Errorf("message %d to be looked up again is %s", i, p.Data)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/beeline-ws/beeline/registry"
@@ -19,18 +20,23 @@ const (
 )
 
 // lookupBatcher looks up the owners of the addresses of routes, one round trip at a time:
-// so a round trip has more lookups under load, and an idle router sends at once. Router.mu
-// guards its queue.
+// so a round trip has more lookups under load, and an idle router sends at once.
 type lookupBatcher struct {
-	r     *Router
-	some  task.Signal // something is queued
-	queue lookupQueue
+	r    *Router
+	some task.Signal // something is queued
+
+	mu struct { // may be taken while a shard's is held
+		sync.Mutex
+		queue lookupQueue
+	}
 }
 
 // add queues a lookup of a route's owners, and returns its number.
-func (b *lookupBatcher) add(rt *route) (number uint64) {
+func (b *lookupBatcher) add(s *shard, rt *route) (number uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.some.Set()
-	return b.queue.add(rt)
+	return b.mu.queue.add(s, rt)
 }
 
 // run looks up until ctx ends.
@@ -42,18 +48,36 @@ func (b *lookupBatcher) run(ctx context.Context) {
 	}
 }
 
-// next takes the lookups of the next round trip from the queue.
+// next takes the lookups of the next round trip from the queue, without those whose route
+// does not wait for them any more.
 func (b *lookupBatcher) next() []lookup {
-	b.r.mu.Lock()
-	defer b.r.unlock()
-	lookups := b.queue.take(maxLookups)
-	if b.queue.len() > 0 {
+	started := b.take()
+	return slices.DeleteFunc(started, func(l lookup) bool {
+		l.shard.lock()
+		defer l.shard.unlockAndNotify()
+		waits := l.counts(routeQueued)
+		if waits {
+			l.route.on(l.shard, routeEvent{kind: lookupStarted})
+		}
+		return !waits
+	})
+}
+
+func (b *lookupBatcher) take() []lookup {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	lookups := b.mu.queue.take(maxLookups)
+	if b.mu.queue.len() > 0 {
 		b.some.Set()
 	}
-	for _, l := range lookups {
-		l.route.on(b.r, routeEvent{kind: lookupStarted})
-	}
 	return lookups
+}
+
+// clear forgets what is queued.
+func (b *lookupBatcher) clear() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mu.queue = lookupQueue{}
 }
 
 // lookUp makes one round trip and gives the routes the answers.
@@ -69,9 +93,8 @@ func (b *lookupBatcher) lookUp(ctx context.Context, lookups []lookup) {
 	r.m.CommitCommands.Observe(float64(len(addresses)))
 	answers := r.reg.LookupAll(ctx, addresses)
 	dead, crowds := r.revive(ctx, answers), r.crowds(ctx, answers)
-	r.mu.Lock()
 	empty := b.answer(lookups, answers, dead, crowds)
-	r.unlock()
+	r.flush()
 	if len(empty) > 0 {
 		b.confirmAbsent(ctx, empty, began)
 	}
@@ -81,9 +104,6 @@ func (b *lookupBatcher) lookUp(ctx context.Context, lookups []lookup) {
 // address nobody seems to own. Nodes that are dead own nothing.
 func (b *lookupBatcher) answer(lookups []lookup, answers []registry.Answer, dead nodeSet, crowds map[int]crowd) (empty []lookup) {
 	for i, l := range lookups {
-		if !l.counts(routeLookingUp) {
-			continue
-		}
 		owners, err := answers[i].Owners, answers[i].Err
 		if err == nil {
 			owners = b.living(l.route.address, b.living(l.route.address, owners, dead), crowds[i].dead)
@@ -100,7 +120,7 @@ func (b *lookupBatcher) answer(lookups []lookup, answers []registry.Answer, dead
 		default:
 			e = routeEvent{kind: lookupFound, owners: owners, complete: slices.Equal(owners, answers[i].Owners)}
 		}
-		l.route.on(b.r, e)
+		l.take(e)
 	}
 	return empty
 }
@@ -149,18 +169,15 @@ func (b *lookupBatcher) confirmAbsentAt(ctx context.Context, lookups []lookup, b
 	r := b.r
 	confirmed, err := r.reg.ConfirmAbsent(ctx, lookups[0].route.address)
 	confirmed = confirmed && r.now().Sub(began) < r.reg.Timing().Heartbeat/2
-	r.mu.Lock()
-	defer r.unlock()
 	for _, l := range lookups {
 		e := routeEvent{kind: lookupNobody}
 		switch {
-		case !l.counts(routeLookingUp):
-			continue
 		case err != nil:
 			e = routeEvent{kind: lookupFailed, delay: retryFailed}
 		case !confirmed:
 			e = routeEvent{kind: lookupFailed, delay: retryUnsettled}
 		}
-		l.route.on(r, e)
+		l.take(e)
 	}
+	r.flush()
 }

@@ -15,10 +15,10 @@ type lookupQueue struct {
 const manyMessages = 64
 
 // add queues a lookup of the route's owners and returns its number.
-func (q *lookupQueue) add(rt *route) (number uint64) {
+func (q *lookupQueue) add(s *shard, rt *route) (number uint64) {
 	q.count++
-	l := lookup{route: rt, number: q.count}
-	if s := rt.firstSender(); s != nil && s.messages > manyMessages {
+	l := lookup{shard: s, route: rt, number: q.count}
+	if sender := rt.firstSender(); sender != nil && sender.messages.Load() > manyMessages {
 		q.many = append(q.many, l)
 	} else {
 		q.few = append(q.few, l)
@@ -39,18 +39,16 @@ func (rt *route) firstSender() *share {
 
 func (q *lookupQueue) len() int { return len(q.few) + len(q.many) }
 
-// take returns the next lookups, at most so many, without those whose route does not wait
-// for them any more.
+// take returns the next lookups, at most so many.
 func (q *lookupQueue) take(most int) []lookup {
-	var taken []lookup
 	if q.len() <= most {
-		taken = slices.Concat(q.few, q.many)
+		all := slices.Concat(q.few, q.many)
 		q.few, q.many = nil, nil
-	} else {
-		many := min(len(q.many), max(most/4, most-len(q.few)))
-		few := most - many
-		taken = slices.Concat(q.few[:few], q.many[:many])
-		q.few, q.many = slices.Delete(q.few, 0, few), slices.Delete(q.many, 0, many)
+		return all
 	}
-	return slices.DeleteFunc(taken, func(l lookup) bool { return !l.counts(routeQueued) })
+	many := min(len(q.many), max(most/4, most-len(q.few)))
+	few := most - many
+	taken := slices.Concat(q.few[:few], q.many[:many])
+	q.few, q.many = slices.Delete(q.few, 0, few), slices.Delete(q.many, 0, many)
+	return taken
 }

@@ -203,11 +203,7 @@ type cut struct {
 func (m *model) cut() *cut {
 	c := &cut{at: m.now(), underWay: make(map[string]bool)}
 	for _, n := range m.c.nodes {
-		n.mu.Lock()
-		for p := n.pending.oldest; p != nil; p = p.deadlineNode.newer {
-			c.underWay[string(p.Data)] = true
-		}
-		n.mu.Unlock()
+		n.eachPending(func(p *pending) { c.underWay[string(p.Data)] = true })
 	}
 	return c
 }
@@ -260,11 +256,11 @@ func (cl *modelClient) run() {
 // refusal.
 func (m *model) cacheAgain(address string) {
 	for _, n := range m.c.nodes {
-		n.mu.Lock()
-		if rt := n.routes[address]; rt != nil {
+		rt, unlock := n.lockRoute(address)
+		if rt != nil {
 			rt.noCacheBefore = time.Time{}
 		}
-		n.mu.Unlock()
+		unlock()
 	}
 }
 

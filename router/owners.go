@@ -53,37 +53,38 @@ func (s ownerSet) with(owners []registry.Owner) ownerSet {
 // outdate has the next message to address not go to the cached owners: this node has
 // become one, and they may be none any more, nor answer.
 func (r *Router) outdateOwners(address string) {
-	r.mu.Lock()
-	defer r.release()
-	rt := r.routes[address]
+	s := r.shards.of(address)
+	s.lock()
+	defer s.unlockAndNotify()
+	rt := s.routes[address]
 	if rt == nil {
 		return
 	}
-	rt.on(r, routeEvent{kind: becameOwner})
+	rt.on(s, routeEvent{kind: becameOwner})
 }
 
 // uncache ends the use of the cached owners, and of what a lookup under way finds for later
 // messages.
-func (rt *route) uncache(r *Router) {
+func (rt *route) uncache(s *shard) {
 	rt.asOfLookup.generation = 0
 	if rt.state == routeCached {
-		rt.leave(r)
+		rt.leave(s)
 		rt.state = routeUnknown
 	}
-	if r.idleRoutes.remove(rt) {
-		rt.park(r)
+	if s.idleRoutes.remove(rt) {
+		rt.park(s)
 	}
 }
 
 // mayUseCache reports whether a message may go to the cached owners now: all of them
 // heard what was sent last. The clients of one that is dead or does not answer may be
 // elsewhere by now.
-func (rt *route) mayUseCache(r *Router) bool {
-	if rt.state != routeCached || rt.generation != r.generation.current() {
+func (rt *route) mayUseCache(s *shard) bool {
+	if rt.state != routeCached || rt.generation != s.r.generation.current() {
 		return false
 	}
-	return r.peers.troubled.Load() == 0 || !slices.ContainsFunc(rt.owners, func(o registry.Owner) bool {
-		return r.peers.isDead(o.NodeID) || r.stallsAt(o)
+	return s.r.peers.troubled.Load() == 0 || !slices.ContainsFunc(rt.owners, func(o registry.Owner) bool {
+		return s.r.peers.isDead(o.NodeID) || s.r.stallsAt(o)
 	})
 }
 
@@ -102,14 +103,14 @@ func (rt *route) idles() bool {
 }
 
 // park keeps a route that nothing waits for while its owners are cached, or must not be.
-func (rt *route) park(r *Router) {
+func (rt *route) park(s *shard) {
 	switch {
 	case rt.lruNode.in:
-	case rt.state == routeUnknown && !rt.degraded && r.now().After(rt.noCacheBefore):
-		delete(r.routes, rt.address)
+	case rt.state == routeUnknown && !rt.degraded && s.now().After(rt.noCacheBefore):
+		delete(s.routes, rt.address)
 	default:
-		if last := r.idleRoutes.add(rt); last != nil {
-			delete(r.routes, last.address)
+		if last := s.idleRoutes.add(rt); last != nil {
+			delete(s.routes, last.address)
 		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 // payload is what travels on a link: a message, an announcement or a receipt.
 type payload interface {
 	link.Payload
-	// settle takes what became of it at an owner. It is called with mu held.
+	// settle takes what became of it at an owner. It is called without a lock.
 	settle(r *Router, owner registry.Owner, result ackResult)
 }
 

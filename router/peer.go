@@ -42,7 +42,7 @@ const (
 )
 
 // peer is what this node keeps for a node that it talks with. Its lock may be taken while
-// Router.mu is held, and no other lock but the leaves of peers while it is.
+// a shard's is held, and no other lock but the leaves of peers while it is.
 type peer struct {
 	node    string
 	channel string
@@ -51,7 +51,7 @@ type peer struct {
 	stalled atomic.Bool // it does not answer, or is suspect
 	dead    atomic.Bool // it is peerDead
 
-	deadline deadline // when the link has something to do, or earlier; peers.timers guards it
+	deadline deadline // when the link has something to do, or earlier; guarded by Router.timers
 
 	mu        sync.Mutex
 	state     peerState
@@ -107,7 +107,7 @@ func (p *peer) scheduleLocked(r *Router) {
 		return
 	}
 	p.wakeAt = at
-	r.peers.wakeBy(p, at)
+	r.timers.setBy(&p.deadline, at)
 }
 
 // unusedLocked reports whether nothing waits on the link.
@@ -138,12 +138,12 @@ func (r *Router) push(node string, f link.Frame) bool {
 		return false
 	}
 	defer p.mu.Unlock()
-	return p.pushLocked(r, f)
+	return p.pushLocked(r, r.now(), f)
 }
 
-func (p *peer) pushLocked(r *Router, f link.Frame) bool {
-	p.used = r.now()
-	if !p.link.Push(p.used, f) {
+func (p *peer) pushLocked(r *Router, now time.Time, f link.Frame) bool {
+	p.used = now
+	if !p.link.Push(now, f) {
 		return false
 	}
 	p.changedLocked(r)
@@ -154,29 +154,42 @@ func (p *peer) pushLocked(r *Router, f link.Frame) bool {
 // peer's lock is released.
 func (p *peer) acknowledge(r *Router, a link.Ack, room []link.Settled) (settled []link.Settled, renewed bool) {
 	p.mu.Lock()
-	renews := p.link.Renews(a)
-	if renews { // refusedBefore looks at routes
-		p.mu.Unlock()
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		p.mu.Lock()
-	}
 	defer p.mu.Unlock()
 	settled, renewed = p.link.Acknowledge(r.now(), a, refusedBefore, room)
 	p.changedLocked(r)
 	return settled, renewed
 }
 
-// refusedBefore reports whether the payload must not pass an earlier one that was refused. It
-// is called with Router.mu held.
+// refusedBefore reports whether the payload must not pass an earlier one that was refused.
+// It is called without the lock of its message's shard: the route of a message in flight
+// stays the same, and what is refused is applied to routes before the next acknowledgement
+// is taken.
 func refusedBefore(x link.Payload) bool {
 	p, ok := x.(*pending)
-	return ok && p.state == pendingInflight && p.route.state == routeRepairing
+	return ok && !p.isOver() && p.route.repairing.Load()
 }
 
-// settleLocked gives the results of frames to those who sent them.
-func (r *Router) settleLocked(node string, settled []link.Settled) {
+// settle gives the results of frames to those who sent them. It is called without a lock.
+func (r *Router) settle(node string, settled []link.Settled) {
+	var held *shard // a lock for all messages to one shard in a row
 	for _, s := range settled {
-		s.Payload.(payload).settle(r, registry.Owner{NodeID: node, Token: s.Token}, s.Result)
+		owner := registry.Owner{NodeID: node, Token: s.Token}
+		p, ok := s.Payload.(*pending)
+		if held != nil && (!ok || p.shard != held) {
+			held.unlockAndNotify()
+			held = nil
+		}
+		if !ok {
+			s.Payload.(payload).settle(r, owner, s.Result)
+			continue
+		}
+		if held == nil {
+			held = p.shard
+			held.lock()
+		}
+		p.acked(held, owner, s.Result)
+	}
+	if held != nil {
+		held.unlockAndNotify()
 	}
 }

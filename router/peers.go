@@ -1,7 +1,6 @@
 package router
 
 import (
-	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/beeline-ws/beeline/router/link"
-	"github.com/beeline-ws/beeline/router/task"
 )
 
 const (
@@ -34,7 +32,7 @@ const (
 )
 
 // peers is the table of the nodes that this one talks with. A peer's lock may be taken while
-// mu is held. The locks of outgoing and timers are leaves.
+// mu is held. The lock of outgoing is a leaf.
 type peers struct {
 	r *Router
 	// troubled counts the peers that are dead or do not answer: if there are none, nobody
@@ -51,19 +49,11 @@ type peers struct {
 		sync.Mutex
 		list []*peer
 	}
-	timers struct {
-		sync.Mutex
-		deadlines deadlines
-		at        time.Time // when alarm rings; zero: nothing waits
-	}
-	due   task.Signal // a link may have something to do
-	alarm task.Timer  // sets it
 }
 
 func newPeers(r *Router) *peers {
-	t := &peers{r: r, due: r.runtime.NewSignal()}
+	t := &peers{r: r}
 	t.byNode.Store(&map[string]*peer{})
-	t.alarm = r.runtime.AfterFunc(time.Hour, t.due.Set)
 	return t
 }
 
@@ -182,9 +172,7 @@ func (t *peers) forgetLocked(p *peer) {
 	}
 	t.flag(p, false, false)
 	p.forgotten = true
-	t.timers.Lock()
-	t.timers.deadlines.stop(&p.deadline)
-	t.timers.Unlock()
+	t.r.timers.stop(&p.deadline)
 	byNode := maps.Clone(*t.byNode.Load())
 	delete(byNode, p.node)
 	t.byNode.Store(&byNode)
@@ -258,46 +246,6 @@ func (t *peers) putBack(rest []*peer) {
 	t.outgoing.Lock()
 	defer t.outgoing.Unlock()
 	t.outgoing.list = slices.Insert(t.outgoing.list, 0, rest...)
-}
-
-// wakeBy has tick called for a peer at a time at the latest. It is called with the peer's
-// lock held.
-func (t *peers) wakeBy(p *peer, at time.Time) {
-	t.timers.Lock()
-	defer t.timers.Unlock()
-	t.timers.deadlines.setBy(&p.deadline, at)
-	t.ringByLocked(at)
-}
-
-func (t *peers) ringByLocked(at time.Time) {
-	if t.timers.at.IsZero() || at.Before(t.timers.at) {
-		t.timers.at = at
-		t.alarm.Reset(at.Sub(t.r.now()))
-	}
-}
-
-// run has links resend and acknowledge when they are due. It sleeps while nothing is.
-func (t *peers) run(ctx context.Context) {
-	for t.due.Wait(ctx) == nil {
-		now := t.r.now()
-		for _, x := range t.takeDue(now) {
-			x.due(now)
-		}
-		t.r.flush()
-	}
-}
-
-func (t *peers) takeDue(now time.Time) (due []*deadline) {
-	t.timers.Lock()
-	defer t.timers.Unlock()
-	t.timers.at = time.Time{}
-	for x := t.timers.deadlines.takeDue(now); x != nil; x = t.timers.deadlines.takeDue(now) {
-		due = append(due, x)
-	}
-	if x := t.timers.deadlines.first(); x != nil {
-		t.ringByLocked(x.at)
-	}
-	return due
 }
 
 // refusedLimit is how many refused addresses one link may remember, and how many nacks. Who

@@ -41,9 +41,11 @@ const (
 )
 
 // pending is a message that was accepted and has no outcome yet, or that still
-// has owners to answer. Router.mu guards it.
+// has owners to answer. Its shard's mu guards it, and is held by whoever calls its methods,
+// but for those that say something else.
 type pending struct {
 	Message
+	shard    *shard // its receiver's
 	accepted time.Time
 	deadline time.Time // when it is answered at the latest, a little before its time is over
 	state    pendingState
@@ -71,13 +73,14 @@ type pending struct {
 
 	// What it counts in.
 	deadlineNode listNode[*pending] // in the list by deadlines, until it is concluded
+	senders      *senderShares      // that its sender's share is one of
 	sender       *share
 	receiver     *share
 
 	room []byte // that Data is in, for the next message, too
 
-	// wire guards Data against links that publish it, which do not hold Router.mu, and what
-	// else they read that changes. While no owner is unanswered no link has it, and nobody
+	// wire guards Data against links that publish it, which do not hold the shard's mu, and
+	// what else they read that changes. While no owner is unanswered no link has it, and nobody
 	// needs the lock.
 	wire struct {
 		sync.Mutex
@@ -86,7 +89,7 @@ type pending struct {
 	}
 }
 
-// maxUnused bounds the pendings that are kept for the next messages, and maxRoom
+// maxUnused bounds the pendings that all shards keep for the next messages, and maxRoom
 // what each may keep for its data, in bytes.
 const (
 	maxUnused = 1 << 12
@@ -105,34 +108,39 @@ func (p *pending) retryDelay() time.Duration {
 }
 
 // newPending returns m with its ID and the time. Its data is not copied yet.
-func (r *Router) newPending(m Message, done func(MessageID, Outcome)) *pending {
-	p := r.unusedPending()
-	p.Message, p.done, p.accepted = m, done, r.now()
-	p.ID = r.newID()
+func (s *shard) newPending(m Message, done func(MessageID, Outcome)) *pending {
+	p := s.unusedPending()
+	p.Message, p.done, p.accepted, p.shard = m, done, s.now(), s
+	p.ID = s.r.newID()
 	p.Receipt = m.Receipt || m.Confirm || m.Crowded
 	p.Ref = nil
 	p.path, p.undelivered = pathRemote, Offline
 	return p
 }
 
-func (r *Router) unusedPending() (p *pending) {
-	n := len(r.unused)
+func (s *shard) unusedPending() (p *pending) {
+	n := len(s.unused)
 	if n == 0 {
 		return new(pending)
 	}
-	p, r.unused = r.unused[n-1], r.unused[:n-1]
+	s.r.unused.Add(-1)
+	p, s.unused = s.unused[n-1], s.unused[:n-1]
 	return p
 }
 
 // reuse takes back what nothing refers to any more.
-func (r *Router) reuse(p *pending) {
+func (s *shard) reuse(p *pending) {
 	room, reached := p.room, p.reached
 	clear(reached)
-	if len(r.unused) >= maxUnused || cap(room) > maxRoom {
+	if cap(room) > maxRoom {
+		return
+	}
+	if s.r.unused.Add(1) > maxUnused {
+		s.r.unused.Add(-1)
 		return
 	}
 	*p = pending{room: room[:0], reached: reached[:0]}
-	r.unused = append(r.unused, p)
+	s.unused = append(s.unused, p)
 }
 
 // reachedNode reports whether a node need not get p again.
@@ -201,11 +209,11 @@ func (p *pending) encodeLocked(b []byte, first bool) []byte {
 }
 
 // arrived takes that a node has put p into the queue of a session.
-func (p *pending) arrived(r *Router, node string) {
+func (p *pending) arrived(s *shard, node string) {
 	p.reached, p.queued, p.since = append(p.reached, node), p.queued+1, p.accepted.UnixMicro()
 	p.changeWire(func() { p.wire.delivered = true })
 	if !p.Confirm {
-		r.answer(p, Delivered)
+		s.answer(p, Delivered)
 	}
 }
 
@@ -218,68 +226,75 @@ func (p *pending) refused(node string, o Outcome) {
 	}
 }
 
-// settle takes an owner's answer.
-func (p *pending) settle(r *Router, owner registry.Owner, f ackResult) {
+// settle takes an owner's answer that came by a link.
+func (p *pending) settle(_ *Router, owner registry.Owner, result ackResult) {
+	p.shard.lock()
+	defer p.shard.unlockAndNotify()
+	p.acked(p.shard, owner, result)
+}
+
+// acked takes an owner's answer.
+func (p *pending) acked(s *shard, owner registry.Owner, f ackResult) {
 	p.unanswered--
 	switch f {
 	case ackDelivered:
-		p.arrived(r, owner.NodeID)
+		p.arrived(s, owner.NodeID)
 	case ackOverloaded:
-		p.refused(owner.NodeID, r.overloaded(overloadQueue))
+		p.refused(owner.NodeID, s.r.overloaded(overloadQueue))
 	case link.AckTooLarge:
-		p.refused(owner.NodeID, r.overloaded(overloadRedis))
+		p.refused(owner.NodeID, s.r.overloaded(overloadRedis))
 	case ackNoRoom: // its reason is counted already
 		p.refused(owner.NodeID, Overloaded)
 	case ackUnknown:
 		p.refused(owner.NodeID, Timeout)
 	case ackJoining:
-		p.sendAgain(r, againNotReady, staleJoining)
+		p.sendAgain(s, againNotReady, staleJoining)
 	case ackStale:
 		if p.state == pendingInflight {
-			p.route.noCacheBefore = r.now().Add(uncachedAfterStale)
+			p.route.noCacheBefore = s.now().Add(uncachedAfterStale)
 		}
-		p.sendAgain(r, againMoved, staleCached)
+		p.sendAgain(s, againMoved, staleCached)
 	case ackNotHere:
 		if p.assumedOwners != noneAssumed { // the entry has most likely gone with the session
-			p.sendAgain(r, againMoved, staleCached)
+			p.sendAgain(s, againMoved, staleCached)
 			break
 		}
-		p.sendAgain(r, againMoved, staleMoved)
-		r.prune(p.To, owner)
+		p.sendAgain(s, againMoved, staleMoved)
+		s.r.prune(p.To, owner)
 	case ackDead:
-		p.sendAgain(r, againMoved, staleDead)
-		r.pruneDead(p.To, owner)
+		p.sendAgain(s, againMoved, staleDead)
+		s.r.pruneDead(p.To, owner)
 	}
 	if p.unanswered == 0 {
-		p.landed(r)
+		p.landed(s)
 	}
 }
 
 // sendAgain takes that an owner was not the owner: the route looks up afresh, and nothing
 // passes p. That p was given up already is of no consequence for its route.
-func (p *pending) sendAgain(r *Router, why againReason, counted staleReason) {
+func (p *pending) sendAgain(s *shard, why againReason, counted staleReason) {
 	p.again = max(p.again, why)
-	r.stale[counted].Inc()
+	s.r.stale[counted].Inc()
 	if p.state == pendingInflight {
-		p.route.on(r, routeEvent{kind: ownerRefused})
+		p.route.on(s, routeEvent{kind: ownerRefused})
 	}
 }
 
 // end ends what can be done for p. If it is delivered and its receiver is to confirm
 // that, it waits until the deadline, without its data; else it is
 // concluded with o.
-func (p *pending) end(r *Router, o Outcome) {
+func (p *pending) end(s *shard, o Outcome) {
 	if p.delivered() && !p.answered && p.deadlineNode.in && !p.lost() {
 		p.state, p.route = pendingConfirming, nil
-		r.pending.unload(p)
+		s.unload(p)
 		p.room = nil
 		return
 	}
 	if p.lost() {
 		o = Overloaded
 	}
-	p.conclude(r, o)
-	r.reuse(p)
+	p.conclude(s, o)
+	s.reuse(p)
 }
 
 // atLast is p's outcome if it has none at its deadline.
@@ -291,82 +306,62 @@ func (p *pending) atLast() Outcome {
 }
 
 // conclude ends p with o, unless it was answered already.
-func (p *pending) conclude(r *Router, o Outcome) {
-	r.answer(p, o)
-	r.pending.remove(p)
+func (p *pending) conclude(s *shard, o Outcome) {
+	s.answer(p, o)
+	s.drop(p)
 	p.state = pendingConcluded
 	if p.route == nil || p.Confirm {
-		delete(r.receipts, p.ID)
+		delete(s.receipts, p.ID)
 	}
 }
 
 // answer tells p's outcome once. The sender's callback runs when mu is released.
-func (r *Router) answer(p *pending, o Outcome) {
+func (s *shard) answer(p *pending, o Outcome) {
 	if p.answered {
 		return
 	}
 	p.answered = true
-	r.countOutcome(o, p.path, r.now().Sub(p.accepted))
+	s.r.countOutcome(o, p.path, s.now().Sub(p.accepted))
 	if p.done != nil {
-		r.calls = append(r.calls, call{p.done, p.ID, o})
+		s.calls = append(s.calls, call{p.done, p.ID, o})
 	}
 	if p.contentHash == 0 {
 		return
 	}
-	r.dedup.end(p, o)
-	r.answerRepeats(p, o, p.path)
+	s.r.dedup.end(p, o)
+	s.answerRepeats(p, o, p.path)
 }
 
 // answerRepeats tells the outcome to those who sent p again while it was under way.
-func (r *Router) answerRepeats(p *pending, o Outcome, way path) {
+func (s *shard) answerRepeats(p *pending, o Outcome, way path) {
 	for _, done := range p.also {
-		r.outcomes[o][way].Inc()
-		r.calls = append(r.calls, call{done, p.ID, o})
+		s.r.outcomes[o][way].Inc()
+		s.calls = append(s.calls, call{done, p.ID, o})
 	}
 	p.also = nil
 }
 
-// deadlines is the list of pending messages, the oldest first. All messages of a
-// router live equally long, so the order of acceptance is that of deadlines.
-type pendingMessages struct {
-	list[*pending]
-	bytes  int
-	expiry deadline // of the oldest one, or earlier
-
-	limit, limitBytes  int
-	senders, receivers shares
+// keep bounds the time until p has its outcome. It has its room already.
+func (s *shard) keep(p *pending) {
+	p.deadline = p.accepted.Add(s.r.opts.MessageTimeout - min(earliness, s.r.opts.MessageTimeout/4))
+	p.wire.over = false // no link has it
+	s.pending.add(p)
+	s.setDeadlineBy(&s.expiry, p.deadline)
 }
 
-func newPendingMessages(limitBytes int) pendingMessages {
-	return pendingMessages{limit: maxPending, limitBytes: limitBytes, senders: newShares(), receivers: newShares()}
-}
-
-func (d *pendingMessages) add(p *pending) {
-	d.list.add(p)
-	size := len(p.Data)
-	d.bytes += size
-	p.sender, p.receiver = d.senders.get(p.From), d.receivers.get(p.To)
-	d.senders.add(p.sender, size)
-	d.receivers.add(p.receiver, size)
-}
-
-func (d *pendingMessages) remove(p *pending) {
-	if !d.list.remove(p) {
+// drop removes p from what is pending, if it is.
+func (s *shard) drop(p *pending) {
+	if !s.pending.remove(p) {
 		return
 	}
-	d.unload(p) // a link may hold on to p, as a void number
+	s.unload(p) // a link may hold on to p, as a void number
 	p.changeWire(func() { p.wire.over = true })
-	d.senders.remove(p.sender)
-	d.receivers.remove(p.receiver)
-	p.sender, p.receiver = nil, nil
+	s.r.room.release(p, &s.receivers)
 }
 
-// unload lets go of the data of p, which is listed.
-func (d *pendingMessages) unload(p *pending) {
-	size := len(p.Data)
-	d.bytes -= size
-	p.sender.bytes -= size
-	p.receiver.bytes -= size
+// unload lets go of the data of p, which is pending.
+func (s *shard) unload(p *pending) {
+	s.r.room.releaseData(p)
 	p.changeWire(func() { p.Data = nil })
 	if cap(p.room) > maxRoom {
 		p.room = nil

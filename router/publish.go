@@ -153,20 +153,12 @@ func (p *peer) published(r *Router, b *link.Batch, receivers int64, err error) {
 	p.changedLocked(r)
 }
 
-// flush has the bus publish what is due. It is called without a lock.
+// flush has the bus publish what is due, and shows what is pending. It is called without a
+// lock.
 func (r *Router) flush() {
+	r.m.PendingMessages.Set(float64(r.room.messages.Load()))
+	r.m.PendingBytes.Set(float64(r.room.bytes.Load()))
 	if r.peers.publishes() {
 		r.bus.Flush()
 	}
-}
-
-// flushAndRelock has the bus publish what is due. It is called with mu held, and releases it
-// meanwhile.
-func (r *Router) flushAndRelock() {
-	if !r.peers.publishes() {
-		return
-	}
-	r.mu.Unlock()
-	r.bus.Flush()
-	r.mu.Lock()
 }

@@ -46,8 +46,6 @@ func TestImpossibleBatchIsNotAnswered(t *testing.T) {
 	batch := link.AppendHeader(nil, &link.Header{From: "stranger", Life: 7, First: 3, Base: 5})
 	in := newInbox(n.Router)
 	in.handle(in.private, string(link.AppendBare(batch, link.KindVoid)))
-	n.mu.Lock()
-	defer n.unlock()
 	if l := n.peers.get("stranger"); l == nil || l.queued || l.link.OwesAck() {
 		t.Errorf("the stranger is to be answered: %v", l.link)
 	}
@@ -102,16 +100,15 @@ func TestLookupThatIsOvertakenIsNotCached(t *testing.T) {
 		"the node was away":      n.OnLeaseLost,
 		"it has become an owner": func() { n.outdateOwners("bob") },
 	} {
-		n.mu.Lock()
-		rt := n.routeTo("bob")
-		rt.on(n.Router, routeEvent{kind: lookupStarted})
-		n.release()
+		rt, s := n.lockNewRoute("bob")
+		rt.on(s, routeEvent{kind: lookupStarted})
+		s.unlockAndNotify()
 		overtake()
-		n.mu.Lock()
-		rt.on(n.Router, routeEvent{kind: lookupFound, owners: []registry.Owner{{NodeID: "n1"}}, complete: true})
-		if rt.mayUseCache(n.Router) {
+		s.lock()
+		rt.on(s, routeEvent{kind: lookupFound, owners: []registry.Owner{{NodeID: "n1"}}, complete: true})
+		if rt.mayUseCache(s) {
 			t.Errorf("%s, and the owner is cached", what)
 		}
-		n.unlock()
+		s.unlockAndNotify()
 	}
 }

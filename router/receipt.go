@@ -1,8 +1,10 @@
 package router
 
 import (
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/beeline-ws/beeline/registry"
 	"github.com/beeline-ws/beeline/router/link"
@@ -30,19 +32,14 @@ func (a *answer) settle(*Router, registry.Owner, ackResult) {}
 // Confirm takes the word of client, that has a session here, that it has received
 // the message. It leaves with the next Flush. A word about a message that was not
 // for client, or that has its outcome already, changes nothing.
-func (r *Router) Confirm(client string, id MessageID) {
-	r.mu.Lock()
-	defer r.release()
-	r.report(client, id, Confirmed)
-}
+func (r *Router) Confirm(client string, id MessageID) { r.report(client, id, Confirmed) }
 
 // Drop takes back that a message with Confirm was delivered: the session of client
 // that it was queued to has dropped it. Its outcome is Overloaded, unless another
 // node has it, too, or another session confirms it first.
 func (r *Router) Drop(client string, id MessageID) {
-	r.mu.Lock()
-	defer r.unlock()
 	r.report(client, id, Overloaded)
+	r.flush()
 }
 
 // report has the node that sent a message to client know what became of it.
@@ -51,7 +48,7 @@ func (r *Router) report(client string, id MessageID, o Outcome) {
 		r.receipt(r.opts.NodeID, id, o, client)
 		return
 	}
-	if node := r.origins[id.Origin]; node != "" && !r.peers.isDead(node) {
+	if node := r.origins.node(id.Origin); node != "" && !r.peers.isDead(node) {
 		r.answerTo(node, &answer{id, o, client})
 	}
 }
@@ -65,36 +62,58 @@ func (r *Router) answerTo(node string, a *answer) {
 	}
 	defer p.mu.Unlock()
 	if p.link.Len() < link.MaxWindow/2 {
-		p.pushLocked(r, link.Frame{Payload: a})
+		p.pushLocked(r, r.now(), link.Frame{Payload: a})
 	}
 }
 
-// cameFrom notes which node gives its messages IDs of that origin: confirmations go
-// there. Nodes that are gone fall out when there are more than maxPeers.
-func (r *Router) cameFrom(node string, origin uint64) {
-	r.mu.Lock()
-	defer r.release()
-	if r.origins[origin] == node {
+// origins says which nodes give their messages IDs of which origin: confirmations go there.
+type origins struct {
+	mu     sync.RWMutex
+	byName map[uint64]string
+}
+
+// note notes which node gives its messages IDs of that origin. Nodes that are gone fall out
+// when there are more than maxPeers.
+func (t *origins) note(node string, origin uint64) {
+	if t.node(origin) == node {
 		return
 	}
-	if len(r.origins) >= maxPeers {
-		clear(r.origins)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byName == nil || len(t.byName) >= maxPeers {
+		t.byName = make(map[uint64]string)
 	}
-	r.origins[origin] = strings.Clone(node)
+	t.byName[origin] = strings.Clone(node)
+}
+
+func (t *origins) node(origin uint64) string {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.byName[origin]
+}
+
+// forget removes a node.
+func (t *origins) forget(node string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	maps.DeleteFunc(t.byName, func(_ uint64, n string) bool { return n == node })
 }
 
 // awaitReceipt waits for the receipt of a message if somebody asked for it.
-func (r *Router) awaitReceipt(p *pending) {
+func (s *shard) awaitReceipt(p *pending) {
 	if p.Receipt {
-		r.receipts[p.ID] = p
+		s.receipts[p.ID] = p
 	}
 }
 
-// receipt takes a node's answer to a message. It is called with mu held. The news
+// receipt takes a node's answer to a message to client. The news
 // that a message was dropped may come before the link's acknowledgement of it, and
 // counts once no other owner is asked any more.
 func (r *Router) receipt(node string, id MessageID, o Outcome, client string) {
-	p := r.receipts[id]
+	s := r.shards.of(client)
+	s.lock()
+	defer s.unlockAndNotify()
+	p := s.receipts[id]
 	if p == nil || p.To != client {
 		return
 	}
@@ -104,9 +123,9 @@ func (r *Router) receipt(node string, id MessageID, o Outcome, client string) {
 	switch {
 	case o == Overloaded && (p.route != nil || !p.lost()): // another has it, or may get it
 	case o == Overloaded || o == Confirmed:
-		r.answer(p, o)
+		s.answer(p, o)
 		if p.route == nil {
-			p.conclude(r, o)
+			p.conclude(s, o)
 		}
 	}
 }

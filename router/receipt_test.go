@@ -67,10 +67,9 @@ func TestUnconfirmedIsDeliveredAtTheDeadline(t *testing.T) {
 		bob := holder.connect("bob")
 		out := c.node(0).confirmed("bob", "no answer")
 		until(t, "the sender's node knows that bob has it", func() bool {
-			c.node(0).mu.Lock()
-			defer c.node(0).mu.Unlock()
-			p := c.node(0).Router.pending.oldest
-			return p != nil && p.delivered()
+			delivered := false
+			c.node(0).eachPending(func(p *pending) { delivered = p.delivered() })
+			return delivered
 		})
 		wantNone(t, out)
 		c.node(0).expire()
@@ -111,9 +110,13 @@ func wantNothingPending(t *testing.T, c *cluster) {
 	t.Helper()
 	for _, n := range c.nodes {
 		until(t, "nothing is pending", func() bool {
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			return n.Router.pending.count == 0 && n.Router.pending.bytes == 0 && len(n.receipts) == 0
+			count, bytes := n.pendingMessages()
+			for _, s := range n.shards {
+				s.mu.Lock()
+				count += s.pending.count + len(s.receipts)
+				s.mu.Unlock()
+			}
+			return count == 0 && bytes == 0
 		})
 	}
 }

@@ -126,8 +126,6 @@ func TestExpiredMessagesKeepNoMemory(t *testing.T) {
 	for _, out := range outs {
 		n.want(out, Timeout)
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	kept := 0
 	n.peers.get("n1").link.Payloads(func(x link.Payload) bool {
 		if p, ok := x.(*pending); ok {
@@ -147,8 +145,6 @@ func TestStrangersMakeNoMoreLinksThanAreAllowed(t *testing.T) {
 	for i := range maxPeers + 5 {
 		in.handle(in.private, string(link.AppendHeader(nil, &link.Header{From: MessageID{1, uint64(i)}.String(), Life: 1, First: 1, Base: 1})))
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	if n.peers.len() > maxPeers {
 		t.Errorf("%d links, want at most %d", n.peers.len(), maxPeers)
 	}
@@ -287,10 +283,10 @@ func TestClientsOfAnUnsubscribedNodeAreLookedFor(t *testing.T) {
 	})
 	second := next.connect("bob")
 	out := n.sendTo("bob", "3")
-	n.mu.Lock() // the deadline of the first one comes: what is behind it need not wait any more
-	n.Router.pending.oldest.deadline = n.now()
-	n.setDeadlineBy(&n.Router.pending.expiry, n.now())
-	n.unlock()
+	_, s := n.lockNewRoute("bob") // the deadline of the first one comes: what is behind it need not wait any more
+	s.pending.oldest.deadline = n.now()
+	s.setDeadlineBy(&s.expiry, n.now())
+	s.unlockAndNotify()
 	n.want(late, Timeout)
 	n.want(out, Delivered)
 	second.wantGot("3")

@@ -2,6 +2,7 @@ package router
 
 import (
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/beeline-ws/beeline/registry"
@@ -58,13 +59,16 @@ const (
 
 // route is the router's state for an address it sends to: its owners, what waits
 // for them to be known, and what was sent to them. When nothing waits it lives on
-// for as long as its owners are cached. Router.mu guards it.
+// for as long as its owners are cached. Its shard's mu guards it, and is held by
+// whoever calls its methods.
 //
 // Two things go on beside each other: what the route does about its owners (state), and
 // what this node's own sessions are given (handovers), which have a state of their own.
 type route struct {
 	address string
 	state   routeState
+	// repairing is state == routeRepairing, for links, which do not hold the shard's lock.
+	repairing atomic.Bool
 	// degraded: Redis did not answer the last lookup, so the sessions here get at once what
 	// waits for owners elsewhere (degraded.go).
 	degraded bool
@@ -85,20 +89,10 @@ type route struct {
 
 	handovers handoverQueue
 
-	lruNode listNode[*route] // in Router.idleRoutes
+	lruNode listNode[*route] // in shard.idleRoutes
 }
 
 func (rt *route) node() *listNode[*route] { return &rt.lruNode }
-
-// routeTo returns the route to an address.
-func (r *Router) routeTo(address string) *route {
-	rt := r.routes[address]
-	if rt == nil {
-		rt = &route{address: address}
-		r.routes[address] = rt
-	}
-	return rt
-}
 
 // routeEvent is something that happens to a route.
 type routeEvent struct {
@@ -132,106 +126,109 @@ const (
 )
 
 // on takes an event. It is the only way in which the state of a route changes.
-func (rt *route) on(r *Router, e routeEvent) {
+func (rt *route) on(s *shard, e routeEvent) {
 	switch e.kind {
 	case messageSent:
-		rt.messageSent(r, e.p)
+		rt.messageSent(s, e.p)
 	case messageExpired:
-		rt.messageExpired(r, e.p, e.was)
+		rt.messageExpired(s, e.p, e.was)
 	case becameOwner:
-		rt.uncache(r)
+		rt.uncache(s)
 	case ownersWanted:
-		rt.lookUp(r)
+		rt.lookUp(s)
 	case lookupStarted:
-		rt.lookupStarted(r)
+		rt.lookupStarted(s)
 	case lookupFound:
-		rt.found(r, e.owners, e.complete)
+		rt.found(s, e.owners, e.complete)
 	case lookupNobody:
-		rt.nobody(r)
+		rt.nobody(s)
 	case lookupFailed:
-		rt.failed(r, e.delay, e.degraded)
+		rt.failed(s, e.delay, e.degraded)
 	case ownerRefused:
-		rt.leave(r)
+		rt.leave(s)
 		rt.state = routeRepairing
+		rt.repairing.Store(true)
 	case messageLanded:
 		rt.inflight--
-		rt.proceed(r)
+		rt.proceed(s)
 	case delayOver:
-		rt.delayOver(r)
+		rt.delayOver(s)
 	case handedOver:
-		rt.proceed(r)
+		rt.proceed(s)
 	}
 }
 
 // leave undoes what the route's state has set up. The caller gives it another state.
-func (rt *route) leave(r *Router) {
+func (rt *route) leave(s *shard) {
 	switch rt.state {
 	case routeCached:
 		rt.cachedOwners = noneAssumed
 	case routeLookingUp:
 		rt.covered = 0
 	case routeDelayed, routeDraining:
-		r.deadlines.stop(rt.delay)
-	case routeUnknown, routeQueued, routeRepairing: // the batcher leaves out what is not queued any more
+		s.deadlines.stop(rt.delay)
+	case routeRepairing:
+		rt.repairing.Store(false)
+	case routeUnknown, routeQueued: // the batcher leaves out what is not queued any more
 	}
 }
 
 // messageSent sends p to the cached owners, or has it wait for a lookup.
-func (rt *route) messageSent(r *Router, p *pending) {
+func (rt *route) messageSent(s *shard, p *pending) {
 	if rt.state <= routeCached {
-		r.idleRoutes.remove(rt)
+		s.idleRoutes.remove(rt)
 	}
 	p.route = rt
-	fallback := rt.degraded || !r.leaseLivesAt(p.accepted)
-	if !fallback && rt.mayUseCache(r) {
-		r.m.OwnerCacheHits.Inc()
-		rt.dispatch(r, rt.cachedOwners, p)
+	fallback := rt.degraded || !s.r.leaseLivesAt(p.accepted)
+	if !fallback && rt.mayUseCache(s) {
+		s.r.m.OwnerCacheHits.Inc()
+		rt.dispatch(s, rt.cachedOwners, p)
 		return
 	}
 	rt.waiting = append(rt.waiting, p)
 	if fallback {
-		rt.deliverLocally(r)
+		rt.deliverLocally(s)
 	}
-	rt.lookUp(r)
+	rt.lookUp(s)
 }
 
 // lookUp has the owners looked up, unless something else does so already or comes first.
-func (rt *route) lookUp(r *Router) {
+func (rt *route) lookUp(s *shard) {
 	switch rt.state {
 	case routeUnknown, routeCached:
-		r.idleRoutes.remove(rt)
-		rt.queue(r)
+		s.idleRoutes.remove(rt)
+		rt.queue(s)
 	case routeDraining, routeRepairing:
-		rt.requestAcks(r)
+		rt.requestAcks(s)
 	case routeQueued, routeLookingUp, routeDelayed:
 	}
 }
 
 // queue has the lookup batcher look the owners up.
-func (rt *route) queue(r *Router) {
-	rt.leave(r)
+func (rt *route) queue(s *shard) {
+	rt.leave(s)
 	rt.state = routeQueued
-	rt.lookup = r.lookups.add(rt)
+	rt.lookup = s.r.lookups.add(s, rt)
 }
 
 // delayed has the route queued after a retry delay.
-func (rt *route) delayed(r *Router, s routeState, d time.Duration) {
-	rt.leave(r)
-	rt.state = s
+func (rt *route) delayed(s *shard, state routeState, d time.Duration) {
+	rt.leave(s)
+	rt.state = state
 	if rt.delay == nil {
-		rt.delay = &deadline{due: func(time.Time) { rt.on(r, routeEvent{kind: delayOver}) }}
+		rt.delay = &deadline{due: func(time.Time) { rt.on(s, routeEvent{kind: delayOver}) }}
 	}
-	r.setDeadline(rt.delay, r.now().Add(d))
+	s.setDeadline(rt.delay, s.now().Add(d))
 }
 
 // delayOver looks up again if something waits still.
-func (rt *route) delayOver(r *Router) {
+func (rt *route) delayOver(s *shard) {
 	switch {
 	case rt.waits():
-		rt.queue(r)
+		rt.queue(s)
 	case rt.state == routeDelayed:
 		rt.state = routeUnknown
-		rt.proceed(r)
+		rt.proceed(s)
 	}
 }
 
@@ -240,7 +237,7 @@ func (rt *route) waits() bool { return len(rt.back)+len(rt.waiting) > 0 }
 
 // proceed goes on after something that may have been awaited: in flight, here, or by those
 // that wait.
-func (rt *route) proceed(r *Router) {
+func (rt *route) proceed(s *shard) {
 	switch rt.state {
 	case routeQueued, routeLookingUp, routeDelayed:
 		return
@@ -248,19 +245,19 @@ func (rt *route) proceed(r *Router) {
 		if rt.inflight > 0 {
 			return
 		}
-		rt.leave(r)
+		rt.leave(s)
 		rt.state = routeUnknown
 		if d := rt.repairDelay(); d > 0 {
-			rt.delayed(r, routeDelayed, d)
+			rt.delayed(s, routeDelayed, d)
 			return
 		}
 	case routeUnknown, routeCached:
 	}
 	switch {
 	case rt.waits():
-		rt.queue(r)
+		rt.queue(s)
 	case rt.inflight == 0 && rt.handovers.state == handoverIdle:
-		rt.park(r)
+		rt.park(s)
 	}
 }
 
@@ -279,10 +276,10 @@ func (rt *route) repairDelay() time.Duration {
 
 // messageExpired gives up on a message whose deadline has come: it must not hold up
 // those behind it. Its owners' answers are still awaited by their links.
-func (rt *route) messageExpired(r *Router, p *pending, was pendingState) {
+func (rt *route) messageExpired(s *shard, p *pending, was pendingState) {
 	if was == pendingInflight {
 		p.room = nil
-		rt.on(r, routeEvent{kind: messageLanded})
+		rt.on(s, routeEvent{kind: messageLanded})
 		return
 	}
 	var i int
@@ -291,9 +288,9 @@ func (rt *route) messageExpired(r *Router, p *pending, was pendingState) {
 	}
 	rt.back, _ = without(rt.back, p)
 	if was != pendingFallback {
-		r.reuse(p)
+		s.reuse(p)
 	}
-	rt.proceed(r)
+	rt.proceed(s)
 }
 
 // without removes p, which is mostly the first: those behind it are not moved then.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -116,26 +115,17 @@ type Router struct {
 	awaitedProbe atomic.Uint64
 	heardProbe   atomic.Uint64 // the last one that was awaited and came
 
-	leaseTurn  task.Signal // set while nobody refreshes the lease: orders what it says
-	probed     task.Signal // the awaited probe was heard
-	beatDue    task.Signal // a heartbeat is due
-	sweep      task.Signal // something is due
-	sweepTimer task.Timer  // sets sweep
-	prunes     prunes
+	leaseTurn task.Signal // set while nobody refreshes the lease: orders what it says
+	probed    task.Signal // the awaited probe was heard
+	beatDue   task.Signal // a heartbeat is due
+	prunes    prunes
 
-	mu           sync.Mutex
-	routes       map[string]*route
-	idleRoutes   routeLRU
-	pending      pendingMessages
-	receipts     map[MessageID]*pending // messages whose receipts are envelopes
-	origins      map[uint64]string      // which nodes' messages carry which origin
-	dedup        *dedup
-	unused       []*pending // for the next messages
-	deadlines    deadlines
-	sweepAt      time.Time // when the sweeper looks next; zero: nothing waits
-	calls        []call    // senders' callbacks, run when mu is released
-	handovers    []*route  // whose messages for this node's sessions are handed over then
-	handoverRoom []handover
+	shards  shards
+	room    *room
+	unused  atomic.Int64 // messages that shards keep for the next ones
+	timers  *timers
+	origins origins
+	dedup   *dedup
 
 	ctx     context.Context // ends the goroutines
 	cancel  context.CancelFunc
@@ -188,14 +178,15 @@ func New(opts Options) (*Router, error) {
 		origin: opts.Runtime.Rand(), started: opts.Runtime.Now(),
 		lives:   link.NewLives(opts.Runtime.Rand),
 		lazyAck: cmp.Or(opts.lazyAck, min(maxLazyAck, opts.MessageTimeout/5)),
-		pending: newPendingMessages(opts.MaxPendingBytes), idleRoutes: routeLRU{limit: opts.OwnerCache},
+
 		leaseTurn: opts.Runtime.NewSignal(), probed: opts.Runtime.NewSignal(), beatDue: opts.Runtime.NewSignal(),
-		sweep:  opts.Runtime.NewSignal(),
 		prunes: prunes{some: opts.Runtime.NewSignal()}, tasks: newTasks(opts.Runtime),
-		routes:   make(map[string]*route),
-		receipts: make(map[MessageID]*pending), origins: make(map[uint64]string), dedup: newDedup(opts.Runtime.Now),
+		dedup: newDedup(opts.Runtime.Now),
 	}
 	r.publishing.signer = link.NewSigner(opts.ClusterKeys)
+	r.timers = newTimers(r.runtime)
+	r.shards = newShards(r, opts.OwnerCache)
+	r.room = newRoom(opts.MaxPendingBytes, len(r.shards))
 	r.peers = newPeers(r)
 	if opts.Bus == nil {
 		opts.Bus = r.redisBus
@@ -205,14 +196,12 @@ func New(opts Options) (*Router, error) {
 		return nil, fmt.Errorf("router: %w", err)
 	}
 	r.leaseTurn.Set()
-	r.sweepTimer = r.runtime.AfterFunc(time.Hour, r.sweep.Set)
 	r.ctx, r.cancel = r.runtime.WithCancel(context.Background())
 	r.stopped = r.ctx.Done()
 	r.in = newInbox(r)
 	r.in.sub = r.bus.Subscribe(r.in.private, r.in)
 	r.fan = newFanouts(r)
 	r.local = newLocalAddresses(opts.NodeID, &r.generation)
-	r.pending.expiry.due = r.expireDue
 	r.lookups = &lookupBatcher{r: r, some: r.runtime.NewSignal()}
 	if opts.ReadExternal != nil {
 		r.inlet = newInlet(r)
@@ -240,8 +229,7 @@ func (r *Router) Start(ctx context.Context) error {
 	r.run(r.in.sub.Run)
 	r.run(r.lookups.run)
 	r.run(r.bus.Run)
-	r.run(r.runSweeper)
-	r.run(r.peers.run)
+	r.run(func(ctx context.Context) { r.timers.run(ctx, r.flush) })
 	r.run(r.runPruner)
 	if err := r.firstBeat(ctx); err != nil {
 		return fmt.Errorf("router: %w", err)
@@ -290,17 +278,15 @@ func (r *Router) Stop(ctx context.Context) error {
 		r.inlet.sub.Reset()
 	}
 	r.tasks.wait()
-	r.sweepTimer.Stop()
-	r.peers.alarm.Stop()
-	r.mu.Lock()
-	for p := r.pending.oldest; p != nil; p = r.pending.oldest {
-		p.conclude(r, p.atLast())
+	r.timers.alarm.Stop()
+	for _, s := range r.shards {
+		s.concludeAll()
 	}
 	for _, p := range r.peers.all() {
 		p.do(r, (*link.Link).AckNow)
 	}
-	r.lookups.queue = lookupQueue{} // what they were for has its outcome
-	r.unlock()
+	r.lookups.clear() // what they were for has its outcome
+	r.flush()
 	r.bus.Drain(ctx)
 	if r.inlet != nil {
 		r.inlet.rest(ctx)

@@ -19,122 +19,76 @@ package router
 func (r *Router) Send(m Message, done func(MessageID, Outcome)) {
 	r.m.MessageBytes.Observe(float64(len(m.Data)))
 	m.contentHash = m.hashContent() // not under the lock: it takes as long as the data is large
-	r.mu.Lock()
-	p := r.newPending(m, done)
-	if r.answerRepeat(p) {
-		r.release()
+	r.shards.of(m.To).send(m, done)
+}
+
+// send takes mu.
+func (s *shard) send(m Message, done func(MessageID, Outcome)) {
+	s.lock()
+	p := s.newPending(m, done)
+	if s.answerRepeat(p) {
+		s.unlockAndNotify()
 		return
 	}
 	switch {
 	case CheckAddress(m.To) != nil || CheckClient(m.From) != nil:
-		r.endAtOnce(p, Rejected, pathLocal)
+		s.endAtOnce(p, Rejected, pathLocal)
 		return
-	case r.ctx.Err() != nil:
-		r.endAtOnce(p, Timeout, pathLocal)
+	case s.r.ctx.Err() != nil:
+		s.endAtOnce(p, Timeout, pathLocal)
 		return
-	case r.sendAlone(p):
-		return
-	}
-	if r.ctx.Err() != nil { // since mu was released
-		r.endAtOnce(p, Timeout, pathLocal)
+	case s.sendAlone(p):
 		return
 	}
-	why := r.pending.roomFor(&p.Message)
-	if why == roomy && p.Crowded && r.stalls(p.To) {
+	if s.r.ctx.Err() != nil { // since mu was released
+		s.endAtOnce(p, Timeout, pathLocal)
+		return
+	}
+	why := s.r.room.reserve(p, &s.receivers)
+	if why == roomy && p.Crowded && s.stalls(p.To) {
+		s.r.room.giveBack(p, &s.receivers)
 		why = overloadStalled
 	}
 	if why != roomy {
-		r.endAtOnce(p, r.overloaded(why), pathRemote)
+		s.endAtOnce(p, s.r.overloaded(why), pathRemote)
 		return
 	}
-	r.accept(p)
-	r.release()
+	s.accept(p)
+	s.unlockAndNotify()
 }
 
 // Flush sends what Send has queued. Whoever calls Send calls it once after each
 // batch of messages; it does not block.
-func (r *Router) Flush() {
-	r.mu.Lock()
-	r.unlock()
-}
+func (r *Router) Flush() { r.flush() }
 
 // endAtOnce answers a message that was not accepted, and its repeats that came while it was
 // delivered, and releases mu.
-func (r *Router) endAtOnce(p *pending, o Outcome, way path) {
+func (s *shard) endAtOnce(p *pending, o Outcome, way path) {
 	if p.contentHash != 0 {
-		r.dedup.end(p, o)
-		r.answerRepeats(p, o, way)
+		s.r.dedup.end(p, o)
+		s.answerRepeats(p, o, way)
 	}
 	id, done, took := p.ID, p.done, p.took
-	r.reuse(p)
-	r.release()
-	r.countOutcome(o, way, took)
+	s.reuse(p)
+	s.unlockAndNotify()
+	s.r.countOutcome(o, way, took)
 	if done != nil {
 		done(id, o)
 	}
 }
 
-// accept keeps a message and gives it to its route.
-func (r *Router) accept(p *pending) {
+// accept keeps a message, which has its room, and gives it to its route.
+func (s *shard) accept(p *pending) {
 	p.room = append(p.room[:0], p.Data...)
 	p.Data = p.room
-	r.keep(p)
+	s.keep(p)
 	if p.Confirm {
-		r.awaitReceipt(p)
+		s.awaitReceipt(p)
 	}
 	if p.route == nil {
-		p.route = r.routeTo(p.To)
+		p.route = s.routeTo(p.To)
 	}
-	p.route.on(r, routeEvent{kind: messageSent, p: p})
-}
-
-// keep bounds the time until p has its outcome.
-func (r *Router) keep(p *pending) {
-	p.deadline = p.accepted.Add(r.opts.MessageTimeout - min(earliness, r.opts.MessageTimeout/4))
-	r.pending.add(p)
-	r.setDeadlineBy(&r.pending.expiry, p.deadline)
+	p.route.on(s, routeEvent{kind: messageSent, p: p})
 }
 
 func (r *Router) newID() MessageID { return MessageID{Origin: r.origin, Count: r.count.Add(1)} }
-
-// gauge shows what is pending.
-func (r *Router) gauge() {
-	r.m.PendingMessages.Set(float64(r.pending.count))
-	r.m.PendingBytes.Set(float64(r.pending.bytes))
-}
-
-// unlock publishes what is due, releases mu and then runs the callbacks that
-// gathered under it.
-func (r *Router) unlock() {
-	r.flushAndRelock()
-	r.gauge()
-	r.release()
-}
-
-// release is unlock for those who leave the publishing to others. Messages for this
-// node's sessions are handed over first, which publishes what follows from that.
-func (r *Router) release() {
-	if len(r.handovers) > 0 {
-		r.handOverDue()
-	}
-	if len(r.calls) == 1 { // often, and then nothing need be allocated
-		c := r.calls[0]
-		r.calls = r.calls[:0]
-		r.mu.Unlock()
-		c.done(c.id, c.outcome)
-		return
-	}
-	calls := r.calls
-	r.calls = nil
-	r.mu.Unlock()
-	for _, c := range calls {
-		c.done(c.id, c.outcome)
-	}
-}
-
-// call is a sender's callback that is due.
-type call struct {
-	done    func(MessageID, Outcome)
-	id      MessageID
-	outcome Outcome
-}

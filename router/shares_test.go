@@ -15,9 +15,7 @@ func (n *testNode) lacked(why overload) float64 { return testutil.ToFloat64(n.ov
 
 // narrow bounds the messages without an outcome to so many.
 func (n *testNode) narrow(messages int) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.Router.pending.limit = messages
+	n.room.limit = int64(messages)
 }
 
 // A receiver on the sender's own node that acknowledges nothing takes half of the room,
@@ -33,9 +31,7 @@ func TestUnconfirmedMessagesLeaveRoomForOthers(t *testing.T) {
 			n.Router.Send(Message{From: strconv.Itoa(i), To: "mute", Data: []byte("1"), Confirm: true}, nil)
 		}
 	}
-	n.mu.Lock()
-	kept = n.Router.pending.count
-	n.mu.Unlock()
+	kept, _ = n.pendingMessages()
 	if kept != 500 {
 		t.Errorf("%d messages wait for one receiver, want half of 1000", kept)
 	}
@@ -86,11 +82,11 @@ func TestSendersShareTheRoom(t *testing.T) {
 	}
 	n.expire()
 	wantNothingPending(t, c)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for name, s := range n.Router.pending.senders.of {
-		if s.messages != 0 || s.bytes != 0 {
-			t.Errorf("%s still has %d messages, %d bytes", name, s.messages, s.bytes)
+	for i := range n.room.senders {
+		for name, s := range n.room.senders[i].mu.of {
+			if messages, bytes := s.messages.Load(), s.bytes.Load(); messages != 0 || bytes != 0 {
+				t.Errorf("%s still has %d messages, %d bytes", name, messages, bytes)
+			}
 		}
 	}
 }
@@ -165,15 +161,13 @@ func TestStalledNodeTakesNoMoreThanItsShare(t *testing.T) {
 func TestAnnouncementsHaveRoomOnAFullLink(t *testing.T) {
 	c := newCluster(t, 2, nil)
 	n := c.node(0)
-	n.mu.Lock()
-	defer n.release()
 	l := n.suspend("n1")
-	p := &pending{route: n.routeTo("bob")}
+	p := &pending{route: new(route)}
 	sent := 0
 	for room := roomy; room == roomy; {
 		l.mu.Lock()
 		if room = l.roomForLocked(n.Router, p); room == roomy {
-			l.pushLocked(n.Router, link.Frame{Payload: bare(link.KindVoid), Urgent: true})
+			l.pushLocked(n.Router, n.now(), link.Frame{Payload: bare(link.KindVoid), Urgent: true})
 			sent++
 		}
 		l.mu.Unlock()
@@ -219,13 +213,13 @@ func TestOwnersHaveALinkAmongStrangers(t *testing.T) {
 
 // Clients that have nothing under way are forgotten.
 func TestSharesOfTheIdleAreForgotten(t *testing.T) {
-	shares := newShares()
+	shares := newShares(maxIdleShares)
 	busy := shares.get("busy")
 	shares.add(busy, 1)
 	for i := range 10 * maxIdleShares {
 		s := shares.get(strconv.Itoa(i))
 		shares.add(s, 1)
-		s.bytes--
+		s.bytes.Add(-1)
 		shares.remove(s)
 	}
 	if n := len(shares.of); n > maxIdleShares+1 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/beeline-ws/beeline/registry"
 	"github.com/beeline-ws/beeline/registry/redistest"
 	"github.com/beeline-ws/beeline/router/link"
 )
@@ -94,19 +95,21 @@ func TestNothingOvertakesWhatADeadPeerWasSent(t *testing.T) {
 	defer release()
 	p := n.suspend("n2")
 	first := n.sendTo("bob", "2")
-	n.mu.Lock()
+	n.shards.lockAll()
 	p.mu.Lock()
 	settled := p.link.DeclareDead(n.now(), true, nil)
 	p.state = peerAlive
 	p.changedLocked(n.Router)
 	p.mu.Unlock()
-	n.settleLocked("n2", settled)
-	n.unlock()
+	for _, s := range settled {
+		s.Payload.(*pending).acked(s.Payload.(*pending).shard, registry.Owner{NodeID: "n2", Token: s.Token}, s.Result)
+	}
+	n.shards.unlockAll()
+	n.flush()
 	second := n.sendTo("bob", "3")
 	until(t, "the second message has been looked up", func() bool {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		rt := n.routes["bob"]
+		rt, unlock := n.lockRoute("bob")
+		defer unlock()
 		return len(rt.waiting) > 0 && rt.state != routeQueued && rt.state != routeLookingUp || rt.inflight > 1
 	})
 	release()

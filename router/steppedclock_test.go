@@ -69,8 +69,10 @@ func (c *steppedClock) set(now time.Time) {
 
 // set lets a node's time pass while nobody reads it to set a timer.
 func (n *testNode) setClock(c *steppedClock, now time.Time) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	n.shards.lockAll()
+	defer n.shards.unlockAll()
+	n.timers.mu.Lock()
+	defer n.timers.mu.Unlock()
 	c.set(now)
 }
 

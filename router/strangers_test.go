@@ -78,12 +78,11 @@ func TestManyOwnersWithoutLeasesWaitUntilTheirDeathIsSure(t *testing.T) {
 	n := c.node(0)
 	c.forge("bob", 2*maxStrangers)
 	lookups := n.reg.LookupAll(context.Background(), []string{"bob"})
-	n.mu.Lock()
-	defer n.unlock()
-	rt := n.routeTo("bob")
-	rt.on(n.Router, routeEvent{kind: lookupStarted})
+	rt, s := n.lockNewRoute("bob")
+	rt.on(s, routeEvent{kind: lookupStarted})
+	s.unlockAndNotify()
 	unsure := map[int]crowd{0: {dead: nodeSet{}, unsure: true}}
-	if empty := n.lookups.answer([]lookup{{route: rt}}, lookups, nil, unsure); len(empty) > 0 || len(rt.owners) > 0 || rt.state != routeDelayed {
+	if empty := n.lookups.answer([]lookup{{shard: s, route: rt}}, lookups, nil, unsure); len(empty) > 0 || len(rt.owners) > 0 || rt.state != routeDelayed {
 		t.Errorf("the lookup of owners whose death is not sure counts: %d empty, %d owners", len(empty), len(rt.owners))
 	}
 }
@@ -91,16 +90,17 @@ func TestManyOwnersWithoutLeasesWaitUntilTheirDeathIsSure(t *testing.T) {
 // A client that sends to many addresses at once has others' lookups not wait behind its
 // own, and its own not for ever.
 func TestLookupsAreSharedBySenders(t *testing.T) {
-	shares := newShares()
+	shares := newShares(maxIdleShares)
 	busy, quiet := shares.get("busy"), shares.get("quiet")
-	busy.messages, quiet.messages = manyMessages+1, 1
+	busy.messages.Store(manyMessages + 1)
+	quiet.messages.Store(1)
 	var q lookupQueue
 	asked := func(s *share) *route {
 		rt := &route{state: routeQueued}
 		rt.waiting = append(rt.waiting, &pending{sender: s})
 		return rt
 	}
-	add := func(rt *route) { rt.lookup = q.add(rt) }
+	add := func(rt *route) { rt.lookup = q.add(nil, rt) }
 	for range 5000 {
 		add(asked(busy))
 	}

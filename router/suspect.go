@@ -3,9 +3,9 @@ package router
 import (
 	"context"
 	"errors"
-	"maps"
 	"time"
 
+	"github.com/beeline-ws/beeline/registry"
 	"github.com/beeline-ws/beeline/router/link"
 )
 
@@ -138,15 +138,25 @@ func (r *Router) declareDead(ctx context.Context, p *peer, why death) bool {
 	if why == notAtAddress {
 		r.removeLease(ctx, p.node)
 	}
-	r.mu.Lock()
-	maps.DeleteFunc(r.origins, func(_ uint64, node string) bool { return node == p.node })
+	r.origins.forget(p.node)
+	r.shards.lockAll() // no message may pass one that is to be sent again
 	p.mu.Lock()
 	settled := p.link.DeclareDead(r.now(), countsHold, nil)
 	p.onLocked(r, foundDead)
 	p.changedLocked(r)
 	p.mu.Unlock()
-	r.settleLocked(p.node, settled)
-	r.unlock()
+	announcements := settled[:0]
+	for _, s := range settled {
+		m, ok := s.Payload.(*pending)
+		if !ok {
+			announcements = append(announcements, s)
+			continue
+		}
+		m.acked(m.shard, registry.Owner{NodeID: p.node, Token: s.Token}, s.Result)
+	}
+	r.shards.unlockAll()
+	r.settle(p.node, announcements)
+	r.flush()
 	r.log.Info("node is dead", "peer", p.node, "why", why.String())
 	return true
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -186,14 +187,45 @@ func TestRefusedClientsHoldNoSlot(t *testing.T) {
 	connect(t, n.Addr(), "newcomer")
 }
 
+// patientConn can be closed halfway, and its deadlines do not come.
+type patientConn struct{ net.Conn }
+
+func (patientConn) CloseWrite() error           { return nil }
+func (patientConn) SetDeadline(time.Time) error { return nil }
+
+// Refused clients that say more are read on, up to a bound: others are closed at once. When
+// they have gone there is room again.
 func TestRefusedClientsThatLingerAreBounded(t *testing.T) {
-	l := lingers{limit: 1}
-	l.count.Store(1)
-	here, there := net.Pipe()
-	defer there.Close()
-	l.close(here, nil)
-	if _, err := there.Read(make([]byte, 1)); !errors.Is(err, io.EOF) || l.count.Load() != 1 {
-		t.Errorf("%v, %d linger", err, l.count.Load())
+	const limit = 3
+	l := lingers{limit: limit}
+	for range 2 {
+		var clients []net.Conn
+		var closing sync.WaitGroup
+		refuse := func() {
+			here, there := net.Pipe()
+			clients = append(clients, there)
+			closing.Go(func() { l.close(patientConn{here}, nil) })
+		}
+		for range limit {
+			refuse()
+		}
+		eventually(t, "they are read on", func() bool { return l.count.Load() == limit })
+		refuse()
+		clients[limit].SetReadDeadline(time.Now().Add(patience))
+		if _, err := clients[limit].Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("one more: %v", err)
+		}
+		eventually(t, "it does not count", func() bool { return l.count.Load() == limit })
+		for _, c := range clients[:limit] {
+			if _, err := c.Write([]byte("more")); err != nil {
+				t.Errorf("one that is read on: %v", err)
+			}
+			c.Close()
+		}
+		closing.Wait()
+		if n := l.count.Load(); n != 0 {
+			t.Errorf("%d linger when all have gone", n)
+		}
 	}
 }
 

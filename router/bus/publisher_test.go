@@ -210,8 +210,10 @@ func TestOverdueReplyEndsTheConnection(t *testing.T) {
 	s, source := newFake(t, conn)
 	late := func() { // as if replyTimeout had passed
 		s.mu.Lock()
-		s.mu.conns[0].progress = time.Now().Add(-replyTimeout - time.Second)
-		s.mu.Unlock()
+		defer s.mu.Unlock()
+		for _, c := range s.mu.conns {
+			c.progress = time.Now().Add(-replyTimeout - time.Second)
+		}
 	}
 	source.queue("c", "1", "2")
 	s.Flush()

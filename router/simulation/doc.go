@@ -14,20 +14,21 @@
 //
 // # How it works
 //
-//   - world.go: events in a heap, and tasks as coroutines. One of them runs until it blocks,
-//     then the seed chooses the next one that can go on; when none can, time jumps to the
-//     next event. Every wait of the core is one of package task's, so all of it is seen.
+//   - world.go, coroutine.go, eventheap.go: events in a heap, and tasks as coroutines. One of
+//     them runs until it blocks, then the seed chooses the next one that can go on; when none
+//     can, time jumps to the next event. Every wait of the core is one of package task's, so
+//     all of it is seen.
 //   - runtime.go, context.go, clock.go: what a node takes for time and concurrency. Its wall
 //     clock may jump, its monotonic clock does not.
-//   - host.go, server.go: a node's process, Redis servers, and the connections between,
-//     which keep the order, break, stall, or swallow everything without a word.
-//   - bus.go: router/bus's interface over those connections. Redis counts the subscribers
-//     of the server where a PUBLISH comes in, those of its replicas it does not, so after a
-//     failover the count may be wrong; it cuts a subscriber that lags. A bus may also
-//     lose and double what is published, which Redis does not.
-//   - registry.go, beat.go, claims.go, dataset.go: router.Registry with the contract that
-//     package registry documents: leases, epochs that are settled once every node has verified
-//     its leases, data that are flushed, old, or behind.
+//   - host.go, server.go, conn.go: a node's process, Redis servers, and the connections
+//     between, which keep the order, break, stall, or swallow everything without a word.
+//   - bus.go, subscription.go: router/bus's interface over those connections. Redis counts
+//     the subscribers of the server where a PUBLISH comes in, those of its replicas it does
+//     not, so after a failover the count may be wrong; it cuts a subscriber that lags. A bus
+//     may also lose and double what is published, which Redis does not.
+//   - registry.go, claims.go, refresh.go, beat.go, verify.go, nodes.go, dataset.go:
+//     router.Registry with the contract that package registry documents: leases, epochs that
+//     are settled once every node has verified its leases, data that are flushed, old, or behind.
 //   - session.go, client.go: clients that connect, send, move, come back, and may have
 //     several sessions.
 //   - faults.go, plan.go, history.go: what is done to the cluster, when, and the calm at the end,

@@ -87,26 +87,41 @@ type missing struct {
 	what    string
 }
 
-// rollCall has a client of every node send to every client, when all are connected.
-func (c *cluster) rollCall() (list []missing) {
-	type call struct {
-		place   *place
-		to      string
-		message *ledger.Message
+// call is what the clients of a node have to do in the end: to reach somebody.
+type call struct {
+	place   *place
+	to      string
+	message *ledger.Message
+}
+
+// maxCalls is how many calls there are at the most that are not one for each client.
+const maxCalls = 2000
+
+// callsToMake has every node call every client, in a large cluster one node each of them.
+func (c *cluster) callsToMake() (calls []*call) {
+	called := make(map[string]bool)
+	for i, l := range c.lines {
+		if called[l.client] || !l.up {
+			continue
+		}
+		called[l.client] = true
+		for j, p := range c.places {
+			if len(c.places)*len(c.lines) <= maxCalls || i%len(c.places) == j {
+				calls = append(calls, &call{place: p, to: l.client})
+			}
+		}
 	}
-	var calls []*call
+	return calls
+}
+
+// rollCall has clients of all nodes send to every client, when all are connected.
+func (c *cluster) rollCall() (list []missing) {
 	for _, l := range c.lines {
 		if !l.up {
 			list = append(list, missing{nil, l.client + " could not connect again"})
-			continue
-		}
-		for _, p := range c.places {
-			if slices.ContainsFunc(calls, func(x *call) bool { return x.place == p && x.to == l.client }) {
-				continue
-			}
-			calls = append(calls, &call{place: p, to: l.client})
 		}
 	}
+	calls := c.callsToMake()
 	for range rollCalls {
 		for _, x := range calls {
 			if caller := c.callerOn(x.place); caller != nil {

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/beeline-ws/beeline/router"
@@ -144,7 +145,7 @@ func (h *host) call(ctx context.Context, do func(s *server) error) error {
 		c.close() // as a pool does with a connection on which an answer is overdue
 		return err
 	}
-	if answer == errReadOnly || answer == errMoved {
+	if errors.Is(answer, errReadOnly) || errors.Is(answer, errMoved) {
 		c.close()
 	}
 	return answer

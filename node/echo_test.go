@@ -342,7 +342,9 @@ func TestEvictionFromOneAddress(t *testing.T) {
 	n.x.evict("room-1", router.ErrLost)
 	c.want(ws.OpBinary, "evicted room-1")
 	c.tell("join room-1") // there is room again
-	c.want(ws.OpBinary, "joined room-1")
+	if got := c.want(ws.OpBinary, "joined room-1"); got != "joined room-1" || n.x.members("room-1") != 1 {
+		t.Errorf("after its eviction: %s", got)
+	}
 	n.x.evict("alice", router.ErrReplaced)
 	c.want(ws.OpBinary, "bye replaced")
 	c.wantClose(codeReplaced)

@@ -2,9 +2,12 @@ package router
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/beeline-ws/beeline/router/link"
 )
@@ -106,19 +109,66 @@ func TestPeersKeepTheirOrder(t *testing.T) {
 func TestForgottenPeerIsNotUsed(t *testing.T) {
 	n := newCluster(t, 1, nil).node(0)
 	p := n.peers.lockOrAdd("n1")
-	found := make(chan *peer)
-	go func() { found <- n.peers.lockOrAdd("n1") }() // has found p, maybe, and waits for its lock
-	p.forgotten = true
+	p.forgotten = true // and is in the table a little longer for who has found it just before
+	p.mu.Unlock()
+	found := make(chan *peer, 1)
+	go func() { found <- n.peers.lockOrAdd("n1") }()
+	for i := 0; i < 10_000 && len(found) == 0; i++ {
+		runtime.Gosched() // until it has found p
+	}
 	n.peers.mu.Lock()
 	n.peers.byNode.Store(&map[string]*peer{})
 	n.peers.mu.list = nil
 	n.peers.mu.Unlock()
-	p.mu.Unlock()
-	if again := <-found; again == p || again.forgotten {
+	again := <-found
+	defer again.mu.Unlock()
+	if again == p || again.forgotten {
 		t.Error("the forgotten peer is used")
-	} else {
-		again.mu.Unlock()
 	}
+}
+
+// A stranger's batch makes no other peer be forgotten.
+func TestStrangerTakesNobodysPlace(t *testing.T) {
+	n := newCluster(t, 1, nil).node(0)
+	for i := range maxPeers {
+		n.peers.lockOrAdd("peer" + strconv.Itoa(i)).mu.Unlock()
+	}
+	in := newInbox(n.Router)
+	in.handle(in.private, string(link.AppendHeader(nil, &link.Header{From: "stranger", Life: 1, First: 1, Base: 1})))
+	if n.peers.get("stranger") != nil || n.peers.get("peer0") == nil || testutil.ToFloat64(n.drops[dropTooManyLinks]) != 1 {
+		t.Error("a stranger has taken a peer's place")
+	}
+	n.peers.lockOrAdd("owner").mu.Unlock()
+	if n.peers.get("owner") == nil || n.peers.get("peer0") != nil || n.peers.len() != maxPeers {
+		t.Errorf("an owner has taken nobody's place among %d peers", n.peers.len())
+	}
+}
+
+// A message that has met its deadline while it waited is published as a number only: its
+// data is gone.
+func TestOverdueMessageIsPublishedAsItsNumber(t *testing.T) {
+	c := newCluster(t, 2, nil)
+	n := c.node(0)
+	c.node(1).connect("bob")
+	n.wantOutcome("bob", "1", Delivered)
+	p := n.suspend("n1")
+	out := n.sendTo("bob", "2")
+	until(t, "it waits on the link", func() bool { return n.unacknowledged("n1") > 0 })
+	n.expire()
+	n.want(out, Timeout)
+	n.onLink("n1", func(l *link.Link) {
+		l.Payloads(func(x link.Payload) bool {
+			if b, kind := x.Append(nil, &link.Frame{}); kind != link.KindVoid || !overdue(x) {
+				t.Errorf("an overdue message is published as %x", b)
+			}
+			return true
+		})
+	})
+	if !n.giveUpOn(p) {
+		t.Error("a suspect is waited for that nobody waits for")
+	}
+	n.resume(p)
+	n.wantOutcome("bob", "3", Delivered)
 }
 
 // BenchmarkPeers measures Push, Batch and its acknowledgement of one frame, by as many

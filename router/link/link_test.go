@@ -121,6 +121,24 @@ func TestRefusedAddressesAreBounded(t *testing.T) {
 	}
 }
 
+// What was refused in a former life of the peer's link is settled there, and holds up nothing
+// of the new one.
+func TestNewLifeRefusesNothing(t *testing.T) {
+	s := newStory(t)
+	h := Header{From: "n2", Life: 7, First: 1, Base: 1}
+	_, _ = s.l.Receive(s.now, &h, 1, MaxRefused)
+	s.l.Refused().Add("bob", s.now, time.Minute, MaxRefused)
+	s.l.Received(s.now, &h, 1, 0, 10, []Nack{{1, NackJoining}}, 0)
+	h.First, h.Base = 2, 1
+	if _, ok := s.l.Receive(s.now, &h, 1, MaxRefused); !ok || s.l.Refused().Admits("bob", false) || s.l.Nacks() != 1 {
+		t.Error("a refused address is forgotten within a life")
+	}
+	h.Life, h.First = 8, 1
+	if _, ok := s.l.Receive(s.now, &h, 1, MaxRefused); !ok || !s.l.Refused().Admits("bob", false) || s.l.Nacks() != 0 {
+		t.Error("what was refused in a former life is refused in the next")
+	}
+}
+
 // Payloads leaves out the link's own.
 func TestPayloadsAreTheCallers(t *testing.T) {
 	l := newStory(t).l

@@ -1,143 +1,159 @@
 // Package router takes a message straight to the nodes that hold its receiver,
 // and tells the sender what became of it.
 //
-// # The story of one message
+// # The way of one message
 //
-//  1. A session of alice sends to bob. If bob is on this node and no other node
-//     holds him, the message goes into his sessions' queues and Redis is not
-//     touched. If bob's owners are cached, it goes onto the links to them. Otherwise
-//     it waits on bob's route for a lookup.
-//  2. Whoever called Send calls Flush, which publishes a batch of envelopes on each
-//     link that has something, by one write that does not wait. The lookups of all
-//     routes that wait travel in one pipeline; what gathers meanwhile is the next.
-//     No timer is waited for.
-//  3. The lookup names bob's owners. The message goes onto the link to each of
-//     them, and from there into the next PUBLISH to that node's private channel.
-//     Nobody else hears it.
-//  4. The owner's inbox hands it to bob's sessions and acknowledges: one
-//     cumulative number with the exceptions (not here, joining, overloaded).
-//  5. The acknowledgement becomes the receipt. If the owner was not the owner
-//     any more, the route looks up afresh, four times at the most.
+// A session of alice sends to bob. Names in brackets are files.
 //
-// The owner cache and why it is never wrong: owners.go.
+//  1. Send [send.go] finds the shard of bob's address [shard.go] and makes a pending message,
+//     with an ID and a deadline [pending.go]. If this node holds bob and knows of no other
+//     owner, sendAlone [alone.go] puts the message into the queues of bob's sessions
+//     [local.go, fanout.go]: that is the outcome, and Redis is not touched. A message that has
+//     no room is Overloaded [shares.go].
+//  2. Else accept gives the message to bob's route as the event messageSent [route.go]. If the
+//     route has bob's owners cached, it goes on with step 4 [owners.go]. If not, the message
+//     waits on the route, and the route waits in the queue of the lookup batcher.
+//  3. The lookup batcher [lookupbatcher.go] asks the registry for all routes in its queue by
+//     one round trip; what is queued meanwhile is the next one, and no timer is awaited. The
+//     answer is an event for the route [lookup.go]: lookupFound names the owners;
+//     lookupNobody says that nobody owns the address for sure, so the message is Offline, or
+//     waits for the grace; after lookupFailed the route looks up again.
+//  4. dispatch [inflight.go] sends the message to each owner. For another node it pushes a
+//     frame onto the link to that peer [peer.go, package link]; for this node it hands over to
+//     the sessions here [handover.go].
+//  5. Whoever called Send calls Flush once after a batch of messages. The bus (package bus)
+//     asks the router for Batches: one for each peer whose link has something to publish,
+//     signed, published to the peer's private channel alone [publish.go]. Later the bus says
+//     in Published how many subscribers Redis has counted.
+//  6. On the owner the inbox [inbox.go] receives the batch, and handle [arrivals.go] opens it:
+//     it takes what the batch acknowledges (step 7), then each message that is new. message
+//     delivers it to bob's sessions [local.go], or refuses it: not here, joining, stale,
+//     overloaded. It never routes a message again.
+//  7. The owner's link acknowledges: one number for all that came, and a nack for each
+//     message that was refused. The acknowledgement travels with what goes the other way, or
+//     alone. On alice's node acknowledged [arrivals.go] gives it to the link, and settle
+//     [peer.go] gives the results to the messages: acked [pending.go].
+//  8. A message that a session has is Delivered. One that was refused goes back to its route
+//     (ownerRefused): when everything in flight is answered, the owners are looked up afresh,
+//     and what was refused is sent before what came later, four times at the most. What has
+//     no outcome at its deadline is Timeout [sweeper.go].
 //
-// # Routes keep the order
+// done, the sender's callback, runs when the shard's lock is released (unlockAndNotify).
 //
-// Messages from one session to one address arrive in the order sent, or not at
-// all. A route hands messages to other owners than last time only after every
-// earlier one was answered. An owner that refused a message refuses all later
-// ones for that address from the same node, until one comes that is marked as
-// following no unanswered one: so nothing overtakes what is being repaired.
+// # The way of one claim
 //
-// # Links lose nothing that Pub/Sub forgets
+//  1. JoinAsync [join.go] adds a session to an address that this node holds [local.go]. The
+//     first session of an address claims it; others wait for that claim (waiters).
+//  2. claim has the registry write this node's entry. The answer names the other owners; mostly
+//     there are none, and step 5 follows.
+//  3. A claim that is refused (under Reject) has verifyOwners ask those owners whether they
+//     hold the address, since Redis may have been started from a snapshot. If none does,
+//     their entries are pruned and the claim is made again.
+//  4. announceClaim tells each other owner [announce.go] by a frame on its link, and waits for
+//     all acknowledgements. An owner that is replaced has closed its sessions by then.
+//  5. welcome lets the session in, if this node's own lease lives. Only now the client is
+//     welcomed: every owner knows of it, so every sender finds it.
 //
-// A node that this one talks with is a peer (peer.go), and has a link. A link numbers its
-// frames. The receiver takes only the next number and drops what it has seen, the sender
-// keeps what is not acknowledged and goes back to it (go-back-N) when a PUBLISH failed,
-// reached nobody, or was not acknowledged in time. Links and their bytes are described in
-// package link, which knows nothing of the router: the router feeds a link events and
-// carries out what it returns.
+// Leave releases the lease with the last session. The registry says OnEvicted, OnRestored,
+// OnDataLost and OnLeaseLost when a lease, or what is known of owners, is lost.
 //
-// # Whom a node believes
+// # States
 //
-// Batches between nodes are signed with the cluster's key (clusterkey.go, link/seal.go), and a
-// node that has one takes no other. What was recorded and is played again does nothing:
-// links' lives and numbers see to it (link/lives.go); a probe counts if it is the one that is awaited.
-// Without a key messages are checked like a client's, and a link that somebody else has cut
-// begins a new life.
+// Each state machine has named states, with a comment for each that says what leaves it, and
+// one function that takes events:
 //
-// # Back ends
+//   - route.state: what a route does to find its owners. on [route.go]
+//   - handoverQueue.state: messages of a route for the sessions here [handover.go]
+//   - pending.state: where a message is that has no outcome yet [pending.go]
+//   - peer.state: alive, suspect, dead. onLocked [peer.go]
+//   - link.State: idle, waiting, stalled, suspended [link/state.go]
+//   - a join has no state variable: join [join.go] reads from top to bottom
+//   - the generation [owners.go]: what this node knows of owners counts in one generation only
 //
-// Programs that are no nodes publish JSON to a node's inlet (inlet.go). A message from
-// there is sent like one of a session's (external.go), within bounds of its own, and its
-// outcome is published where the publisher wants it (externalreceipts.go).
+// # Order
 //
-// # Dead or unsubscribed
+// Messages from one session to one address arrive in the order sent, or not at all. A route
+// sends to other owners than last time only when all before was answered. An owner that
+// refused a message refuses all later ones for that address from the same node, until one
+// comes that is marked as following no unanswered one. So nothing overtakes what is being
+// repaired.
 //
-// PUBLISH that reaches nobody means that the owner is dead or unsubscribed: it is suspect,
-// and probed (suspect.go). It is dead
-// if its node lease has ended, if its address refuses connections (and it did
-// not say that it is draining), or if another process answers there: then its
-// entries are pruned and its messages looked up again. Otherwise it is unsubscribed, and
-// what waits is tried again until it hears or the deadline passes, and what comes
-// later for its clients is looked up, since they may have moved. A message that was
-// published to a node that then died has the outcome timeout: it may have arrived. So has one
-// that PUBLISH counted for nobody soon after a failover, or after the sender's node started,
-// if Redis has replicas or was one: the node may have heard by way of the former master.
+// # Why nothing is delivered twice
 //
-// # Nobody takes all
+// Five things see to it, and each catches what the others can't:
 //
-// Everything that waits has a bound, and of what all clients share one client or node
-// has a share (shares.go): messages without outcome and their bytes, the window of a link,
-// what is looked up (lookups.go), what is remembered of repeats (outcomelog.go), what waits for
-// the sessions of one client (fanout.go). What Redis is to carry to one node at once has a
-// budget (link/budget.go), and owners that somebody made up cost no link (strangers.go).
+//   - the numbers of a link drop what was published twice, or was recorded and is played
+//     again (package link);
+//   - the IDs of what has arrived [idwindow.go] drop what comes again by another way: looked
+//     up again, or in a new life of a link, after an acknowledgement was lost;
+//   - a message that is sent again is not sent to nodes that have it (pending.reached);
+//   - a message that was delivered elsewhere is not for a session that was welcomed later:
+//     that may be a client that has it and has moved (Message.since);
+//   - the fingerprints of what clients sent [dedup.go, outcomelog.go] drop what a client sends
+//     again, which has another ID.
+//
+// # Dead, or not subscribed
+//
+// A PUBLISH that reaches nobody, or two ack timeouts, suspend a link and make its peer
+// suspect. A task probes it [suspect.go]. It is dead if its node lease has ended, if its
+// address refuses connections (and it has not said that it drains), or if another process
+// answers there [prober.go]: then its entries are pruned [prune.go] and its messages are
+// looked up again. Otherwise it is not subscribed, and what waits is published when it is
+// again. A message that was published to a node which then died is Timeout: it may have
+// arrived. So is one that PUBLISH counted for nobody soon after a failover, or after the
+// sender's node started, if Redis has replicas or was one: the node may have received it by
+// way of the former master.
 //
 // # Without Redis
 //
-// What needs Redis waits on its route or its link until the deadline. A receiver on
-// the sender's own node does not wait: its sessions get the message at once, and if
-// it has others elsewhere, those get it when Redis is back in time (degraded.go).
+// What needs Redis waits on its route or its link until the deadline. A receiver's sessions
+// on the sender's own node get the message at once; if there are others elsewhere, those get
+// it when Redis is back in time [degraded.go].
 //
-// # The receiver's own word, and messages sent again
+// # Bounds
 //
-// A sender may ask for the receiver's own acknowledgement; then the message is kept,
-// without its data, until that comes or the deadline does (receipt.go). A message
-// under the name of an earlier one of the same client is that one, sent again, and
-// gets its outcome (dedup.go).
+// Everything that waits has a bound, and of what clients share one client or node has a
+// share: messages without outcome [shares.go], a link's window and budget [shares.go,
+// link/budget.go], lookups [lookups.go], what is remembered of repeats [outcomelog.go], what
+// waits for a client with many sessions [fanout.go], peers [peers.go]. Owners that somebody
+// made up cost no link [strangers.go].
 //
-// # What keeps a message from being delivered twice
+// # Beside messages
 //
-// Five things do, and each catches what the others can't:
+//   - heartbeat.go: the node lease is refreshed when this node has received its own probe.
+//   - receipt.go: a receiver's own acknowledgement (Confirm), and messages that a session
+//     has dropped from its queue.
+//   - inlet.go, external.go, externalreceipts.go: messages of back ends, which are sent like
+//     those of a session, and their receipts.
+//   - clusterkey.go, seal.go: batches are signed; what was played again does nothing.
+//   - readiness.go, namesake.go: why a newcomer would be refused.
 //
-//   - The numbers of a link drop what was published twice, or is played again
-//     (package link).
-//   - The IDs that have arrived (idwindow.go) drop what comes again by another way: looked
-//     up again, or in a new life of a link, after an acknowledgement was lost.
-//   - The nodes that have a message, and are not sent it again, while others must be
-//     looked up for it (pending.reached).
-//   - The time since which a session is there: one that was welcomed after a message was
-//     delivered elsewhere is not owed it, and may be a client that has it and has moved
-//     (Message.since).
-//   - The fingerprints of what clients sent (dedup.go): a client that sends again has
-//     another ID for it.
+// # Locks
 //
-// # Welcome only what can be reached
+// In this order:
 //
-// The first session of an address claims it. The claim names the earlier owners;
-// each of them gets an announcement over its link (announce.go) and has acknowledged it
-// before Join returns, and
-// this node's lease lives then, or others would take it for dead. If the claim
-// replaces them, they have closed their sessions then, and release their entries. So
-// an owner that knows of no other may deliver locally without asking Redis, as long
-// as its node lease lives and the registry is settled. A claim that is refused has
-// the owners asked whether they hold the address, because Redis may have been
-// started from a snapshot.
+//	turns      one of dedup's, a fanout's order   held while the sessions here get a message
+//	shard.mu   routes and messages of a part of all addresses [shard.go]
+//	peers.mu   which peers there are
+//	peer.mu    a peer's state and its link [peer.go]
+//	leaves     local addresses, senders' shares, the lookup queue, timers, what is to be
+//	           published, what is remembered of repeats, a message's bytes (pending.wire)
 //
-// # Goroutines and locks
+// No lock but a turn is held over a delivery, and none over a sender's callback or a call of
+// the bus or the registry that may wait. All shards are held at once only to apply the death
+// of a node (lockAll). What an acknowledgement settles is collected under the peer's lock,
+// and given to the shards after its release. A function that needs a lock held ends in
+// Locked, or is a method of a shard, or of what it guards, which gets the shard.
 //
-// The bus (package bus) has no goroutine that publishes: whoever releases mu by unlock
-// flushes, and the bus asks the router for batches (publish.go), which needs no mu. The lookup
-// batcher (lookupbatcher.go) looks up for the routes; the inbox (inbox.go) receives; the inlet
-// has one goroutine that receives, one that flushes, one that publishes receipts and one
-// that watches its connection; the
-// heartbeat (heartbeat.go) proves that the inbox hears
-// and refreshes the node lease; the sweeper (sweeper.go) runs only while something
-// waits and watches deadlines, and so do the peers (peers.go) for their links; a probe
-// (suspect.go) runs for each peer that is suspect.
+// # Goroutines
 //
-// Router.mu guards routes and what is pending. Each peer has a lock of its own, and so has
-// the table of peers; both may be taken while Router.mu is held, the table's before a
-// peer's, and never the other way round. So what a peer's acknowledgement settles is
-// collected under the peer's lock, and given to the routes after its release. What a link
-// reads of a message that it publishes is guarded by the message's own lock (pending.wire).
-// The local addresses have a lock of their own, taken after Router.mu, and the repeats a turn
-// for each message, taken before theirs. Callbacks of senders run after mu is released, and
-// messages for this node's sessions are delivered without it: those that are for this node
-// alone by their sender (alone.go), those that come by a route by whoever releases mu
-// (handover.go), those of other nodes by the inbox. The sessions of a client that has many
-// get theirs from a goroutine that runs while something waits for them (fanout.go); its
-// locks are taken when no other is held but a turn.
+// All are tasks of package task, and awaited in Stop: the lookup batcher; the inbox, which
+// receives on the private channel; the heartbeat; the timers [timers.go], which call a
+// shard's sweep or a peer's tick when something is due; the pruner; the inlet's four; and for
+// a while one for each suspect, for each join that finds other owners, and for what waits for
+// clients with many sessions. Nobody publishes in the background: whoever has
+// something to publish flushes.
 //
-// It may import packages registry and metrics, go-redis, and never package node.
+// It may import packages registry, redisconn, metrics, and its own bus, link and task;
+// never package node.
 package router

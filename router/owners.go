@@ -9,14 +9,10 @@ import (
 	"github.com/beeline-ws/beeline/registry"
 )
 
-// The owner cache. A route keeps the owners that its last lookup found, and later
-// messages go to them without another lookup. That is never wrong, because the
-// owners vouch for it: each knows its co-owners, since every claim tells the
-// earlier owners before its client is welcomed. A message that was not looked up
-// says whom its sender takes for all owners, and an owner that knows better, or
-// does not know for sure, refuses it as stale. Then the sender's node looks up
-// and goes on in order, as it does when an owner has gone. While an owner does not
-// hear, it can't refuse, and messages are looked up.
+// The owner cache is a route that keeps the owners which its last lookup found
+// (routeCached). Why they are never wrong stands in docs/design.md, "The owner cache". This
+// file has the sender's side; the owner's is localAddresses.deliver (local.go), which refuses
+// as stale what was sent to another set of owners than it knows of.
 
 // generation numbers the times in which what this node knows of owners counts. It ends when
 // Redis may have lost data, when this node's lease may have ended, or when entries of this

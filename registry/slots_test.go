@@ -62,6 +62,17 @@ func (m *moving) wantRecovery() {
 	}
 }
 
+// wantRest says that a asks one master again for what that one holds: after the move it has
+// read the epochs of all, and found them settled.
+func (m *moving) wantRest() {
+	m.a.t.Helper()
+	eventually(m.a.t, func() bool {
+		m.a.passTime()
+		_, err := m.a.ConfirmAbsent(m.a.t.Context(), "alice")
+		return err == nil && m.a.slotsRested(m.a.redis.SlotShifts())
+	}, func() string { return "all masters are asked still" })
+}
+
 // Half-way the old master sends who asks for alice to the new one. Only the new one's
 // epoch tells that it has lost her.
 func TestEpochOfTheMasterThatASlotGoesTo(t *testing.T) {
@@ -82,6 +93,7 @@ func TestClaimThatIsSentToTheOldMasterOfASlot(t *testing.T) {
 	must(t, m.to.Client(t).FlushAll(t.Context()).Err())
 	m.a.wantClaimWaits("alice")
 	m.wantRecovery()
+	m.wantRest()
 }
 
 // The slot comes from a master that has lost alice, and the new one has lost nothing.
@@ -94,6 +106,7 @@ func TestEpochOfTheMasterThatASlotComesFrom(t *testing.T) {
 	must(t, err)
 	m.wantNobodyFooled()
 	m.wantRecovery()
+	m.wantRest()
 }
 
 // Whichever server tells who has the slots: where none moves, an address's own master is

@@ -230,3 +230,21 @@ func TestLossMakesNoNodeDeadForTheLifeOfALease(t *testing.T) {
 		}, func() string { return "b does not count as dead" })
 	})
 }
+
+// Nor is anybody dead while an epoch is not settled, however long ago it began.
+func TestNobodyIsDeadWhileAnEpochIsNotSettled(t *testing.T) {
+	onEachOwn(t, func(t *testing.T, s store) {
+		a := startUnsettled(t, s)
+		a.wantSettled("alice", false) // a notices the flush
+		a.mu.Lock()
+		for _, e := range a.epochs.of {
+			e.detectedAt = e.detectedAt.Add(-a.timing.NodeTTL())
+		}
+		a.mu.Unlock()
+		dead, err := a.ConfirmDead(t.Context(), "b")
+		must(t, err)
+		if dead {
+			t.Error("b is dead, though what is missing may be lost")
+		}
+	})
+}

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/beeline-ws/beeline/router/link"
 	"github.com/beeline-ws/beeline/router/task"
 )
@@ -243,5 +245,29 @@ func TestBytesOfAnInletAreBounded(t *testing.T) {
 		if in.inFlight != 0 || in.inFlightBytes != 0 {
 			t.Errorf("%d messages, %d bytes are left", in.inFlight, in.inFlightBytes)
 		}
+	}
+}
+
+// A message that was sent to stale owners more often than a node does is refused.
+func TestMessageThatWentTooFarIsRefused(t *testing.T) {
+	n := newCluster(t, 1, nil).node(0)
+	bob := n.connect("bob")
+	in := newInbox(n.Router)
+	in.now = n.now()
+	for hops, want := range map[int]link.NackCode{maxHops: 0, maxHops + 1: link.NackOverloaded} {
+		a := &arrival{
+			Message:  Message{ID: MessageID{Origin: 1, Count: uint64(hops)}, From: "alice", To: "bob", Data: []byte(strconv.Itoa(hops))},
+			flags:    link.FlagFirst,
+			hops:     byte(hops),
+			accepted: in.now.UnixMicro(),
+			assumed:  noneAssumed,
+		}
+		if got := in.message(new(link.Refused), a); got != want {
+			t.Errorf("after %d hops: code %v, want %v", hops, got, want)
+		}
+	}
+	bob.wantGot(strconv.Itoa(maxHops))
+	if got := testutil.ToFloat64(n.drops[dropHops]); got != 1 {
+		t.Errorf("%v were dropped, want 1", got)
 	}
 }

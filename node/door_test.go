@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -271,14 +272,21 @@ func TestSessionsLeaveDescriptorsForAllElse(t *testing.T) {
 	wantGet(t, "http://"+n.Addr()+"/node", http.StatusOK, n.ID())
 }
 
+// What is left beside clients is enough for the admin listener's connections, for what the
+// process has open anyway, and for go-redis' pool, which has ten connections for each
+// processor.
 func TestAllConnectionsTogetherFitIntoTheLimitOfOpenFiles(t *testing.T) {
 	o := Options{}
 	o.setDefaults()
+	others, pool := maxAdmin+32, 10*runtime.GOMAXPROCS(0)
 	for _, files := range []int{leastFiles(), 1024, 4096, 20000, 65536, 1 << 20, manyFiles - 1} {
 		for _, wanted := range []int{0, 10, manyFiles} {
 			o.MaxSessions = wanted
 			c, err := newCapacity(&o, files)
 			sum := c.sessions + c.handshakes + c.http + c.lingers
+			if left := files - sum; left < others || files/8 >= pool && left < others+pool {
+				t.Errorf("%d files, %d sessions: %d are left for all else", files, wanted, left)
+			}
 			if err != nil || sum > files-reserve(files) || min(c.sessions, c.handshakes, c.http, c.lingers) < 1 || wanted == 10 && c.sessions != 10 {
 				t.Errorf("%d files, %d sessions: %+v, %v", files, wanted, c, err)
 			}

@@ -278,6 +278,17 @@ func TestSourceMayFlush(t *testing.T) {
 	conn.wantWritten(t, "1", "2")
 }
 
+// A payload is only lent: what is kept of it is a copy.
+func TestCollectorKeepsACopy(t *testing.T) {
+	var c collector
+	scratch := []byte("first")
+	c.Put(Publication{Channel: "c", Payload: scratch})
+	copy(scratch, "other")
+	if got := string(c.all[0].Payload); got != "first" {
+		t.Errorf("the payload is %q", got)
+	}
+}
+
 // Whoever flushes while another goroutine does has that one go on.
 func TestFlushDuringAWriteIsNotForgotten(t *testing.T) {
 	conn := new(fakeConn)

@@ -205,6 +205,13 @@ func TestCheckFindsASilentSubscription(t *testing.T) {
 	b.publish(s.Prefix, "it hears")
 	e.awaitHeard(t, s.Prefix+" it hears")
 	e.sub.Check(t.Context()) // something has come
+	b.publish(s.Prefix, "it still hears")
+	e.awaitHeard(t, s.Prefix+" it still hears")
+	e.mu.Lock()
+	if e.subscribed != 1 {
+		t.Error("a subscription that hears was made anew")
+	}
+	e.mu.Unlock()
 	if n := proxy.StallSubscriptions(); n != 1 {
 		t.Fatalf("%d subscriptions, want 1", n)
 	}

@@ -1,7 +1,7 @@
 package router
 
 // What is for this node's sessions alone does not touch Redis. It is delivered in the
-// goroutine of its sender, without the router's lock.
+// goroutine of its sender, without its shard's lock.
 
 // sendAlone delivers p to this node's sessions if no other node is known to own its
 // receiver. It is called with mu held. It returns true when p is taken care of and mu

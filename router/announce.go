@@ -115,7 +115,7 @@ func (r *Router) announce(ctx context.Context, address string, others []registry
 
 // queueAnnouncements puts announcements onto the links. An owner whose link is full, or that
 // finds no room among the peers, gets none: a claim fails at its deadline, and what nobody
-// waits for is tried again. It is called without Router.mu.
+// waits for is tried again. It is called without a lock.
 func (r *Router) queueAnnouncements(address string, others []registry.Owner, replaced bool, came *answers) {
 	for _, o := range others {
 		x := &announcement{address: address, answers: came}
@@ -128,7 +128,7 @@ func (r *Router) queueAnnouncements(address string, others []registry.Owner, rep
 	}
 }
 
-// retryLater runs f soon, without Router.mu, unless the router stops before.
+// retryLater runs f soon, without a lock, unless the router stops before.
 func (r *Router) retryLater(f func()) {
 	r.run(func(ctx context.Context) {
 		if r.runtime.Sleep(ctx, retryUnsettled) == nil {

@@ -126,7 +126,7 @@ func TestNothingIsDeliveredUnderTheRoutersLock(t *testing.T) {
 				n.Flush()
 			}()
 			<-held.entered
-			n.Flush() // waits for good if the lock is held
+			n.takeAllLocks()
 			close(held.open)
 			<-sent
 			if m.To == "eve" {
@@ -146,7 +146,7 @@ func TestCutOffDeliveryDoesNotHoldTheLock(t *testing.T) {
 	c.redis.Pause()
 	outcome := n.sendTo("bob", "1")
 	<-held.entered
-	n.Flush()
+	n.takeAllLocks()
 	close(held.open)
 	n.want(outcome, Delivered)
 	c.redis.Resume()

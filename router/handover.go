@@ -27,7 +27,7 @@ const (
 )
 
 // handoverQueue is the messages of a route that are for the sessions here, in order.
-// Router.mu guards it.
+// Its shard's mu guards it.
 type handoverQueue struct {
 	state     handoverState
 	items     []handover

@@ -337,6 +337,17 @@ func (n *testNode) lockRoute(address string) (rt *route, unlock func()) {
 	return s.routes[address], s.unlockAndNotify
 }
 
+// takeAllLocks takes each lock of the node's for a moment. It waits for good if one is held
+// while something is delivered.
+func (n *testNode) takeAllLocks() {
+	n.shards.lockAll()
+	n.shards.unlockAll()
+	for _, p := range n.peers.all() {
+		p.do(n.Router, func(*link.Link) {})
+	}
+	n.local.claimed("nobody")
+}
+
 // lockNewRoute is lockRoute that makes the route if there is none.
 func (n *testNode) lockNewRoute(address string) (rt *route, s *shard) {
 	s = n.shards.of(address)

@@ -108,12 +108,15 @@ func (t shards) unlockAll() {
 // callbacks, and hands over messages for this node's sessions.
 func (s *shard) unlockAndNotify() {
 	handsOver := len(s.handovers) > 0
-	if len(s.calls) == 1 { // often, and then nothing need be allocated
+	switch len(s.calls) {
+	case 0:
+		s.mu.Unlock()
+	case 1: // often, and then nothing need be allocated
 		c := s.calls[0]
 		s.calls = s.calls[:0]
 		s.mu.Unlock()
 		c.done(c.id, c.outcome)
-	} else {
+	default:
 		calls := s.calls
 		s.calls = nil
 		s.mu.Unlock()

@@ -238,7 +238,7 @@ func newRouter(f promauto.Factory) *Router {
 		}),
 		PrivateChannelHears: f.NewGauge(prometheus.GaugeOpts{
 			Name: "beeline_private_channel_hears",
-			Help: "1 while this node hears its private channel, 0 while it is deaf and claims nothing.",
+			Help: "1 while this node hears its private channel, 0 while it is not subscribed to it and claims nothing.",
 		}),
 	}
 }

@@ -108,17 +108,17 @@ func TestDrainedNodeLeavesTheCluster(t *testing.T) {
 // newcomers are refused, and probes and metrics say what is so.
 func TestRedisAway(t *testing.T) {
 	away := map[string]struct {
-		leave, back func(*testing.T, *redistest.Server)
-		deaf        bool // and the node knows it
+		leave, back  func(*testing.T, *redistest.Server)
+		unsubscribed bool // and the node knows it
 	}{
 		"paused": {
 			leave: func(t *testing.T, r *redistest.Server) { r.Pause(); t.Cleanup(r.Resume) },
 			back:  func(_ *testing.T, r *redistest.Server) { r.Resume() },
 		},
 		"gone": {
-			leave: func(_ *testing.T, r *redistest.Server) { r.Kill() },
-			back:  func(_ *testing.T, r *redistest.Server) { r.Restart() },
-			deaf:  true,
+			leave:        func(_ *testing.T, r *redistest.Server) { r.Kill() },
+			back:         func(_ *testing.T, r *redistest.Server) { r.Restart() },
+			unsubscribed: true,
 		},
 		"read-only": {
 			leave: func(t *testing.T, r *redistest.Server) { replicaOf(t, r, "127.0.0.1", "1") },
@@ -133,8 +133,8 @@ func TestRedisAway(t *testing.T) {
 			alice, bob := connect(t, n.Addr(), "alice"), connect(t, n.Addr(), "bob")
 			way.leave(t, redis)
 			eventually(t, "it is not ready", func() bool { return len(n.unready()) > 0 })
-			eventually(t, "its gauge says that it is deaf", func() bool {
-				return !way.deaf || testutil.ToFloat64(n.metrics.Router.PrivateChannelHears) == 0
+			eventually(t, "its gauge says that it is not subscribed", func() bool {
+				return !way.unsubscribed || testutil.ToFloat64(n.metrics.Router.PrivateChannelHears) == 0
 			})
 			wantGet(t, "http://"+n.AdminAddr()+"/healthz", 200, "ok")
 			wantGet(t, "http://"+n.AdminAddr()+"/readyz", 503, "")

@@ -116,9 +116,9 @@ func TestAdmin(t *testing.T) {
 	wantGet(t, admin+"/metrics", http.StatusOK, "go_goroutines")
 	wantGet(t, admin+"/other", http.StatusNotFound, "/readyz")
 	n.x.mu.Lock()
-	n.x.hindrances = []router.Hindrance{{Cause: router.CauseUnsubscribed, Err: errors.New("private channel is deaf")}}
+	n.x.hindrances = []router.Hindrance{{Cause: router.CauseUnsubscribed, Err: errors.New("private channel is not subscribed")}}
 	n.x.mu.Unlock()
-	wantGet(t, admin+"/readyz", http.StatusServiceUnavailable, "deaf")
+	wantGet(t, admin+"/readyz", http.StatusServiceUnavailable, "not subscribed")
 	wantGet(t, admin+"/healthz", http.StatusOK, "ok")
 	n.draining.Store(true)
 	wantGet(t, admin+"/readyz", http.StatusServiceUnavailable, "draining")

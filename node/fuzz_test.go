@@ -92,7 +92,7 @@ func FuzzFrames(f *testing.F) {
 	})
 }
 
-// plainJSON tells whether b is an object of at most maxDepth levels, as
+// plainJSON reports whether b is an object of at most maxDepth levels, as
 // encoding/json sees it.
 func plainJSON(b []byte) (valid, deep bool) {
 	d := json.NewDecoder(bytes.NewReader(b))

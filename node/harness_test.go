@@ -58,7 +58,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// onlyOnce tells whether this run is not of tests alone.
+// onlyOnce reports whether this run is not of tests alone.
 func onlyOnce() bool {
 	for _, name := range []string{"test.bench", "test.fuzz", "test.fuzzworker", "test.list"} {
 		if f := flag.Lookup(name); f != nil && f.Value.String() != f.DefValue {

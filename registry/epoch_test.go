@@ -280,7 +280,7 @@ func TestSentinelFailover(t *testing.T) {
 	a.wantOwners("alice", a.owner(l))
 }
 
-// wouldSettle tells whether the master's epoch is settled once the master is up for long.
+// wouldSettle reports whether the master's epoch is settled once the master is up for long.
 func (n *testNode) wouldSettle(master string) bool {
 	n.t.Helper()
 	n.mu.Lock()

@@ -98,7 +98,7 @@ func TestKilledRedisGivesErrorsAndLosesNoLease(t *testing.T) {
 		t.Error("read a node without Redis")
 	}
 	if err := a.RemoveNode(t.Context(), "x"); err == nil {
-		t.Error("buried without Redis")
+		t.Error("removed a node lease without Redis")
 	}
 	a.Release(bob)
 	eventually(t, func() bool { return value(t, a.metrics.OperationErrors.WithLabelValues("release")) > 0 },

@@ -120,7 +120,7 @@ func later(found faults) faults {
 	return found
 }
 
-// within tells whether value is one that s allows.
+// within reports whether value is one that s allows.
 func (s setting) within(value any) bool {
 	switch v := value.(type) {
 	case time.Duration:

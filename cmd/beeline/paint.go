@@ -21,7 +21,7 @@ func (a *app) painter() painter {
 	return painter{onTerminal(a.stdout)}
 }
 
-// onTerminal tells whether people read w as it is written.
+// onTerminal reports whether people read w as it is written.
 func onTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {

@@ -41,13 +41,13 @@ func (c *command) take(reply string) {
 	}
 }
 
-// isLookup tells whether it asks who owns the address of a key.
+// isLookup reports whether it asks who owns the address of a key.
 func (c *command) isLookup(key string) bool { return c.name == lookupName && c.key == key }
 
 // lookupName is how a call of the script that looks up is shown.
 const lookupName = "EVALSHA lookup.lua"
 
-// carries tells whether it publishes data.
+// carries reports whether it publishes data.
 func (c *command) carries(data []byte) bool {
 	return c.name == "PUBLISH" && strings.Contains(c.payload, string(data))
 }

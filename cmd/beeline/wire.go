@@ -26,7 +26,7 @@ type wire struct {
 	recorder *recorder
 
 	mu      sync.Mutex
-	deaf    bool       // it reads along no more
+	ended   bool       // it reads along no more
 	out, in []byte     // the beginning of a command, and of a reply
 	awaited []*command // without a reply, in order; nil: of no interest
 }
@@ -73,7 +73,7 @@ func (w *wire) Close() error {
 
 // cut hands the whole values that b begins with to take, and returns the rest.
 func (w *wire) cut(b []byte, take func(value string)) []byte {
-	for len(b) > 0 && !w.deaf {
+	for len(b) > 0 && !w.ended {
 		value, err := proto.Read(bufio.NewReader(bytes.NewReader(b)))
 		switch {
 		case errors.Is(err, io.EOF):
@@ -129,7 +129,7 @@ func (w *wire) answered(value string) {
 }
 
 func (w *wire) listenNoMore() {
-	w.deaf = true
+	w.ended = true
 	given := 0
 	for _, c := range w.awaited {
 		if c != nil {

@@ -92,7 +92,7 @@ type inbox struct {
 }
 
 // receive takes a message that a session received at a time, in nanoseconds since
-// the fleet began. It tells whether it is a message as it should be.
+// the fleet began. It reports whether it is a message as it should be.
 func (c *checker) receive(in *inbox, s stamp, at int64) bool {
 	r := c.find(s.seq)
 	switch {
@@ -189,7 +189,7 @@ type findings struct {
 	faults                                         []string
 }
 
-// connected tells whether a client was connected all the time from then to now. It is
+// connected reports whether a client was connected all the time from then to now. It is
 // nil where nothing is disturbed: there everybody is.
 type connected func(client uint32, from int64) bool
 

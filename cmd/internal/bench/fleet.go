@@ -217,7 +217,7 @@ func (f *fleet) send(s *session, to uint32, due int64) {
 	}
 }
 
-// connectedSince tells whether a client has been connected from a time until now.
+// connectedSince reports whether a client has been connected from a time until now.
 func (f *fleet) connectedSince(client uint32, from int64) bool {
 	return f.sessions[client].Load() != nil && f.left[client].Load() < from
 }

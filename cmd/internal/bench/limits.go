@@ -43,7 +43,7 @@ func (o *Options) checkMachine() error {
 	return nil
 }
 
-// fits tells whether a process can open a connection for each client. The nodes have
+// fits reports whether a process can open a connection for each client. The nodes have
 // the same limit, and hold a part of the connections each.
 func fits(clients, files int) error {
 	if clients+spareFiles > files {
@@ -53,7 +53,7 @@ func fits(clients, files int) error {
 	return nil
 }
 
-// reaches tells whether there are ports enough for the connections to one node.
+// reaches reports whether there are ports enough for the connections to one node.
 func reaches(clients, nodes, ports int) error {
 	if most := max(ports-sparePorts, 0); clients > most*nodes {
 		return fmt.Errorf("%s %d clients: this machine has %d ports for connections to each node (net.ipv4.ip_local_port_range), which is enough for %d clients a node; widen the range or take more nodes",

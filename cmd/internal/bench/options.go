@@ -74,12 +74,12 @@ func About(w report.Workload) string {
 	}[w]
 }
 
-// needsProcesses tells whether a workload starts or ends nodes, or looks into them.
+// needsProcesses reports whether a workload starts or ends nodes, or looks into them.
 func needsProcesses(w report.Workload) bool {
 	return w == report.Nodes || w == report.Idle || w == report.Kill
 }
 
-// needsTwo tells whether a workload makes no sense on one node.
+// needsTwo reports whether a workload makes no sense on one node.
 func needsTwo(w report.Workload) bool { return w == report.Churn || w == report.Kill }
 
 // severalNodes is how many nodes a workload has that needs two: the first number that

@@ -111,7 +111,7 @@ func (f *fleet) drain(ctx context.Context) {
 	f.settled = f.checker.count()
 }
 
-// complete tells whether every message has ended.
+// complete reports whether every message has ended.
 func (f *fleet) complete() bool {
 	c := f.checker
 	if !f.receipts {
@@ -125,7 +125,7 @@ func (f *fleet) complete() bool {
 	return true
 }
 
-// hasEnded tells whether a message that asks for a receipt has nothing to come.
+// hasEnded reports whether a message that asks for a receipt has nothing to come.
 func (f *fleet) hasEnded(r *record) bool {
 	switch bits := r.bits.Load(); {
 	case bits&wasCut != 0:

@@ -22,7 +22,7 @@ func warmUp(during time.Duration) time.Duration {
 	return min(time.Duration(share*float64(during)), most)
 }
 
-// acquaints tells whether a workload begins with nodes that know the owners of the
+// acquaints reports whether a workload begins with nodes that know the owners of the
 // clients. In the growth over clients it is to be seen what a lookup costs, and an
 // owner that there is not is never remembered.
 func acquaints(w report.Workload) bool { return w != report.Offline && w != report.Clients }

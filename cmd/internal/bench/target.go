@@ -151,7 +151,7 @@ func (t *private) explain(err error) error {
 	}
 }
 
-// redisDied tells whether the Redis has ended, and how.
+// redisDied reports whether the Redis has ended, and how.
 func (t *private) redisDied() error {
 	select {
 	case <-t.redis.Exited():

@@ -70,7 +70,7 @@ func (r *Result) Doubts() (doubts []string) {
 
 func (k Kind) moves() bool { return k == MoveClient || k == DropClient }
 
-// Found tells whether every kind of violation that was planted was found.
+// Found reports whether every kind of violation that was planted was found.
 func (r *Result) Found() bool {
 	for _, kind := range r.Options.Plant {
 		if !slices.ContainsFunc(r.Sites, func(s SiteResult) bool { return s.Verdict.Count(kind) > 0 }) {
@@ -207,7 +207,7 @@ func (r *Result) writeRecovery(out io.Writer) {
 // slowRecovery is what is worth a line of its own.
 const slowRecovery = 500 * time.Millisecond
 
-// undisturbed tells whether no fault is about the site's Redis.
+// undisturbed reports whether no fault is about the site's Redis.
 func (m Mix) undisturbed() bool {
 	for _, c := range m.Courses {
 		switch c.Kind {

@@ -63,7 +63,7 @@ func (s *site) rollCall(ctx context.Context) (list []missing) {
 	return list
 }
 
-// isAway tells whether p has no session, or not the one that it belongs to.
+// isAway reports whether p has no session, or not the one that it belongs to.
 func (p *person) isAway() bool {
 	v := p.current()
 	return v == nil || p.home >= 0 && v.node != p.home
@@ -83,7 +83,7 @@ func (s *site) callAll(ctx context.Context, calls []*call) []*call {
 	return calls
 }
 
-// arrived tells whether a call got through. It makes it first if that was not done,
+// arrived reports whether a call got through. It makes it first if that was not done,
 // or as soon as there is somebody to do so.
 func (s *site) arrived(c *call) bool {
 	if c.message == nil {

@@ -163,7 +163,7 @@ func (t *tapped) receipt(f client.Frame) {
 	t.next = append(t.next, f)
 }
 
-// does tells whether it is time to break a promise, and counts that as done. The
+// does reports whether it is time to break a promise, and counts that as done. The
 // caller holds mu.
 func (s *saboteur) does(kind ledger.Kind) bool {
 	if !s.chance(kind) {
@@ -180,7 +180,7 @@ func (s *saboteur) did(kind ledger.Kind) {
 	}
 }
 
-// chance tells whether it is time to break a promise. The caller holds mu.
+// chance reports whether it is time to break a promise. The caller holds mu.
 func (s *saboteur) chance(kind ledger.Kind) bool {
 	select {
 	case <-s.quiet:

@@ -64,7 +64,7 @@ func (v *visit) outstanding() int {
 	return len(v.pending)
 }
 
-// ender tells whether an attempt to connect was refused, or given up.
+// ender reports whether an attempt to connect was refused, or given up.
 func ender(err error) ledger.End {
 	if errors.Is(err, syscall.ECONNREFUSED) || strings.Contains(err.Error(), refusedBy) {
 		return ledger.Refused

@@ -45,7 +45,7 @@ func exceptions(run *Run) string {
 	return strings.Join(parts, " ")
 }
 
-// overlaps tells whether the repetitions of both arms reach into each other.
+// overlaps reports whether the repetitions of both arms reach into each other.
 func (p pair) overlaps() bool { return p.against.high >= p.targeted.low }
 
 func exception(f Figure, behind []pair) string {

@@ -43,7 +43,7 @@ func unknowns(all []sample, f Figure) []unknown {
 	return list
 }
 
-// whole tells whether the same share of the messages left their nodes at all of an
+// whole reports whether the same share of the messages left their nodes at all of an
 // arm's samples, so that what stays can't be told from what leaves.
 func whole(arm Arm, own []sample) bool {
 	if arm == Broadcast {

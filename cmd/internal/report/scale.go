@@ -40,7 +40,7 @@ type Demand struct {
 	Has map[Figure]bool
 }
 
-// Fits tells whether what a single shard has to do is not more than it can.
+// Fits reports whether what a single shard has to do is not more than it can.
 func (d *Demand) Fits(a Assumptions) bool { return d.OneShard <= a.RedisShare }
 
 // Demand predicts what an arm needs.

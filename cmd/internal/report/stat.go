@@ -29,12 +29,12 @@ func (p *Point) measured(f Figure) (float64, bool) {
 	return v, ok && !math.IsNaN(v) && !math.IsInf(v, 0)
 }
 
-// isLatency tells whether a late generator spoils the figure.
+// isLatency reports whether a late generator spoils the figure.
 func (f Figure) isLatency() bool {
 	return slices.Contains([]Figure{LatencyP50, LatencyP90, LatencyP99, LatencyP999, LatencyMax}, f)
 }
 
-// good tells whether a point's figures may be shown as such.
+// good reports whether a point's figures may be shown as such.
 func (p *Point) good() bool { return len(p.Marks) == 0 && len(p.Faults) == 0 }
 
 // load is what a point was measured under, without the arm: what is compared.

@@ -1,7 +1,3 @@
-// Package directory says who is connected where, and ends connections: what whoever
-// administers a cluster asks, be it a command or an API.
-//
-// It may import package registry.
 package directory
 
 import (

@@ -1,7 +1,5 @@
 //go:build unix
 
-// Command chaos runs clusters of nodes, injects faults for a while and tells
-// whether every promise about messages was kept.
 package main
 
 import (

@@ -1,5 +1,3 @@
-// Package standstill watches whether the machine lets this program run. Tests use it to
-// tell what is wrong with a node from what comes of a machine that stood still.
 package standstill
 
 import (

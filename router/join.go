@@ -228,8 +228,8 @@ func (r *Router) join(ctx context.Context, j *pendingJoin, others []registry.Own
 	// Claim. One that was refused is made again if none of the owners that it was refused
 	// for holds the address.
 	if errors.Is(err, registry.ErrHeld) {
-		if err = r.verifyOwners(ctx, j, others); err != nil {
-			return err
+		if held := r.verifyOwners(ctx, j, others); held != nil {
+			return held
 		}
 		others, err = r.claimAgain(ctx, j)
 	}

@@ -98,9 +98,23 @@ func (t shards) lockAll() {
 	}
 }
 
+// unlockAll releases all before it does what gathered under any of them: see unlockAndNotify.
 func (t shards) unlockAll() {
+	var calls []call
+	var handOver []*shard
 	for _, s := range t {
-		s.unlockAndNotify()
+		calls = append(calls, s.calls...)
+		s.calls = nil
+		if len(s.handovers) > 0 {
+			handOver = append(handOver, s)
+		}
+		s.mu.Unlock()
+	}
+	for _, c := range calls {
+		c.done(c.id, c.outcome)
+	}
+	for _, s := range handOver {
+		s.handOverDue()
 	}
 }
 

@@ -99,3 +99,26 @@ func TestConfirmedMessageGoesOnWhenItsSessionsClose(t *testing.T) {
 	n.want(out, Confirmed)
 	wantNothingPending(t, c)
 }
+
+// What gathers while all shards are locked, as when a node has died, is done when none is any
+// more: a sender's callback may send to whatever address.
+func TestNothingIsDoneWhileAnyShardIsLocked(t *testing.T) {
+	all := newShards(new(Router), -1)
+	all.lockAll()
+	called := 0
+	for _, s := range all {
+		s.calls = append(s.calls, call{done: func(MessageID, Outcome) {
+			called++
+			for i, other := range all {
+				if !other.mu.TryLock() {
+					t.Fatalf("shard %d is locked while a callback runs", i)
+				}
+				other.mu.Unlock()
+			}
+		}})
+	}
+	all.unlockAll()
+	if called != len(all) {
+		t.Errorf("%d of %d callbacks were run", called, len(all))
+	}
+}

@@ -31,6 +31,7 @@ func (l *Ledger) Judge(rules Rules) *Verdict {
 		j.verdict.Repeats += len(m.attempts) - 1
 		j.verdict.Received += len(m.receptions)
 		j.receptions(m)
+		j.missed(m)
 		for i := range m.attempts {
 			j.attempt(m, &m.attempts[i])
 		}
@@ -83,6 +84,27 @@ func (j *judge) receptions(m *Message) {
 		default:
 			j.blame(Violation{Kind: Duplicated, At: r.at, What: "at two sessions, sent once", message: m, session: r.session})
 		}
+	}
+}
+
+// missed finds the sessions that did not get a message which another one got. Of one that was
+// sent again the first sending may have come before a session.
+func (j *judge) missed(m *Message) {
+	if len(m.receptions) == 0 || len(m.attempts) > 1 {
+		return
+	}
+	a := m.attempts[0]
+	due := span{a.at, a.at.Add(j.rules.Deadline)}
+	for _, s := range j.byOwner[m.to] {
+		got := slices.ContainsFunc(m.receptions, func(r reception) bool { return r.session == s })
+		if got || s.welcomed.IsZero() || !s.welcomed.Before(a.at) || !j.outlived(s, due.to) {
+			continue
+		}
+		if j.disturbed(a.session, m.to, due) || j.rules.Clocks {
+			j.verdict.Excused[Disturbed]++
+			continue
+		}
+		j.blame(Violation{Kind: Missed, At: due.to, What: "another session got it", message: m, session: s})
 	}
 }
 

@@ -17,6 +17,9 @@ const (
 	Reordered Kind = "reordered"
 	// Misrouted: a client got what was not for it, or not as it was sent.
 	Misrouted Kind = "misrouted"
+	// Missed: a session got what was sent to its client, and another one, that the client had
+	// all the time, did not, though nothing was done to a node or to Redis about then.
+	Missed Kind = "missed by another session"
 	// WronglyReceipted: what the sender was told is not true: offline of a
 	// connected client, delivered to nobody, not delivered of what arrived, two
 	// receipts, a receipt for nothing.
@@ -37,7 +40,7 @@ const (
 
 // Kinds lists all kinds in the order in which they are reported.
 func Kinds() []Kind {
-	return []Kind{Lost, Duplicated, Reordered, Misrouted, WronglyReceipted, Unanswered, Groundless, Expelled, Late, Unreached}
+	return []Kind{Lost, Duplicated, Reordered, Misrouted, Missed, WronglyReceipted, Unanswered, Groundless, Expelled, Late, Unreached}
 }
 
 // Violation is one broken promise.

@@ -39,7 +39,7 @@ func (r *simRegistry) beat(ctx context.Context, info registry.NodeInfo) error {
 		added = s.data.lease(info.ID, now) == nil
 		s.write(func(d *dataset) { d.leases[info.ID] = &nodeLease{info, vouched, now + r.timing.NodeTTL()} })
 		for _, node := range s.data.listed(now) {
-			seen = append(seen, sighting{node, s.data.lease(node, now).expires})
+			seen = append(seen, sighting{node: node, lease: s.data.lease(node, now).expires})
 		}
 		return nil
 	})
@@ -60,14 +60,17 @@ func (r *simRegistry) beat(ctx context.Context, info registry.NodeInfo) error {
 	return nil
 }
 
-// sight remembers until when nodes' leases live.
+// sight remembers nodes that have beaten since this node looked last, until a lease has ended
+// that they wrote just afterwards.
 func (r *simRegistry) sight(seen []sighting) {
 	for _, s := range seen {
 		i, found := slices.BinarySearchFunc(r.sighted, s.node, compareNodes)
 		if !found {
 			r.sighted = slices.Insert(r.sighted, i, s)
 		}
-		r.sighted[i].until = max(r.sighted[i].until, s.until)
+		if !found || r.sighted[i].lease != s.lease {
+			r.sighted[i].lease, r.sighted[i].until = s.lease, r.now()+r.timing.NodeTTL()
+		}
 	}
 	r.sighted = slices.DeleteFunc(r.sighted, func(s sighting) bool { return s.until <= r.now() })
 }

@@ -56,10 +56,11 @@ type epoch struct {
 	ripe                                     bool
 }
 
-// sighting is until when a node's lease lives, as far as it was seen.
+// sighting is what a node remembers of another one for when Redis has lost it.
 type sighting struct {
 	node  string
-	until time.Duration
+	lease time.Duration // the end of its lease that was seen last
+	until time.Duration // when its lease, or a later one, has ended
 }
 
 type release struct {

@@ -8,7 +8,7 @@
 //     fields.go). What is no WebSocket leaves its slot and goes to an HTTP server
 //     (page.go), which sees no head that the parser has not (pageconn.go) and whose
 //     connections have a bound of their own (visitors.go).
-//  2. The handshake is checked, the authenticator says who the client is, at once or in a
+//  2. The handshake is checked (upgrade.go), the authenticator says who the client is, at once or in a
 //     goroutine of its own (authenticator.go, identity.go, none.go), and the session takes
 //     its place in the table (handshake.go). Every refusal is an HTTP answer
 //     with one line that says what was wrong and what is allowed (refusal.go).
@@ -26,7 +26,7 @@
 //     (sending.go): a session with too many of them is not read further.
 //     A protocol may have the session join more addresses than its client's (places.go).
 //  5. What the session is to be told is queued as frames, in bytes-bounded
-//     buffers (session.go, outbox.go), and written by the engine.
+//     buffers (session.go, output.go, outbox.go), and written by the engine.
 //  6. Every end of a session has one of the reasons in closing.go and goes
 //     through shutLocked in ending.go: the session leaves the router, the close frame
 //     goes out, the peer's is awaited for a short while (grace.go), the connection
@@ -39,7 +39,7 @@
 //
 // On Linux it is epoll (epoll_linux.go): a loop for every two processors
 // (loop_linux.go) reads the sockets of thousands of sessions, and of connections
-// whose head is on its way (arrival_linux.go), as raw descriptors
+// whose head is on its way (arrival_linux.go, arrivalwait_linux.go), as raw descriptors
 // (socket_linux.go). An idle session has no goroutine, no buffer and no timer.
 // Nothing on a loop waits: an authentication that takes time and a join are answered
 // elsewhere, a refusal is written by a goroutine of its own. A goroutine that has something for a session writes it at once

@@ -263,6 +263,44 @@ func TestClientThatNeverSpeaks(t *testing.T) {
 	eventually(t, "no session is left", func() bool { return n.table.size() == 0 })
 }
 
+// While no slot is free, a client that is to speak first and does not makes room for one
+// that does, long before the time for a handshake is over. One whose question is under way
+// stays.
+func TestClientsThatDoNotSpeakMakeRoomForNewcomers(t *testing.T) {
+	later := make(chan struct{})
+	n := startEcho(t, hello{later: later}, func(o *Options, _ *localExchange) {
+		o.MaxHandshakes, o.HandshakeTimeout = 3, 10*time.Minute
+	})
+	asked := n.upgrade("asked", "")
+	asked.tell("I am asked")
+	n.wantAsking(1)
+	silent := n.upgrade("silent", "")
+	for range 4 {
+		io.WriteString(dial(t, n.Addr()), upgradeHead("/echo"))
+	}
+	connect(t, n.Addr(), "newcomer")
+	silent.wantClose(codeOpening)
+	close(later)
+	asked.want(ws.OpBinary, "hello asked")
+	n.greet("another")
+}
+
+// wantAsking waits until so many sessions have a question under way before their welcome.
+func (n *rig) wantAsking(want int) {
+	n.t.Helper()
+	eventually(n.t, "questions are under way", func() bool {
+		asking := 0
+		for _, s := range n.table.snapshot(nil) {
+			s.mu.Lock()
+			if o := s.special.opening; o != nil && o.asking {
+				asking++
+			}
+			s.mu.Unlock()
+		}
+		return asking == want
+	})
+}
+
 // Its slot is another's only when the question about it has its answer.
 func TestClientThatGoesBeforeALateWelcome(t *testing.T) {
 	joining, proceed := make(chan struct{}), make(chan struct{})

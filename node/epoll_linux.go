@@ -56,7 +56,7 @@ func (e *epoll) loopOf(fd int32) *loop { return e.loops[int(fd)%len(e.loops)] }
 
 // accept accepts without a goroutine for each handshake: see arrival. Not more
 // than MaxHandshakes connections are on their way; the others wait in the
-// kernel's queue, and whose head is late makes room for them.
+// kernel's queue, and those whose head or first message is late make room for them.
 func (e *epoll) accept(l net.Listener, plain *handoff) {
 	e.plain = plain
 	from, err := newAcceptor(l)
@@ -68,7 +68,7 @@ func (e *epoll) accept(l net.Listener, plain *handoff) {
 	h := &e.node.handshakes
 	defer from.file.Close()
 	defer context.AfterFunc(h.ctx, func() { from.file.Close() })()
-	for h.acquire(func() { e.hurry(e.node.late()) }) {
+	for h.acquire(func() { e.node.hurry(e.hurry) }) {
 		fd, err := from.next()
 		if err == nil {
 			e.node.accepted()

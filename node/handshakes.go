@@ -30,11 +30,11 @@ func (h *handshakes) init(limit int) {
 	h.heads = map[net.Conn]time.Time{}
 }
 
-// hurryEvery is how often those whose head is awaited are hurried while no slot is free.
+// hurryEvery is how often those that keep others waiting are hurried while no slot is free.
 const hurryEvery = 100 * time.Millisecond
 
 // acquire waits for a slot, and returns false once stopped. While there is none, it has
-// hurry end the wait for heads that are late. Only the goroutine that accepts calls it.
+// hurry end the wait for heads and first messages that are late. Only the goroutine that accepts calls it.
 func (h *handshakes) acquire(hurry func()) bool {
 	select {
 	case h.slots <- struct{}{}:
@@ -60,7 +60,8 @@ func (h *handshakes) acquire(hurry func()) bool {
 }
 
 // hasty is how long a head may take while no slot is free, of a handshake that may take so
-// long. A client that sends none keeps others waiting.
+// long, and under a protocol whose client speaks first, its head and first message together.
+// A client that sends none keeps others waiting.
 func hasty(handshake time.Duration) time.Duration { return min(time.Second, handshake/5) }
 
 // acquireUntil waits for a slot until deadline.

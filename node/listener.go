@@ -55,7 +55,7 @@ func (n *Node) startAccepting() {
 // more than MaxHandshakes connections are on their way; the others wait in the
 // kernel's queue.
 func (n *Node) acceptAll(l net.Listener, plain *handoff) {
-	for n.handshakes.acquire(func() { n.handshakes.hurry(n.late()) }) {
+	for n.handshakes.acquire(func() { n.hurry(n.handshakes.hurry) }) {
 		conn, err := l.Accept()
 		if err == nil {
 			n.accepted()
@@ -66,10 +66,13 @@ func (n *Node) acceptAll(l net.Listener, plain *handoff) {
 	}
 }
 
-// late is when the handshakes would have to end whose heads are late while no slot is free.
-func (n *Node) late() time.Time {
+// hurry makes room while no slot is free: it ends the handshakes whose heads are late, by
+// heads, and those whose first messages are. Their time would be over before the end that heads is given.
+func (n *Node) hurry(heads func(end time.Time)) {
 	whole := n.opts.HandshakeTimeout
-	return time.Now().Add(whole - hasty(whole))
+	end := time.Now().Add(whole - hasty(whole))
+	heads(end)
+	n.openings.hurry(end)
 }
 
 // acceptFailed pauses a while if others can be accepted later, else it returns

@@ -55,6 +55,7 @@ type Node struct {
 	ending          atomic.Int64 // bytes of them in the queues of sessions that are closing
 	backlogs        backlogs
 	incoming        incoming
+	openings        openings
 	draining        atomic.Bool
 	ready           atomic.Bool
 	// acceptFailedAt is when a connection could not be accepted last, in ns after born;
@@ -93,6 +94,7 @@ func New(opts Options) (*Node, error) {
 		pages:    newVisitors(fits.http),
 		admins:   newVisitors(maxAdmin),
 		incoming: newIncoming(max(opts.MaxQueueTotal/4, 4*opts.MaxMessage)),
+		openings: newOpenings(),
 		lingers:  lingers{limit: int32(fits.lingers)},
 		pools:    newPools(&opts),
 

@@ -13,7 +13,8 @@ import (
 
 // opening is what a session has from its upgrade to its welcome, under a protocol whose
 // client speaks first: it holds no lease, gets no messages, and keeps the slot of its
-// handshake, whose time bounds it.
+// handshake, whose time bounds it. While no slot is free, a client that does not speak has no
+// longer than its head may take; see openings.
 type opening struct {
 	ctx      context.Context // ends with the handshake's time, with the node, or with the session
 	cancel   context.CancelFunc
@@ -50,6 +51,7 @@ func (n *Node) openFor(at *endpoint, h *head, deadline time.Time, free func()) (
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.special.opening = o
+	n.openings.add(s, deadline)
 	o.unwatch = context.AfterFunc(o.ctx, s.openingOver)
 	return s, nil
 }
@@ -71,6 +73,7 @@ func (s *session) endOpeningLocked() {
 		return
 	}
 	o := s.special.opening
+	s.node.openings.remove(s)
 	o.unwatch()
 	o.cancel()
 	if !o.asking {
@@ -97,6 +100,7 @@ func (s *session) identify(first []byte) {
 		return
 	}
 	o.asking = true
+	s.node.openings.remove(s)
 	s.mu.Unlock()
 	o.shown.First = first
 	id, err := s.node.authenticateNow(o.shown)

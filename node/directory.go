@@ -3,7 +3,7 @@ package node
 import (
 	"encoding/hex"
 
-	"github.com/beeline-ws/beeline/directory"
+	"github.com/beeline-ws/beeline/registry/directory"
 )
 
 // Directory returns who is connected where, in the cluster and on this node. It is nil

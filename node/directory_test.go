@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/beeline-ws/beeline/directory"
+	"github.com/beeline-ws/beeline/registry/directory"
 	"github.com/beeline-ws/beeline/registry/redistest"
 )
 

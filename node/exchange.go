@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/beeline-ws/beeline/directory"
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/registry/directory"
 	"github.com/beeline-ws/beeline/router"
 	"github.com/beeline-ws/beeline/router/baseline"
 )

@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/beeline-ws/beeline/directory"
 	"github.com/beeline-ws/beeline/metrics"
+	"github.com/beeline-ws/beeline/registry/directory"
 )
 
 // Node is a whole beeline node: a router, the listeners and the sessions.

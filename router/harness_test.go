@@ -19,11 +19,11 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
-	"github.com/beeline-ws/beeline/internal/standstill"
 	"github.com/beeline-ws/beeline/metrics"
 	"github.com/beeline-ws/beeline/registry"
 	"github.com/beeline-ws/beeline/registry/redistest"
 	"github.com/beeline-ws/beeline/router/link"
+	"github.com/beeline-ws/beeline/router/task/standstill"
 )
 
 // machine knows when the machine stood still.

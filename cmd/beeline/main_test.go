@@ -17,8 +17,8 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 	"go.uber.org/goleak"
 
-	"github.com/beeline-ws/beeline/internal/standstill"
 	"github.com/beeline-ws/beeline/registry/redistest"
+	"github.com/beeline-ws/beeline/router/task/standstill"
 )
 
 // mainVariable, if it is set, makes the test binary beeline itself: end-to-end

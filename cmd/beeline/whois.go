@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/beeline-ws/beeline/cmd/internal/quote"
-	"github.com/beeline-ws/beeline/directory"
 	"github.com/beeline-ws/beeline/registry"
+	"github.com/beeline-ws/beeline/registry/directory"
 	"github.com/beeline-ws/beeline/router"
 )
 

@@ -11,7 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/beeline-ws/beeline/internal/child"
+	"github.com/beeline-ws/beeline/registry/redisproc/child"
 )
 
 // client returns a client that tries everything once, for up to settleTime.

@@ -15,7 +15,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/beeline-ws/beeline/internal/child"
+	"github.com/beeline-ws/beeline/registry/redisproc/child"
 )
 
 // settleTime bounds each wait for a server, and each command. It is reached only by a

@@ -12,7 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/beeline-ws/beeline/internal/child"
+	"github.com/beeline-ws/beeline/registry/redisproc/child"
 )
 
 func needRedis(t *testing.T, err error) {

@@ -12,8 +12,8 @@ import (
 	"github.com/beeline-ws/beeline/cmd/internal/client"
 	"github.com/beeline-ws/beeline/cmd/internal/nodeproc"
 	"github.com/beeline-ws/beeline/cmd/internal/report"
-	"github.com/beeline-ws/beeline/internal/child"
 	"github.com/beeline-ws/beeline/registry/redisproc"
+	"github.com/beeline-ws/beeline/registry/redisproc/child"
 )
 
 // stopTime is what the processes of a target get to end.

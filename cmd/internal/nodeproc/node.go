@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/beeline-ws/beeline/internal/child"
+	"github.com/beeline-ws/beeline/registry/redisproc/child"
 )
 
 // startTime bounds the start of a node on a machine that is busy.

@@ -15,8 +15,8 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 	"go.uber.org/goleak"
 
-	"github.com/beeline-ws/beeline/internal/child"
 	"github.com/beeline-ws/beeline/registry/redisproc"
+	"github.com/beeline-ws/beeline/registry/redisproc/child"
 )
 
 func TestMain(m *testing.M) {

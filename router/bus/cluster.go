@@ -82,10 +82,16 @@ func (k *cluster) refusedLocked(b *sentBatch, answer string) error {
 
 func (*cluster) command() string { return "SPUBLISH" }
 
-// Publish publishes by way of the client's pools: see Bus.
+// Publish publishes by way of the client's pools: see Bus. A count of 0 may be that of a
+// former master: as a replica it goes on to take SPUBLISH, and counts its own subscribers.
+// Nothing else would have go-redis ask for the slots, but every minute.
 func (k *cluster) Publish(ctx context.Context, p Publication) (int64, error) {
 	k.poll()
-	return k.client.SPublish(ctx, p.Channel, p.Payload).Result()
+	n, err := k.client.SPublish(ctx, p.Channel, p.Payload).Result()
+	if n == 0 {
+		k.client.ReloadState(ctx)
+	}
+	return n, err
 }
 
 // PublishAll publishes all in pipelines, one for each master: see Bus.

@@ -349,6 +349,38 @@ func TestDeadMasterHoldsUpNobodyElse(t *testing.T) {
 	}
 }
 
+// A former master goes on to answer, as a replica, and counts nobody. It must not make a peer
+// that hears at the new one look unsubscribed until go-redis happens to ask for the slots.
+func TestFormerMasterIsLeft(t *testing.T) {
+	c := redistest.StartOwnCluster(t)
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: c.Addrs, DisableIdentity: true, ContextTimeoutEnabled: true,
+		ClusterStateReloadInterval: 24 * time.Hour})
+	t.Cleanup(func() { _ = client.Close() })
+	channel := c.Prefix
+	b := newBus(t, client, func(o *Options) { o.Home = channel })
+	b.publish(channel, "before")
+	b.source.awaitResults(t, 1)
+	master, slot := c.MasterOf(channel)
+	c.AddReplica(master)
+	c.Failover(slot)
+	hears := c.PatientClient(t)
+	until(t, "a client knows the new master", func() bool {
+		hears.ReloadState(t.Context())
+		now, err := hears.MasterForKey(t.Context(), channel)
+		return err == nil && now.Options().Addr != master.Addr
+	})
+	newBus(t, hears, nil).listen(channel)
+	until(t, "the probe reaches it", func() bool {
+		n, err := b.Publish(t.Context(), Publication{Channel: channel})
+		return err == nil && n == 1
+	})
+	b.ResetPublishing(channel, errors.New("the probe has reached it"))
+	b.publish(channel, "after")
+	if r := b.source.awaitResults(t, 2)[1]; r.Receivers != 1 || r.Err != nil {
+		t.Errorf("after the reset the batch has %d receivers, and error %v", r.Receivers, r.Err)
+	}
+}
+
 // A Cluster that can't be dialed, at the start or later, is tried again until it can be.
 func TestClusterThatIsAwayIsTriedAgain(t *testing.T) {
 	before := goleak.IgnoreCurrent()

@@ -69,13 +69,15 @@ func (k *cluster) connLocked(channel string) *publishConn {
 	return c
 }
 
-func (k *cluster) refusedLocked(b *sentBatch, answer string) error {
+func (k *cluster) refusedLocked(c *publishConn, b *sentBatch, answer string) error {
 	if !strings.HasPrefix(answer, "MOVED ") {
 		err := errors.New(answer)
 		k.refuseLocked(err)
 		return err
 	}
-	delete(k.placed, b.channel)
+	if k.placed[b.channel] == c { // and not at another master already
+		delete(k.placed, b.channel)
+	}
 	k.moved = true
 	return ErrMoved
 }

@@ -43,9 +43,9 @@ type placement interface {
 	asksLocked() bool
 	// connLocked returns the connection that publishes channel; nil if there is none now.
 	connLocked(channel string) *publishConn
-	// refusedLocked takes what Redis has answered to a PUBLISH instead of a number, and returns
-	// the error for the Source.
-	refusedLocked(b *sentBatch, answer string) error
+	// refusedLocked takes what Redis has answered to a PUBLISH on c instead of a number, and
+	// returns the error for the Source.
+	refusedLocked(c *publishConn, b *sentBatch, answer string) error
 	// command is the name of the command that publishes.
 	command() string
 }

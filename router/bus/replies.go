@@ -76,7 +76,7 @@ func (p *publisher) takeRepliesLocked(c *publishConn, n int) error {
 		case err != nil:
 			return err
 		case answer != "":
-			r.Err = p.place.refusedLocked(batch, answer)
+			r.Err = p.place.refusedLocked(c, batch, answer)
 		default:
 			r.Receivers = n
 			p.mu.refused = false

@@ -54,7 +54,7 @@ func (s *single) connLocked(string) *publishConn {
 	return s.mu.conns[0]
 }
 
-func (s *single) refusedLocked(_ *sentBatch, answer string) error {
+func (s *single) refusedLocked(_ *publishConn, _ *sentBatch, answer string) error {
 	err := errors.New(answer)
 	s.refuseLocked(err)
 	return err

@@ -12,6 +12,7 @@ import (
 var (
 	errSilent = errors.New("Redis does not reply to PUBLISH")
 	errBroken = errors.New("the connection broke before the batch was written")
+	errEnded  = errors.New("the bus has ended")
 )
 
 // startLocked runs f in a goroutine that Run awaits.
@@ -21,7 +22,8 @@ func (p *publisher) startLocked(f func()) {
 	}
 }
 
-// open begins to publish on conn. place is called with mu held before anybody does.
+// open begins to publish on conn, unless the bus has ended: then it closes conn. place is
+// called with mu held before anybody publishes.
 func (p *publisher) open(conn Conn, place func(*publishConn)) *publishConn {
 	if p.o.Intercept != nil {
 		conn = p.o.Intercept(conn)
@@ -31,7 +33,10 @@ func (p *publisher) open(conn Conn, place func(*publishConn)) *publishConn {
 	p.mu.conns = append(p.mu.conns, c)
 	place(c)
 	p.mu.blocked = time.Time{}
-	if !c.detached {
+	switch {
+	case p.mu.ended:
+		p.dropLocked(c, errEnded)
+	case !c.detached:
 		p.startLocked(func() { p.readAll(c) })
 	}
 	p.mu.Unlock()

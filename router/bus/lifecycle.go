@@ -50,7 +50,7 @@ func (p *publisher) dropLocked(c *publishConn, why error) {
 	if c.ended {
 		return
 	}
-	c.conn.Close()
+	p.closeLocked(c)
 	c.ended, c.why, c.writing = true, why, false
 	p.mu.conns = slices.DeleteFunc(p.mu.conns, func(x *publishConn) bool { return x == c })
 	if len(p.mu.conns) == 0 {
@@ -59,6 +59,16 @@ func (p *publisher) dropLocked(c *publishConn, why error) {
 	p.loseLocked(c.sent[c.replied:], why)
 	c.sent, c.replied = nil, 0
 	close(c.over)
+}
+
+// closeLocked closes the connection of c. With TLS that may take seconds if Redis does not read,
+// and so it is a task: whoever flushes waits for mu.
+func (p *publisher) closeLocked(c *publishConn) {
+	if c.detached || p.mu.ended {
+		c.conn.Close()
+		return
+	}
+	p.startLocked(func() { c.conn.Close() })
 }
 
 // loseLocked says that nobody will know what became of some batches.
@@ -100,7 +110,6 @@ func (p *publisher) Blocked() time.Duration {
 // end closes all connections, tells the Source, and waits for what was started.
 func (p *publisher) end(ctx context.Context) {
 	p.mu.Lock()
-	p.mu.ended = true
 	p.timer.Stop()
 	for _, c := range slices.Clone(p.mu.conns) {
 		p.dropLocked(c, context.Cause(ctx))
@@ -108,4 +117,5 @@ func (p *publisher) end(ctx context.Context) {
 	p.mu.Unlock()
 	p.Flush()
 	p.tasks.Wait()
+	p.mu.ended = true
 }

@@ -35,8 +35,9 @@ type Bus interface {
 	Subscribe(channel string, l Listener) Subscription
 
 	// ResetPublishing makes the connection anew on which channel is published, unless that
-	// was done less than a second ago: a peer that it did not reach hears by way of another
-	// server, so what it leads to may not be the master any more. why is for the log.
+	// was done less than a second ago with that to the same server: a peer that it did not
+	// reach hears by way of another one, so what it leads to may not be the master any more.
+	// why is for the log.
 	ResetPublishing(channel string, why error)
 
 	// Reset makes all connections anew that were opened before since, in a Cluster those to

@@ -89,8 +89,11 @@ func (e lostError) Is(target error) bool { return target == ErrLost }
 func (p *publisher) ResetPublishing(channel string, why error) {
 	p.mu.Lock()
 	now := time.Now()
-	if c := p.place.connLocked(channel); c != nil && now.Sub(p.mu.reset) >= resetInterval {
-		p.mu.reset = now
+	if c := p.place.connLocked(channel); c != nil && now.Sub(p.mu.resets[c.server]) >= resetInterval {
+		if len(p.mu.resets) >= maxServers {
+			clear(p.mu.resets)
+		}
+		p.mu.resets[c.server] = now
 		p.dropLocked(c, why)
 	}
 	p.mu.Unlock()
@@ -114,8 +117,8 @@ func (p *publisher) end(ctx context.Context) {
 	for _, c := range slices.Clone(p.mu.conns) {
 		p.dropLocked(c, context.Cause(ctx))
 	}
+	p.mu.ended = true
 	p.mu.Unlock()
 	p.Flush()
 	p.tasks.Wait()
-	p.mu.ended = true
 }

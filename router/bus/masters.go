@@ -115,7 +115,7 @@ func (k *cluster) serve(ctx context.Context, s *server, addr, channel string) {
 		_ = conn.Close()
 	default:
 		c := k.open(conn, func(c *publishConn) {
-			s.conn = c
+			s.conn, c.server = c, addr
 			for _, channel := range s.waiting {
 				k.placeLocked(channel, c)
 			}

@@ -43,8 +43,10 @@ const (
 	lastRetry  = 250 * time.Millisecond
 	// replyTimeout is how long a reply may take before its connection is closed.
 	replyTimeout = 3 * time.Second
-	// resetInterval bounds how often a connection is made anew for a peer's sake.
+	// resetInterval bounds how often the connection to a server is made anew for a peer's sake,
+	// and maxServers the servers of which it is known when that was. Beyond it all are forgotten.
 	resetInterval = time.Second
+	maxServers    = 1 << 10
 )
 
 // ReplyTimeout is how old a Publication can be at the most when its result comes: else its

@@ -20,7 +20,8 @@ const (
 // publisher.mu guards the rest.
 type publishConn struct {
 	conn     Conn
-	detached bool // from the runtime's poller: replies wake nobody
+	server   string // the Cluster's master that it leads to
+	detached bool   // from the runtime's poller: replies wake nobody
 
 	// The flushing goroutine's, unless writing.
 	out []byte      // commands

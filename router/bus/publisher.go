@@ -26,10 +26,10 @@ type publisher struct {
 		watch    bool // replies are to be looked at for being overdue
 
 		conns   []*publishConn
-		results []Result  // for the Source
-		timerAt time.Time // when the timer fires; zero: it does not
-		blocked time.Time // since when there is no connection; zero: there is one
-		reset   time.Time // the last ResetPublishing that did something
+		results []Result             // for the Source
+		timerAt time.Time            // when the timer fires; zero: it does not
+		blocked time.Time            // since when there is no connection; zero: there is one
+		resets  map[string]time.Time // by server: the last ResetPublishing that did something
 
 		refusal error // to be logged: Redis refuses PUBLISH
 		refused bool  // that was logged, and none has succeeded since
@@ -55,6 +55,7 @@ func (p *publisher) init(o *Options, place placement) {
 	p.timer = time.AfterFunc(time.Hour, p.tick)
 	p.timer.Stop()
 	p.mu.blocked = time.Now()
+	p.mu.resets = make(map[string]time.Time)
 }
 
 // Flush publishes what the Source has: see Bus.

@@ -194,7 +194,7 @@ func TestResetPublishingIsBounded(t *testing.T) {
 		s.open(conn, func(*publishConn) {})
 		s.mu.Lock()
 		s.mu.conns = s.mu.conns[len(s.mu.conns)-1:]
-		s.mu.reset = time.Now().Add(-x.ago)
+		s.mu.resets[""] = time.Now().Add(-x.ago)
 		s.mu.Unlock()
 		s.ResetPublishing("c", errors.New("a test"))
 		if conn.closed != x.closed {
@@ -203,6 +203,96 @@ func TestResetPublishingIsBounded(t *testing.T) {
 	}
 	source.wantResults(t)
 }
+
+// Connections to other masters may be made anew at the same time.
+func TestResetsAreBoundedForEachMaster(t *testing.T) {
+	k := newFakeCluster(t)
+	var conns []*fakeConn
+	for _, server := range []string{"a", "b", "a"} {
+		conn := new(fakeConn)
+		k.openFake(conn, server, server)
+		k.ResetPublishing(server, errors.New("a test"))
+		conns = append(conns, conn)
+	}
+	if !conns[0].closed || !conns[1].closed || conns[2].closed {
+		t.Errorf("closed: %t, %t and %t; want both masters' first, and not the next one of the first",
+			conns[0].closed, conns[1].closed, conns[2].closed)
+	}
+}
+
+// MOVED from a channel's former master does not forget that it has another one.
+func TestLateMovedChangesNothing(t *testing.T) {
+	k := newFakeCluster(t)
+	former, present := new(fakeConn), new(fakeConn)
+	k.openFake(former, "a", "c")
+	source := k.o.Source.(*testSource)
+	source.queue("c", "1", "2")
+	k.Flush()
+	former.reply("-MOVED 1 b\r\n")
+	k.Flush()
+	k.openFake(present, "b", "c")
+	former.reply("-MOVED 1 b\r\n")
+	source.queue("c", "3")
+	k.Flush()
+	moved := ErrMoved.Error()
+	source.wantResults(t, "1 0 "+moved, "2 0 "+moved)
+	if source.left() != 0 || present.written.Len() == 0 {
+		t.Error("the channel's present master is forgotten")
+	}
+}
+
+// newFakeCluster returns the bus of a Cluster without any connection.
+func newFakeCluster(t testing.TB) *cluster {
+	k := newCluster(&Options{Source: newSource(), Logger: slog.New(slog.DiscardHandler), Connections: new(redisconn.Client)}, nil)
+	t.Cleanup(func() { k.end(t.Context()) })
+	return k
+}
+
+// openFake has channel published on conn, which leads to a master.
+func (k *cluster) openFake(conn Conn, server, channel string) {
+	k.open(conn, func(c *publishConn) {
+		c.server = server
+		k.placeLocked(channel, c)
+	})
+}
+
+// A connection that comes about when the bus has ended is closed.
+func TestConnectionAfterTheEndIsClosed(t *testing.T) {
+	s, source := newFake(t, new(fakeConn))
+	s.end(t.Context())
+	conn := new(fakeConn)
+	s.open(conn, func(*publishConn) {})
+	source.queue("c", "1")
+	s.Flush()
+	conn.wantWritten(t)
+	if !conn.closed {
+		t.Error("a connection stays open")
+	}
+}
+
+// With TLS it may take seconds to close a connection that Redis does not read. Nobody
+// waits for that but the end.
+func TestSlowCloseHoldsUpNobody(t *testing.T) {
+	conn := &slowToClose{attachedConn: attachedConn{replies: make(chan string)}, allowed: make(chan struct{})}
+	s, source := newFake(t, conn)
+	t.Cleanup(func() {
+		close(conn.allowed)
+		close(conn.replies)
+	})
+	s.ResetPublishing("c", errors.New("a test"))
+	next := new(fakeConn)
+	s.open(next, func(*publishConn) {})
+	source.queue("c", "1")
+	s.Flush()
+	next.wantWritten(t, "1")
+}
+
+type slowToClose struct {
+	attachedConn
+	allowed chan struct{}
+}
+
+func (c *slowToClose) Close() error { <-c.allowed; return nil }
 
 // A reply is overdue when none has come for replyTimeout, whatever else is written.
 func TestOverdueReplyEndsTheConnection(t *testing.T) {

@@ -238,3 +238,38 @@ func TestEachBrokenPromiseIsFound(t *testing.T) {
 		t.Error("messages without an outcome are not found")
 	}
 }
+
+// What a node has delivered it remembers, however its clock is set: a message that is sent
+// again is not delivered twice.
+func TestClockThatIsSetForwardForgetsNoDelivery(t *testing.T) {
+	for seed := uint64(1); seed <= few(20); seed++ {
+		p := calm(seed)
+		p.Moves, p.Repeat, p.Confirm, p.Slowest = 0.4, 1, 0, 100*time.Millisecond
+		for i := range p.Nodes {
+			p.Faults = append(p.Faults,
+				Fault{At: time.Duration(5+i) * time.Second, Kind: ClockJumped, Node: i, For: 6200 * time.Millisecond},
+				Fault{At: time.Duration(9+i) * time.Second, Kind: ClockJumped, Node: i, For: 6200 * time.Millisecond})
+		}
+		if r := Run(p, nil); r.Failed() {
+			t.Error(r.Story())
+		}
+	}
+}
+
+// Under replace the newest session stays: neither a claim that has failed nor one that the
+// session's node had not heard of ends it.
+func TestNewestSessionIsNotReplacedByAnOlderClaim(t *testing.T) {
+	for seed := uint64(1); seed <= few(60); seed++ {
+		p := calm(seed)
+		p.Duplicates, p.Moves, p.Heartbeat = registry.Replace, 0.5, time.Second
+		p.Faults = []Fault{
+			{At: 6 * time.Second, Kind: LinkCut, Node: 1, For: 3 * time.Second},
+			{At: 11 * time.Second, Kind: NodeFrozen, Node: 2, For: 5 * time.Second},
+			{At: 15 * time.Second, Kind: LinkStalled, Node: 0, For: 3 * time.Second},
+		}
+		p.Length = 22 * time.Second
+		if r := Run(p, nil); r.Failed() {
+			t.Error(r.Story())
+		}
+	}
+}

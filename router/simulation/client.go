@@ -24,7 +24,8 @@ type line struct {
 	pending    []*ledger.Message
 	unanswered []*ledger.Message // when the last session ended
 	named      map[*ledger.Message]bool
-	epoch      int // grows with each session: what was planned for a former one is void
+	vain       time.Duration // when the last attempt to connect began that was in vain
+	epoch      int           // grows with each session: what was planned for a former one is void
 }
 
 // sending is how a message is sent.
@@ -74,7 +75,7 @@ func (l *line) connect() {
 		return
 	}
 	c.sessions++
-	s := &session{host: h, line: l, record: record, id: fmt.Sprintf("s%d of %s", c.sessions, l.client)}
+	s := &session{host: h, line: l, record: record, began: w.now, id: fmt.Sprintf("s%d of %s", c.sessions, l.client)}
 	l.session = s
 	h.sessions = append(h.sessions, s)
 	s.up(func() { s.join(dialPatience) })
@@ -89,6 +90,9 @@ func (l *line) connect() {
 
 // lose ends the session, as the client knows, and connects again.
 func (l *line) lose(avoid int) {
+	if l.session != nil && !l.up {
+		l.vain = l.session.began
+	}
 	l.epoch++
 	l.session, l.up, l.avoid = nil, false, avoid
 	l.unanswered, l.pending = append(l.unanswered, l.pending...), nil
@@ -263,7 +267,11 @@ func (l *line) evicted(s *session, reason error) {
 		s.lingers = false
 		s.record.Ended(ledger.ByClient, "replaced by the client itself", at(l.world().now))
 	case l.reads(s):
-		l.gone(s, ledger.ByNode, "bye: "+reason.Error(), -1)
+		end := ledger.ByNode
+		if l.cluster.plan.Duplicates == registry.Replace && l.vain > 0 && s.host.place.troubled >= l.vain {
+			end = ledger.ByClient // the claim of that attempt was on its way to this node, which did not hear it then
+		}
+		l.gone(s, end, "bye: "+reason.Error(), -1)
 	}
 }
 

@@ -52,6 +52,8 @@ type place struct {
 	starts int
 	link   linkState
 	clock  time.Duration
+	// troubled is when its link to Redis was last not open.
+	troubled time.Duration
 }
 
 func newCluster(p Plan, m *metrics.Metrics, trace io.Writer) *cluster {

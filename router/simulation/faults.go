@@ -154,6 +154,9 @@ func (c *cluster) disturb(p *place, state linkState, kind ledger.OutageKind, d t
 }
 
 func (c *cluster) setLink(p *place, state linkState) {
+	if p.link != linkOpen {
+		p.troubled = c.world.now
+	}
 	p.link = state
 	if p.host != nil {
 		p.host.setLink(state)

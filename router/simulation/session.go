@@ -46,6 +46,7 @@ type session struct {
 	line   *line
 	record *ledger.Session
 	id     string
+	began  time.Duration
 
 	// As the node knows.
 	joined  bool

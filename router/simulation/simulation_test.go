@@ -245,10 +245,9 @@ func TestClockThatIsSetForwardForgetsNoDelivery(t *testing.T) {
 	for seed := uint64(1); seed <= few(20); seed++ {
 		p := calm(seed)
 		p.Moves, p.Repeat, p.Confirm, p.Slowest = 0.4, 1, 0, 100*time.Millisecond
-		for i := range p.Nodes {
-			p.Faults = append(p.Faults,
-				Fault{At: time.Duration(5+i) * time.Second, Kind: ClockJumped, Node: i, For: 6200 * time.Millisecond},
-				Fault{At: time.Duration(9+i) * time.Second, Kind: ClockJumped, Node: i, For: 6200 * time.Millisecond})
+		for i := range 90 {
+			at := 5*time.Second + time.Duration(i)*100*time.Millisecond
+			p.Faults = append(p.Faults, Fault{At: at, Kind: ClockJumped, Node: i % p.Nodes, For: 6200 * time.Millisecond})
 		}
 		if r := Run(p, nil); r.Failed() {
 			t.Error(r.Story())

@@ -4,34 +4,34 @@ package router
 // goroutine of its sender, without its shard's lock.
 
 // sendAlone delivers p to this node's sessions if no other node is known to own its
-// receiver. It is called with mu held. It returns true when p is taken care of and mu
+// receiver. It is called with mu held, and returns true when p is taken care of and mu
 // released; if not, mu is held still, or again: then all sessions were about to leave.
 func (s *shard) sendAlone(p *pending) bool {
 	if !s.mayBeAlone(p) {
 		return false
 	}
-	h, sessions, ok := s.r.local.alone(p.To)
+	a, sessions, ok := s.r.local.alone(p.To)
 	switch {
 	case !ok:
 		return false
 	case p.Confirm:
-		return s.sendAloneConfirmed(p, h, sessions)
+		return s.sendAloneConfirmed(p, a, sessions)
 	}
 	s.unlockAndNotify()
-	f := s.r.deliverOnce(&p.Message, func() ackResult { return s.r.fan.deliver(h, sessions, &p.Message) })
+	result := s.r.deliverOnce(&p.Message, func() ackResult { return s.r.fan.deliver(a, sessions, &p.Message) })
 	s.lock()
-	if f == ackJoining {
+	if result == ackJoining {
 		p.route = nil // it may be another by now
 		return false
 	}
-	s.endAtOnce(p, s.delivered(p, f), pathLocal)
+	s.endAtOnce(p, s.delivered(p, result), pathLocal)
 	return true
 }
 
 // sendAloneConfirmed is sendAlone for a message that its receiver is to confirm: it is
 // kept until then, without its data, if there is room for that. The receiver may be faster
 // than Deliver returns, so it is kept before, and its data lent to a message of its own.
-func (s *shard) sendAloneConfirmed(p *pending, h *localAddress, sessions []Session) bool {
+func (s *shard) sendAloneConfirmed(p *pending, a *localAddress, sessions []Session) bool {
 	if why := s.r.room.reserve(p, &s.receivers); why != roomy {
 		s.endAtOnce(p, s.r.overloaded(why), pathLocal)
 		return true
@@ -43,10 +43,10 @@ func (s *shard) sendAloneConfirmed(p *pending, h *localAddress, sessions []Sessi
 	s.keep(p)
 	s.awaitReceipt(p)
 	s.unlockAndNotify()
-	f := s.r.deliverOnce(&lent.Message, func() ackResult { return s.r.fan.deliver(h, sessions, &lent.Message) })
+	result := s.r.deliverOnce(&lent.Message, func() ackResult { return s.r.fan.deliver(a, sessions, &lent.Message) })
 	s.lock()
 	switch {
-	case f == ackJoining && p.deadlineNode.in:
+	case result == ackJoining && p.deadlineNode.in:
 		p.path, p.state = pathRemote, pendingWaiting
 		s.drop(p)
 		p.Data = lent.Data
@@ -54,18 +54,18 @@ func (s *shard) sendAloneConfirmed(p *pending, h *localAddress, sessions []Sessi
 		s.reuse(lent)
 		return false
 	case !p.deadlineNode.in: // it has its outcome
-	case f == ackDelivered:
+	case result == ackDelivered:
 		p.queued = 1
-		s.delivered(p, f)
+		s.delivered(p, result)
 	default:
-		p.conclude(s, s.delivered(p, f))
+		p.conclude(s, s.delivered(p, result))
 	}
 	s.reuse(lent)
 	s.unlockAndNotify()
 	return true
 }
 
-// mayBeAlone tells whether p may go to this node's sessions alone, if the node knows
+// mayBeAlone reports whether p may go to this node's sessions alone, if the node knows
 // of no other owner: that counts while its lease lives, or when there is no room to
 // wait for what Redis says. Nothing that was sent before may be overtaken.
 func (s *shard) mayBeAlone(p *pending) bool {
@@ -79,8 +79,8 @@ func (s *shard) mayBeAlone(p *pending) bool {
 }
 
 // delivered is the outcome of what was delivered here, or refused.
-func (s *shard) delivered(p *pending, f ackResult) Outcome {
-	if f == ackOverloaded {
+func (s *shard) delivered(p *pending, result ackResult) Outcome {
+	if result == ackOverloaded {
 		return s.r.overloaded(overloadQueue)
 	}
 	p.took = s.now().Sub(p.accepted)

@@ -142,11 +142,11 @@ func (r *Router) retryLater(f func()) {
 func (r *Router) OnEvicted(l *registry.Lease) {
 	t := r.local
 	t.mu.Lock()
-	if h := t.byName[l.Address()]; h != nil && h.join != nil && &h.lease == l {
-		h.join.evicted = ErrLost
+	if a := t.byName[l.Address()]; a != nil && a.join != nil && &a.lease == l {
+		a.join.evicted = ErrLost
 	}
 	t.mu.Unlock()
-	r.taken(l.Address(), func(h *localAddress) bool { return &h.lease == l }, ErrLost)
+	r.taken(l.Address(), func(a *localAddress) bool { return &a.lease == l }, ErrLost)
 }
 
 // OnRestored is called by the registry: the entry was lost and written again.

@@ -255,7 +255,7 @@ func TestMessageThatWentTooFarIsRefused(t *testing.T) {
 	in := newInbox(n.Router)
 	in.now = n.now()
 	for hops, want := range map[int]link.NackCode{maxHops: 0, maxHops + 1: link.NackOverloaded} {
-		a := &arrival{
+		a := &receivedMessage{
 			Message:  Message{ID: MessageID{Origin: 1, Count: uint64(hops)}, From: "alice", To: "bob", Data: []byte(strconv.Itoa(hops))},
 			flags:    link.FlagFirst,
 			hops:     byte(hops),

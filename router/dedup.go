@@ -96,7 +96,7 @@ func (t *dedup) end(p *pending, o Outcome) {
 // deliverOnce delivers m here, unless a message that it repeats was, or one that repeats it.
 // Copies of one message that come on different ways take turns. What a queue may drop
 // again is not remembered.
-func (t *dedup) deliverOnce(m *Message, deliver func() ackResult) (f ackResult, repeated bool) {
+func (t *dedup) deliverOnce(m *Message, deliver func() ackResult) (result ackResult, repeated bool) {
 	l, sender := t.fingerprint(m)
 	turn := &t.turns[l%fingerprint(len(t.turns))]
 	turn.Lock()
@@ -108,12 +108,12 @@ func (t *dedup) deliverOnce(m *Message, deliver func() ackResult) (f ackResult, 
 	if ok {
 		return ackDelivered, true
 	}
-	if f = deliver(); f == ackDelivered && !m.Droppable {
+	if result = deliver(); result == ackDelivered && !m.Droppable {
 		t.mu.Lock()
 		t.delivered.add(sender, l, Delivered, t.now())
 		t.mu.Unlock()
 	}
-	return f, false
+	return result, false
 }
 
 // answerRepeat answers p as the one that it repeats, if there is one.

@@ -18,25 +18,25 @@
 //     answer is an event for the route [lookup.go]: lookupFound names the owners;
 //     lookupNobody says that nobody owns the address for sure, so the message is Offline, or
 //     waits for the grace; after lookupFailed the route looks up again.
-//  4. dispatch [inflight.go] sends the message to each owner. For another node it pushes a
+//  4. sendToOwners [inflight.go] sends the message to each owner. For another node it pushes a
 //     frame onto the link to that peer [peer.go, package link]; for this node it hands over to
 //     the sessions here [handover.go].
 //  5. Whoever called Send calls Flush once after a batch of messages. The bus (package bus)
 //     asks the router for Batches: one for each peer whose link has something to publish,
 //     signed, published to the peer's private channel alone [publish.go]. Later the bus says
 //     in Published how many subscribers Redis has counted.
-//  6. On the owner the inbox [inbox.go] receives the batch, and handle [arrivals.go] opens it:
+//  6. On the owner the inbox [inbox.go] receives the batch, and handle [receive.go] opens it:
 //     it takes what the batch acknowledges (step 7), then each message that is new. message
 //     delivers it to bob's sessions [local.go], or refuses it: not here, joining, stale,
 //     overloaded. It never routes a message again.
 //  7. The owner's link acknowledges: one number for all that came, and a nack for each
 //     message that was refused. The acknowledgement travels with what goes the other way, or
-//     alone. On alice's node acknowledged [arrivals.go] gives it to the link, and settle
+//     alone. On alice's node acknowledged [receive.go] gives it to the link, and settle
 //     [peer.go] gives the results to the messages: acked [pending.go].
 //  8. A message that a session has is Delivered. One that was refused goes back to its route
 //     (ownerRefused): when everything in flight is answered, the owners are looked up afresh,
 //     and what was refused is sent before what came later, four times at the most. What has
-//     no outcome at its deadline is Timeout [sweeper.go].
+//     no outcome at its deadline is Timeout [sweep.go].
 //
 // done, the sender's callback, runs when the shard's lock is released (unlockAndNotify).
 //

@@ -162,7 +162,7 @@ func TestStoppedNodeSendsTheReceiptsThatAreDue(t *testing.T) {
 }
 
 // While an inlet connects to a Redis that does not answer, whoever tells what became of its
-// messages does not wait for that: it may be the sweeper, or an event loop.
+// messages does not wait for that: it may be a sweep, or an event loop.
 func TestInletThatConnectsHoldsUpNoOutcome(t *testing.T) {
 	n := newCluster(t, 1, withInlet).node(0)
 	n.awaitInlet()

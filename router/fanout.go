@@ -75,13 +75,13 @@ type portion struct {
 	begun    bool
 }
 
-// deliver puts m into the queues of sessions, which are those of h. When it returns, one
+// deliver puts m into the queues of sessions, which are those of a. When it returns, one
 // has it, or none takes it. Those behind the first ones may get it a little later.
-func (t *fanouts) deliver(h *localAddress, sessions []Session, m *Message) ackResult {
+func (t *fanouts) deliver(a *localAddress, sessions []Session, m *Message) ackResult {
 	if len(sessions) <= maxFront && t.several.Load() == 0 {
 		return deliverTo(sessions, m)
 	}
-	f := t.enter(h)
+	f := t.enter(a)
 	defer t.leave(f)
 	f.order.Lock()
 	defer f.order.Unlock()
@@ -117,13 +117,13 @@ func leading(front, sessions []Session) (n int) {
 	return n
 }
 
-func (t *fanouts) enter(h *localAddress) *fanout {
+func (t *fanouts) enter(a *localAddress) *fanout {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	f := t.of[h]
+	f := t.of[a]
 	if f == nil {
-		f = &fanout{address: h}
-		t.of[h] = f
+		f = &fanout{address: a}
+		t.of[a] = f
 		t.several.Add(1)
 	}
 	f.users++
@@ -145,7 +145,7 @@ func (t *fanouts) tidy(f *fanout) {
 	}
 }
 
-// look tells whether messages wait for sessions of f, and whether m may, too.
+// look reports whether messages wait for sessions of f, and whether m may, too.
 func (t *fanouts) look(f *fanout, m *Message) (waits, room bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

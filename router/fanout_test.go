@@ -105,9 +105,9 @@ func TestDeliveryToManyHoldsUpNobody(t *testing.T) {
 	until(t, "the last session has all", func() bool { return last.got.Load() == 3 })
 }
 
-// Nothing is delivered with the router's lock held, whatever way it comes: for this node
+// Nothing is delivered with a shard's lock held, whatever way it comes: for this node
 // alone, to be confirmed, for owners on other nodes too, or while Redis is away.
-func TestNothingIsDeliveredUnderTheRoutersLock(t *testing.T) {
+func TestNothingIsDeliveredUnderAShardsLock(t *testing.T) {
 	for name, m := range map[string]Message{
 		"alone":     {From: "eve", To: "bob", Data: []byte("1")},
 		"confirmed": {From: "eve", To: "bob", Data: []byte("1"), Confirm: true},
@@ -137,7 +137,7 @@ func TestNothingIsDeliveredUnderTheRoutersLock(t *testing.T) {
 }
 
 // While Redis is away what waits is delivered here without the lock, too, and once.
-func TestCutOffDeliveryDoesNotHoldTheLock(t *testing.T) {
+func TestLocalFallbackHoldsNoLock(t *testing.T) {
 	c := newOwnCluster(t, 2, func(o *Options) { o.OwnerCache, o.MessageTimeout = -1, 4*patience })
 	n := c.node(0)
 	there := c.node(1).connect("bob")

@@ -63,7 +63,7 @@ func (rt *route) handOver(s *shard, x handover) {
 }
 
 // handoverTurn is how many messages of a route are handed over by whoever releases mu. It
-// may be the sweeper, or an event loop, and others may put in more without end: a
+// may be a sweep, or an event loop, and others may put in more without end: a
 // goroutine of its own goes on then.
 const handoverTurn = 1 << 9
 

@@ -59,7 +59,7 @@ func (s *patient) Deliver(m *Message) Outcome {
 	return s.testSession.Deliver(m)
 }
 
-// Who has released the router's lock hands over only so much of one route: then it goes on
+// Who has released a shard's lock hands over only so much of one route: then it goes on
 // with its own work, here with the lookups of others, and nothing of the route is lost or
 // passes another.
 func TestManyHandoversHoldUpNobodyElse(t *testing.T) {

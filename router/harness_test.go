@@ -284,7 +284,7 @@ func (n *testNode) refused(client string, err error, began time.Time) {
 	}
 }
 
-// stoodStill tells whether a node refuses newcomers because it missed a heartbeat or a
+// stoodStill reports whether a node refuses newcomers because it missed a heartbeat or a
 // reply, as it does for a moment on a machine that stands still.
 func stoodStill(err error) bool {
 	return slices.ContainsFunc([]error{errUnsubscribed, errLeaseExpired, registry.ErrUnsettled, context.DeadlineExceeded, os.ErrDeadlineExceeded},

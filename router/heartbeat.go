@@ -150,7 +150,7 @@ func (r *Router) setSubscribed(subscribed bool) {
 	r.beatDue.Set()
 }
 
-// leaseLives tells whether this node's lease can't have ended in Redis: only then
+// leaseLives reports whether this node's lease can't have ended in Redis: only then
 // does what it knows about its own addresses count.
 func (r *Router) leaseLives() bool { return r.leaseLivesAt(r.now()) }
 

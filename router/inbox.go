@@ -41,10 +41,10 @@ type inbox struct {
 
 	// The receiving goroutine's.
 	recent           *idWindows
-	arrival          arrival   // the message in hand
-	now              time.Time // when its batch came
-	limit            int       // of what is remembered of refusals on its link
-	subscribedBefore bool      // the private channel was, once
+	received         receivedMessage // the message in hand
+	now              time.Time       // when its batch came
+	limit            int             // of what is remembered of refusals on its link
+	subscribedBefore bool            // the private channel was, once
 	signer           *link.Signer
 	settled          []link.Settled // room
 	// renewedLogged is when a new life of a link was logged last.

@@ -13,14 +13,14 @@ import (
 // maxHops bounds how often a message is sent to owners that may be stale.
 const maxHops = 4
 
-// dispatch sends messages to the route's owners. assumed is noneAssumed, or whom a message
+// sendToOwners sends messages to the route's owners. assumed is noneAssumed, or whom a message
 // that is not looked up takes for all owners, which these are to vouch for.
-func (rt *route) dispatch(s *shard, assumed ownerSet, messages ...*pending) {
+func (rt *route) sendToOwners(s *shard, assumed ownerSet, messages ...*pending) {
 	rt.inflight++ // held: an answer to the first must not let the route go on before the last is sent
 	for _, p := range messages {
 		p.send(s, rt.owners, assumed)
 	}
-	rt.on(s, routeEvent{kind: messageLanded})
+	rt.on(s, routeEvent{kind: messageAnswered})
 }
 
 // send puts p onto the links to those owners that have not got it yet. A lookup costs a
@@ -40,7 +40,7 @@ func (p *pending) send(s *shard, owners []registry.Owner, assumed ownerSet) {
 	if assumed == noneAssumed {
 		p.hops++
 	}
-	first := p.route.inflight == 1 // only held by dispatch
+	first := p.route.inflight == 1 // only held by sendToOwners
 	p.route.inflight++
 	p.state = pendingInflight
 	p.unanswered++ // held until all are sent, or an answer at once would end it early
@@ -51,7 +51,7 @@ func (p *pending) send(s *shard, owners []registry.Owner, assumed ownerSet) {
 	}
 	p.unanswered--
 	if p.unanswered == 0 {
-		p.landed(s)
+		p.allAnswered(s)
 	}
 }
 
@@ -82,8 +82,8 @@ func (s *shard) pushMessage(p *pending, o registry.Owner, first bool) overload {
 	return roomy
 }
 
-// landed takes that every owner that p was sent to has answered.
-func (p *pending) landed(s *shard) {
+// allAnswered takes that every owner that p was sent to has answered.
+func (p *pending) allAnswered(s *shard) {
 	if p.state == pendingConcluded { // at its deadline
 		s.reuse(p)
 		return
@@ -99,7 +99,7 @@ func (p *pending) landed(s *shard) {
 	default: // its sender was told delivered already; else an owner died with it
 		p.end(s, Timeout)
 	}
-	rt.on(s, routeEvent{kind: messageLanded})
+	rt.on(s, routeEvent{kind: messageAnswered})
 }
 
 // lookAhead finds out whether the owners live that the route will go to when those before

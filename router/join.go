@@ -85,19 +85,19 @@ func (r *Router) Withdraw(address string, s Session) {
 	t := r.local
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	h := t.byName[address]
-	if h == nil || h.join == nil {
+	a := t.byName[address]
+	if a == nil || a.join == nil {
 		return
 	}
-	if j := h.join; j.session == s {
+	if j := a.join; j.session == s {
 		j.withdrawn = true
-		r.reg.Withdraw(&h.lease)
+		r.reg.Withdraw(&a.lease)
 		if j.cancel != nil {
 			j.cancel()
 		}
 		return
 	}
-	for _, j := range h.join.waiters {
+	for _, j := range a.join.waiters {
 		j.withdrawn = j.withdrawn || j.session == s
 	}
 }

@@ -37,7 +37,7 @@ func (l *list[E]) add(e E) {
 	l.count++
 }
 
-// remove takes e out, and tells whether it was in.
+// remove takes e out, and reports whether it was in.
 func (l *list[E]) remove(e E) bool {
 	var none E
 	p := e.node()

@@ -59,8 +59,8 @@ func (r *Router) Sessions(address string) []Session {
 	t := r.local
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if h := t.byName[address]; h != nil {
-		return slices.Clone(h.sessions)
+	if a := t.byName[address]; a != nil {
+		return slices.Clone(a.sessions)
 	}
 	return nil
 }
@@ -91,18 +91,18 @@ func (t *localAddresses) deliver(fan *fanouts, m *Message, assumed ownerSet) ack
 // deliverTo asks every session. Where all are closing, or none has joined yet,
 // the address is about to change: the sender shall look again.
 func deliverTo(sessions []Session, m *Message) ackResult {
-	f := ackJoining
+	result := ackJoining
 	for _, s := range sessions {
 		switch s.Deliver(m) {
 		case Delivered:
-			f = ackDelivered
+			result = ackDelivered
 		case Overloaded:
-			if f != ackDelivered {
-				f = ackOverloaded
+			if result != ackDelivered {
+				result = ackOverloaded
 			}
 		}
 	}
-	return f
+	return result
 }
 
 // alone returns the sessions of an address that this node holds, if no other owns it.
@@ -220,11 +220,11 @@ func (r *Router) deliverHere(m *Message, assumed ownerSet, accepted, now time.Ti
 	if assumed != noneAssumed && !r.leaseLivesAt(now) {
 		return ackStale
 	}
-	f := r.deliverOnce(m, func() ackResult { return r.local.deliver(r.fan, m, assumed) })
-	if f == ackDelivered {
+	result := r.deliverOnce(m, func() ackResult { return r.local.deliver(r.fan, m, assumed) })
+	if result == ackDelivered {
 		r.delivery[pathRemote].Observe(now.Sub(accepted).Seconds())
 	}
-	return f
+	return result
 }
 
 // deliverOnce delivers m here if nothing that it repeats was delivered. A message of this
@@ -233,9 +233,9 @@ func (r *Router) deliverOnce(m *Message, deliver func() ackResult) ackResult {
 	if m.contentHash == 0 || m.since != 0 && m.ID.Origin == r.origin {
 		return deliver()
 	}
-	f, repeated := r.dedup.deliverOnce(m, deliver)
+	result, repeated := r.dedup.deliverOnce(m, deliver)
 	if repeated {
 		r.drops[dropRepeated].Inc()
 	}
-	return f
+	return result
 }

@@ -60,7 +60,7 @@ func (rt *route) found(s *shard, owners []registry.Owner, complete bool) {
 	if complete && s.idleRoutes.limit > 0 && s.now().After(rt.noCacheBefore) {
 		rt.state, rt.cachedOwners, rt.generation = routeCached, noneAssumed.with(owners), rt.asOfLookup.generation
 	}
-	rt.dispatch(s, noneAssumed, rt.takeCovered()...) // which proceeds with what came later
+	rt.sendToOwners(s, noneAssumed, rt.takeCovered()...) // which proceeds with what came later
 }
 
 // noteCoOwners notes what a lookup says about an address that this node owns.

@@ -80,7 +80,7 @@ var variants = []variant{
 	{"replace/cached/flushed", newOwnCluster, registry.Replace, 0, (*model).flush, false},
 }
 
-// empties tells whether Redis loses its data.
+// empties reports whether Redis loses its data.
 func (v variant) empties() bool { return strings.HasSuffix(v.name, "/flushed") }
 
 const (
@@ -208,7 +208,7 @@ func (m *model) cut() *cut {
 	return c
 }
 
-// comesAfter tells whether the sender's node was done with the message before.
+// comesAfter reports whether the sender's node was done with the message before.
 func (c *cut) comesAfter(msg *modelMessage) bool {
 	return c == nil || msg.returned < c.at && !c.underWay[msg.text]
 }
@@ -715,7 +715,7 @@ func (s *modelSession) String() string {
 		slices.Index(s.client.all, s), s.client.name, s.node.opts.NodeID, s.welcomed, left)
 }
 
-// owes tells whether the session must get the message.
+// owes reports whether the session must get the message.
 func (s *modelSession) owes(msg *modelMessage) bool {
 	return s.welcomed > 0 && s.welcomed < msg.sent && s.leaving.comesAfter(msg)
 }

@@ -155,7 +155,7 @@ func (p *pending) reachedNode(node string) bool {
 
 func (p *pending) delivered() bool { return p.queued > 0 }
 
-// lost tells whether every node that had p has dropped it from its sessions' queues.
+// lost reports whether every node that had p has dropped it from its sessions' queues.
 func (p *pending) lost() bool { return len(p.dropped) > 0 && len(p.dropped) >= p.queued }
 
 // Append appends the message's envelope: only its number if nobody waits for it any more,
@@ -234,9 +234,9 @@ func (p *pending) settle(_ *Router, owner registry.Owner, result ackResult) {
 }
 
 // acked takes an owner's answer.
-func (p *pending) acked(s *shard, owner registry.Owner, f ackResult) {
+func (p *pending) acked(s *shard, owner registry.Owner, result ackResult) {
 	p.unanswered--
-	switch f {
+	switch result {
 	case ackDelivered:
 		p.arrived(s, owner.NodeID)
 	case ackOverloaded:
@@ -266,7 +266,7 @@ func (p *pending) acked(s *shard, owner registry.Owner, f ackResult) {
 		s.r.pruneDead(p.To, owner)
 	}
 	if p.unanswered == 0 {
-		p.landed(s)
+		p.allAnswered(s)
 	}
 }
 

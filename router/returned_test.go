@@ -160,7 +160,7 @@ func TestRefusedAddressIsRememberedFromTheLastMessage(t *testing.T) {
 		t.Helper()
 		count++
 		in.now = began.Add(after)
-		a := arrival{Message: Message{ID: MessageID{1, count}, To: address}, accepted: in.now.UnixMicro()}
+		a := receivedMessage{Message: Message{ID: MessageID{1, count}, To: address}, accepted: in.now.UnixMicro()}
 		if code := in.message(from, &a); code == 0 {
 			t.Fatalf("a message to %s was taken after %v", address, after)
 		}

@@ -111,18 +111,18 @@ type routeEvent struct {
 type routeEventKind uint8
 
 const (
-	messageSent    routeEventKind = iota // a sender, or a back end
-	messageExpired                       // a message's deadline has come; the sweeper
-	becameOwner                          // a session here has joined the address
-	ownersWanted                         // this node wants to know its co-owners; the inbox
-	lookupStarted                        // the lookup batcher
-	lookupFound                          // the lookup batcher: there are owners
-	lookupNobody                         // the lookup batcher: it is proved that nobody owned the address
-	lookupFailed                         // the lookup batcher: there was no answer that counts
-	ownerRefused                         // an owner's answer to a message in flight: it is to be sent again
-	messageLanded                        // the last owner's answer to a message in flight
-	delayOver                            // the sweeper
-	handedOver                           // who handed over to the sessions here: nothing is left
+	messageSent     routeEventKind = iota // a sender, or a back end
+	messageExpired                        // a message's deadline has come; the sweep
+	becameOwner                           // a session here has joined the address
+	ownersWanted                          // this node wants to know its co-owners; the inbox
+	lookupStarted                         // the lookup batcher
+	lookupFound                           // the lookup batcher: there are owners
+	lookupNobody                          // the lookup batcher: it is proved that nobody owned the address
+	lookupFailed                          // the lookup batcher: there was no answer that counts
+	ownerRefused                          // an owner's answer to a message in flight: it is to be sent again
+	messageAnswered                       // the last owner's answer to a message in flight
+	delayOver                             // the sweep
+	handedOver                            // who handed over to the sessions here: nothing is left
 )
 
 // on takes an event. It is the only way in which the state of a route changes.
@@ -148,7 +148,7 @@ func (rt *route) on(s *shard, e routeEvent) {
 		rt.leave(s)
 		rt.state = routeRepairing
 		rt.repairing.Store(true)
-	case messageLanded:
+	case messageAnswered:
 		rt.inflight--
 		rt.proceed(s)
 	case delayOver:
@@ -182,7 +182,7 @@ func (rt *route) messageSent(s *shard, p *pending) {
 	fallback := rt.degraded || !s.r.leaseLivesAt(p.accepted)
 	if !fallback && rt.mayUseCache(s) {
 		s.r.m.OwnerCacheHits.Inc()
-		rt.dispatch(s, rt.cachedOwners, p)
+		rt.sendToOwners(s, rt.cachedOwners, p)
 		return
 	}
 	rt.waiting = append(rt.waiting, p)
@@ -279,7 +279,7 @@ func (rt *route) repairDelay() time.Duration {
 func (rt *route) messageExpired(s *shard, p *pending, was pendingState) {
 	if was == pendingInflight {
 		p.room = nil
-		rt.on(s, routeEvent{kind: messageLanded})
+		rt.on(s, routeEvent{kind: messageAnswered})
 		return
 	}
 	var i int

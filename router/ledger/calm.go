@@ -97,7 +97,7 @@ func (v *lives) believed(r relation, at time.Time) (since time.Time) {
 	return since
 }
 
-// disturbed tells whether a fault explains that a message from sender to a client
+// disturbed reports whether a fault explains that a message from sender to a client
 // was not delivered within a span: one of Redis, of the sender's node, or of a node
 // on which the client was when it failed, or was when the sender's node last knew. If
 // the client was not connected all the time, the fault of any node explains that
@@ -125,7 +125,7 @@ func (v *lives) disturbed(sender *Session, to string, when span) bool {
 	})
 }
 
-// killed tells whether the node of s was killed before s ended.
+// killed reports whether the node of s was killed before s ended.
 func (v *lives) killed(s *Session) bool {
 	return slices.ContainsFunc(v.outages[s.node], func(o *Outage) bool {
 		return o.Kind == Killed && !o.From.Before(s.began) && !o.From.After(s.ended)

@@ -101,7 +101,7 @@ func (v *lives) standstill(node string, from, to time.Time) (sum time.Duration) 
 	return sum
 }
 
-// lapsed tells whether node may have counted as dead at some moment of a span.
+// lapsed reports whether node may have counted as dead at some moment of a span.
 // Outages with less than Beat between them count as one. A Redis that was away from
 // everybody is no reason alone: it makes nobody's lease end earlier than others'.
 func (v *lives) lapsed(node string, from, to time.Time) bool {
@@ -155,7 +155,7 @@ func (v *lives) throughout(client string, from, to time.Time) *Session {
 	return nil
 }
 
-// StoodStill tells whether node did not run at some moment of a span.
+// StoodStill reports whether node did not run at some moment of a span.
 func (l *Ledger) StoodStill(node string, from, to time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -163,7 +163,7 @@ func (l *Ledger) StoodStill(node string, from, to time.Time) bool {
 	return v.standstill(node, from, to) > 0
 }
 
-// outlived tells whether s had all the time that it needs to read what was
+// outlived reports whether s had all the time that it needs to read what was
 // delivered before t.
 func (v *lives) outlived(s *Session, t time.Time) bool {
 	if s.welcomed.IsZero() {

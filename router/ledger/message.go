@@ -76,7 +76,7 @@ func (s *Session) Repeat(m *Message, at time.Time) {
 // To is m's receiver.
 func (m *Message) To() string { return m.to }
 
-// Confirm tells whether m asks for the receiver's acknowledgement.
+// Confirm reports whether m asks for the receiver's acknowledgement.
 func (m *Message) Confirm() bool { return m.confirm }
 
 // ID is the name under which the sender wants m's receipt.
@@ -170,7 +170,7 @@ func (m *Message) answers(outcome string, killed time.Time) bool {
 	return false
 }
 
-// Arrived tells whether m was received and its sender knows.
+// Arrived reports whether m was received and its sender knows.
 func (l *Ledger) Arrived(m *Message) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -152,8 +152,8 @@ func (in *inbox) logRenewed(peer string) {
 	in.r.log.Warn("link begins anew: its peer believed in a later life of it; without BEELINE_CLUSTER_KEY anybody who may publish can make it so", "peer", peer)
 }
 
-// arrival is a message as read, with what only nodes see of it.
-type arrival struct {
+// receivedMessage is a message as read, with what only nodes see of it.
+type receivedMessage struct {
 	Message
 	flags    byte
 	hops     byte
@@ -162,9 +162,9 @@ type arrival struct {
 }
 
 // readMessage reads a message. Its strings and data are parts of the batch.
-func readMessage(e link.Envelope) (a arrival, ok bool) {
+func readMessage(e link.Envelope) (a receivedMessage, ok bool) {
 	m, ok := e.Message()
-	a = arrival{
+	a = receivedMessage{
 		Message: Message{
 			ID: MessageID(m.ID), From: m.From, To: m.To, Data: m.Data, contentHash: m.ContentHash,
 			Confirm: m.Flags&link.FlagConfirm != 0, Droppable: m.Flags&link.FlagDroppable != 0,
@@ -225,18 +225,18 @@ func (in *inbox) take(h *link.Header, refused *link.Refused, e link.Envelope) (c
 func (in *inbox) takeMessage(h *link.Header, refused *link.Refused, e link.Envelope) (code link.NackCode, within time.Duration) {
 	r := in.r
 	var ok bool
-	if in.arrival, ok = readMessage(e); !ok || !in.trusts && !in.arrival.wellMade(r) {
+	if in.received, ok = readMessage(e); !ok || !in.trusts && !in.received.wellMade(r) {
 		in.dropped(dropMalformed)
 		return link.NackOverloaded, link.PromptAck
 	}
-	if in.arrival.Confirm {
-		r.origins.note(h.From, in.arrival.ID.Origin)
+	if in.received.Confirm {
+		r.origins.note(h.From, in.received.ID.Origin)
 	}
 	within = r.lazyAck
-	if in.arrival.flags&link.FlagReceipt != 0 {
+	if in.received.flags&link.FlagReceipt != 0 {
 		within = link.PromptAck
 	}
-	return in.message(refused, &in.arrival), within
+	return in.message(refused, &in.received), within
 }
 
 // takeReplaced ends the sessions of an address that another node has replaced. Where the
@@ -255,7 +255,7 @@ func (in *inbox) takeReplaced(address, token string) link.NackCode {
 
 // wellMade reports whether a message of a node that can't prove to be one is what a
 // node would have accepted: sessions pass on names and data as they come.
-func (a *arrival) wellMade(r *Router) bool {
+func (a *receivedMessage) wellMade(r *Router) bool {
 	return CheckAddress(a.To) == nil && CheckClient(a.From) == nil && r.opts.ValidData(a.Data)
 }
 
@@ -263,7 +263,7 @@ func (a *arrival) wellMade(r *Router) bool {
 func validJSON(data []byte) bool { return utf8.Valid(data) && json.Valid(data) }
 
 // message delivers a message to this node's sessions. It never routes it again.
-func (in *inbox) message(refused *link.Refused, a *arrival) link.NackCode {
+func (in *inbox) message(refused *link.Refused, a *receivedMessage) link.NackCode {
 	r := in.r
 	switch {
 	case a.hops > maxHops:
@@ -276,8 +276,8 @@ func (in *inbox) message(refused *link.Refused, a *arrival) link.NackCode {
 		refused.Add(strings.Clone(a.To), in.now, r.opts.MessageTimeout, in.limit) // this one may be sent again, too
 		return link.NackJoining                                                   // not "not here": the entry may be good
 	}
-	f := r.deliverHere(&a.Message, a.assumed, time.UnixMicro(a.accepted), in.now)
-	switch f {
+	result := r.deliverHere(&a.Message, a.assumed, time.UnixMicro(a.accepted), in.now)
+	switch result {
 	case ackDelivered:
 		in.recent.add(a.ID)
 	case ackNotHere:
@@ -285,10 +285,10 @@ func (in *inbox) message(refused *link.Refused, a *arrival) link.NackCode {
 	case ackStale:
 		r.learn(strings.Clone(a.To))
 	}
-	if f == ackNotHere || f == ackJoining || f == ackStale {
+	if result == ackNotHere || result == ackJoining || result == ackStale {
 		refused.Add(strings.Clone(a.To), in.now, r.opts.MessageTimeout, in.limit)
 	}
-	return nackFor(f)
+	return nackFor(result)
 }
 
 // learn looks up who else owns an address that this node holds, unless Redis may

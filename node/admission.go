@@ -153,11 +153,17 @@ func (s *session) dropLocked(size int) (freed int) {
 
 // reportMissedLocked puts before what waits how many messages were dropped.
 func (s *session) reportMissedLocked() {
-	text := s.protocol.appendDropped(nil, s.out.missed)
+	text := s.takeMissedLocked()
 	b := s.node.buffer()
 	b.b = append(appendHeader(b.b, s.protocol.traits().sends, len(text)), text...)
 	s.countLocked(len(b.b))
+	s.out.precede(b)
+}
+
+// takeMissedLocked returns what tells the client how many messages it missed, once.
+func (s *session) takeMissedLocked() (text []byte) {
+	text = s.protocol.appendDropped(nil, s.out.missed)
 	s.node.reporter.slow(s.client, false, s.out.missed)
 	s.out.missed = 0
-	s.out.precede(b)
+	return text
 }

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -213,6 +215,60 @@ func TestNothingGoesBeforeALateWelcome(t *testing.T) {
 	c.want(ws.OpPong, "")
 }
 
+// joinsSlowly returns a node whose joins wait, a client that joins, its session, and what
+// lets the join proceed.
+func joinsSlowly(t *testing.T) (n *rig, c *client, s *session, proceed func()) {
+	t.Helper()
+	joining, answer := make(chan struct{}), make(chan struct{})
+	proceed = sync.OnceFunc(func() { close(answer) })
+	n = startEcho(t, hello{}, func(_ *Options, x *localExchange) {
+		x.joinError = func(string) error { close(joining); <-answer; return nil }
+	})
+	t.Cleanup(proceed)
+	c = n.upgrade("alice", "")
+	c.tell("I am alice")
+	receiveOf(t, joining, "it joins")
+	return n, c, n.only(), proceed
+}
+
+// What a client has missed before its welcome it is told behind it.
+func TestMissedBeforeALateWelcome(t *testing.T) {
+	n, c, s, proceed := joinsSlowly(t)
+	long := make([]byte, n.opts.MaxQueue)
+	if got := s.Deliver(&router.Message{From: "bob", To: "alice", Data: long}); got != router.Overloaded {
+		t.Errorf("outcome %v of what is longer than a queue", got)
+	}
+	s.Deliver(&router.Message{From: "bob", To: "alice", Data: []byte("early")})
+	proceed()
+	c.want(ws.OpBinary, "hello alice")
+	c.want(ws.OpBinary, "dropped 1")
+	c.want(ws.OpBinary, "to alice: early")
+	eventually(t, "nothing waits", func() bool { return n.queued.Load() == 0 })
+}
+
+// A session that closes before its welcome is sent nothing of what was delivered.
+func TestSessionThatClosesBeforeALateWelcome(t *testing.T) {
+	_, c, s, _ := joinsSlowly(t)
+	s.Deliver(&router.Message{From: "bob", To: "alice", Data: []byte("early")})
+	s.close(closedDraining)
+	c.want(ws.OpBinary, "bye draining")
+	c.wantClose(ws.StatusGoingAway)
+}
+
+// The log of sessions reads the client's name while the authenticator's answer comes.
+func TestIdentityComesWhileTheSessionOpens(t *testing.T) {
+	known := make(chan struct{})
+	close(known)
+	n := startEcho(t, hello{later: known}, func(o *Options, _ *localExchange) {
+		o.Logger = slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	for range 50 {
+		c := n.upgrade("eager", string(frame(ws.OpBinary, "I am eager")))
+		c.want(ws.OpBinary, "hello eager")
+		c.conn.Close()
+	}
+}
+
 // only returns the node's only session.
 func (n *rig) only() *session {
 	n.t.Helper()
@@ -369,6 +425,24 @@ func TestSessionOfSeveralAddresses(t *testing.T) {
 	}
 	c.conn.Close()
 	eventually(t, "it has left all", func() bool { return n.x.members("room-2")+n.x.members("alice") == 0 })
+}
+
+// A session that joins an address again right after it parted is a member of it once.
+func TestAddressIsJoinedAgainAtOnce(t *testing.T) {
+	n := startEcho(t, hello{}, nil)
+	c := n.greet("alice")
+	c.tell("join room-1")
+	c.want(ws.OpBinary, "joined room-1")
+	for range 100 {
+		c.write(append(frame(ws.OpBinary, "part room-1"), frame(ws.OpBinary, "join room-1")...))
+		c.want(ws.OpBinary, "parted room-1")
+		if got := c.want(ws.OpBinary, "joined room-1"); got != "joined room-1" {
+			t.Fatal(got)
+		}
+	}
+	if members := n.x.members("room-1"); members != 1 {
+		t.Errorf("it is a member %d times", members)
+	}
 }
 
 // An eviction ends what the protocol says: another address's only the membership.

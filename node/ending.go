@@ -30,11 +30,13 @@ func (s *session) close(reason closeReason) {
 
 // shutLocked closes with mu held. A slow consumer has the time of its grace to learn why it is
 // closed, unless those that close hold a quarter of MaxQueueTotal already: then it is cut.
+// One that closes before its welcome gets nothing of what the router has delivered to it.
 // body is that of the close frame if it answers one; nil: the session closes first.
 func (s *session) shutLocked(reason closeReason, body []byte) {
 	if s.isClosing() {
 		return
 	}
+	unwelcome := s.heldLocked()
 	s.endLocked(reason)
 	s.node.counts.closes[reason].Inc()
 	if reason == closedSlow || reason == closedNodeQueue {
@@ -42,7 +44,7 @@ func (s *session) shutLocked(reason closeReason, body []byte) {
 	}
 	s.leaveLocked()
 	c := &closings[reason]
-	if c.drop {
+	if c.drop || unwelcome {
 		s.discardLocked()
 	}
 	if c.code != 0 {

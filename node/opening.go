@@ -166,11 +166,24 @@ func (s *session) concludeJoin(err error) (welcomed bool) {
 	}
 	s.membership = joined
 	s.endOpeningLocked()
-	s.countLocked(s.out.lead(&s.node.pools, s.protocol.traits().sends, s.protocol.appendWelcome(nil, s)))
+	s.welcomeLocked()
 	s.node.welcomed(deadline)
 	s.flushLocked()
 	s.rankLocked()
 	return true
+}
+
+// welcomeLocked puts the welcome, and behind it what the client missed since it joins, before
+// what was delivered meanwhile. They are few bytes, sent once, and have no bound.
+func (s *session) welcomeLocked() {
+	if s.out.missed > 0 {
+		s.leadLocked(s.takeMissedLocked())
+	}
+	s.leadLocked(s.protocol.appendWelcome(nil, s))
+}
+
+func (s *session) leadLocked(payload []byte) {
+	s.countLocked(s.out.lead(&s.node.pools, s.protocol.traits().sends, payload))
 }
 
 // refuse closes a session that is not welcomed.

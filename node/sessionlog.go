@@ -33,7 +33,10 @@ func (l *sessionLog) open(s *session) {
 	l.mu.Lock()
 	l.opened[s.id] = time.Now()
 	l.mu.Unlock()
-	l.log.Debug("session opened", "session", s.id, "client", s.client)
+	s.mu.Lock()
+	client := s.client // empty, if the client is still to say who it is
+	s.mu.Unlock()
+	l.log.Debug("session opened", "session", s.id, "client", client)
 }
 
 // end is called without the session's lock.

@@ -147,6 +147,9 @@ func (x *localExchange) Join(ctx context.Context, address string, s router.Sessi
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if slices.Contains(x.sessions[address], s) {
+		return router.ErrDuplicate
+	}
 	x.sessions[address] = append(x.sessions[address], s)
 	return nil
 }

@@ -79,36 +79,43 @@ func (s *session) removePlaceLocked(i int) {
 	s.special.places = slices.Delete(s.special.places, i, i+1)
 }
 
-// part ends a membership, or the wait for it.
+// part ends a membership, or the wait for it. The reading side calls it, as join: the router
+// must not hold a lock. It has left the address when part returns, and may join it again;
+// but where the join was still under way, only when that was answered.
 func (s *session) part(address string) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	leave := func() {}
 	if i := s.findPlaceLocked(address); i >= 0 {
-		s.leavePlaceLocked(i)
+		leave = s.leavePlaceLocked(i)
 	}
+	s.mu.Unlock()
+	leave()
 }
 
-// leavePlaceLocked has, with mu held, the router take the session out of an address.
-func (s *session) leavePlaceLocked(i int) {
+// leavePlaceLocked ends, with mu held, a membership or the wait for it. It returns what the
+// router is to be told, without the lock.
+func (s *session) leavePlaceLocked(i int) (leave func()) {
 	p := &s.special.places[i]
 	address := p.address
 	switch p.state {
 	case joined:
 		s.removePlaceLocked(i)
-		s.node.leaving.Go(func() { s.node.router.Leave(address, s) })
+		return func() { s.node.router.Leave(address, s) }
 	case joining:
 		p.state = hasLeft
-		s.node.leaving.Go(func() { s.node.router.Withdraw(address, s) })
+		return func() { s.node.router.Withdraw(address, s) }
 	}
+	return func() {}
 }
 
-// leavePlacesLocked is leavePlace for all.
+// leavePlacesLocked is leavePlaceLocked for all; the router is told elsewhere, for it may be
+// calling this session just now.
 func (s *session) leavePlacesLocked() {
 	if s.special == nil {
 		return
 	}
 	for i := range slices.Backward(s.special.places) {
-		s.leavePlaceLocked(i)
+		s.node.leaving.Go(s.leavePlaceLocked(i))
 	}
 }
 

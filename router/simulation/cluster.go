@@ -190,6 +190,7 @@ func (c *cluster) drain(p *place, ended func()) {
 		ctx, cancel := h.runtime.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		_ = h.router.SetDraining(ctx)
+		h.closed = true
 		for _, s := range h.sessions {
 			if s.closing {
 				continue
@@ -231,7 +232,7 @@ func (p prober) NodeAt(ctx context.Context, url string) (string, error) {
 		if place.url != url {
 			continue
 		}
-		for place.host != nil && (place.host.frozen || !place.host.serving && !place.host.draining) {
+		for place.host != nil && (place.host.frozen || !place.host.serving && !place.host.closed) {
 			if place.host != nil && !place.host.frozen && !place.host.serving {
 				return "", router.ErrRefused
 			}
@@ -239,7 +240,7 @@ func (p prober) NodeAt(ctx context.Context, url string) (string, error) {
 				return "", errNoAnswer
 			}
 		}
-		if place.host == nil || place.host.draining {
+		if place.host == nil || place.host.closed {
 			return "", router.ErrRefused
 		}
 		return place.host.id, nil

@@ -46,7 +46,8 @@ type host struct {
 	conns    []*conn
 	pool     *conn
 	serving  bool // clients can connect
-	draining bool
+	draining bool // they are refused, after the others were told
+	closed   bool // its listener is
 	ctx      context.Context
 	cancel   context.CancelFunc
 }

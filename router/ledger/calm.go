@@ -82,9 +82,9 @@ func (m *Message) foundUntil(receipt time.Time, rules Rules) time.Time {
 
 func isDelivered(outcome string) bool { return outcome == "delivered" || outcome == "confirmed" }
 
-// believed is until when a client was, before a moment, where a node believes it to be:
+// lastKnown is until when a client was, before a moment, where a node takes it to be:
 // where something was delivered to it last; or when the node began, which knew of nobody.
-func (v *lives) believed(r relation, at time.Time) (since time.Time) {
+func (v *lives) lastKnown(r relation, at time.Time) (since time.Time) {
 	times := v.delivered[r]
 	if i, _ := slices.BinarySearchFunc(times, at, time.Time.Compare); i > 0 {
 		since = times[i-1]
@@ -117,7 +117,7 @@ func (v *lives) disturbed(sender *Session, to string, when span) bool {
 	if len(about[sender.node]) > 0 || len(about) > 0 && v.throughout(to, when.from, when.to) == nil {
 		return true
 	}
-	since := v.believed(relation{sender.node, to}, when.from)
+	since := v.lastKnown(relation{sender.node, to}, when.from)
 	return slices.ContainsFunc(v.byOwner[to], func(s *Session) bool {
 		return s.end != Refused && !s.began.After(when.to) && slices.ContainsFunc(about[s.node], func(o *Outage) bool {
 			return !v.end(s).Before(earlier(since, o.From.Add(-v.rules.Notice)))

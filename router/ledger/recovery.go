@@ -51,7 +51,7 @@ func (v *lives) delayed(r Recovery, when span) bool {
 	if slices.ContainsFunc(v.unsettled, when.meets) || slices.ContainsFunc(v.outages[r.Asker], felt) {
 		return true
 	}
-	since := v.believed(relation{r.Asker, r.Client}, when.from)
+	since := v.lastKnown(relation{r.Asker, r.Client}, when.from)
 	return slices.ContainsFunc(v.byOwner[r.Client], func(s *Session) bool {
 		return s.end != Refused && !s.began.After(when.to) && slices.ContainsFunc(v.outages[s.node], func(o *Outage) bool {
 			return o.Kind != Killed && felt(o) && !v.end(s).Before(earlier(since, o.From.Add(-v.rules.Notice)))

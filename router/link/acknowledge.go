@@ -66,14 +66,14 @@ func (l *Link) settleFirst(result AckResult, settled []Settled) []Settled {
 // the peer says again what it believes.
 const renewEvery = 100 * time.Millisecond
 
-// renew begins a new life of the link, newer than what the peer believes in, and has sent
+// renew begins a new life of the link, newer than theirs, the peer's idea of it, and has sent
 // again what is not acknowledged. The peer knows by the messages' IDs what it has had.
-func (l *Link) renew(now time.Time, believed uint64, refused func(Payload) bool, settled []Settled) ([]Settled, bool) {
+func (l *Link) renew(now time.Time, theirs uint64, refused func(Payload) bool, settled []Settled) ([]Settled, bool) {
 	if now.Sub(l.renewed) < renewEvery {
 		return settled, false
 	}
 	l.renewed = now
-	l.opts.Lives.Saw(believed)
+	l.opts.Lives.Saw(theirs)
 	anything, old := l.sent > l.window.base, l.window
 	l.beginLife(now)
 	for old.len() > 0 {

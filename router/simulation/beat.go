@@ -30,7 +30,7 @@ func (r *simRegistry) beat(ctx context.Context, info registry.NodeInfo) error {
 	vouched, began := r.vouched(), r.now()
 	var id uint64
 	var added bool
-	var seen []sighting
+	var seen []lastSeen
 	err := r.call(ctx, func(s *server) (err error) {
 		if id, err = s.readEpoch(r.silence()); err != nil {
 			return err
@@ -39,14 +39,14 @@ func (r *simRegistry) beat(ctx context.Context, info registry.NodeInfo) error {
 		added = s.data.lease(info.ID, now) == nil
 		s.write(func(d *dataset) { d.leases[info.ID] = &nodeLease{info, vouched, now + r.timing.NodeTTL()} })
 		for _, node := range s.data.listed(now) {
-			seen = append(seen, sighting{node: node, lease: s.data.lease(node, now).expires})
+			seen = append(seen, lastSeen{node: node, lease: s.data.lease(node, now).expires})
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	r.sight(seen)
+	r.noteSeen(seen)
 	lapsed := r.lapsed || r.lastBeat >= 0 && (added || began-r.lastBeat >= r.timing.NodeTTL())
 	if r.lastBeat >= 0 && began-r.lastBeat >= r.silence() {
 		r.resumed = began
@@ -60,19 +60,19 @@ func (r *simRegistry) beat(ctx context.Context, info registry.NodeInfo) error {
 	return nil
 }
 
-// sight remembers nodes that have beaten since this node looked last, until a lease has ended
+// noteSeen remembers nodes that have beaten since this node looked last, until a lease has ended
 // that they wrote just afterwards.
-func (r *simRegistry) sight(seen []sighting) {
+func (r *simRegistry) noteSeen(seen []lastSeen) {
 	for _, s := range seen {
-		i, found := slices.BinarySearchFunc(r.sighted, s.node, compareNodes)
+		i, found := slices.BinarySearchFunc(r.seen, s.node, compareNodes)
 		if !found {
-			r.sighted = slices.Insert(r.sighted, i, s)
+			r.seen = slices.Insert(r.seen, i, s)
 		}
-		if !found || r.sighted[i].lease != s.lease {
-			r.sighted[i].lease, r.sighted[i].until = s.lease, r.now()+r.timing.NodeTTL()
+		if !found || r.seen[i].lease != s.lease {
+			r.seen[i].lease, r.seen[i].until = s.lease, r.now()+r.timing.NodeTTL()
 		}
 	}
-	r.sighted = slices.DeleteFunc(r.sighted, func(s sighting) bool { return s.until <= r.now() })
+	r.seen = slices.DeleteFunc(r.seen, func(s lastSeen) bool { return s.until <= r.now() })
 }
 
 func (r *simRegistry) vouched() uint64 {

@@ -101,9 +101,9 @@ func (r *simRegistry) forget(l *registry.Lease) (forgotten *claim) {
 	return forgotten
 }
 
-// commitAll is the committer's task: claims and releases leave in groups, in the order in
+// runClaimBatcher is the claim batcher's task: claims and releases leave in groups, in the order in
 // which they came, one group at a time.
-func (r *simRegistry) commitAll() {
+func (r *simRegistry) runClaimBatcher() {
 	for r.some.Wait(r.ctx) == nil {
 		for len(r.claims)+len(r.releases) > 0 && r.ctx.Err() == nil {
 			r.commit()

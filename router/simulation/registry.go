@@ -24,7 +24,7 @@ type simRegistry struct {
 	held   []*claim // the leases that are refreshed, in the order of their claims
 	ctx    context.Context
 	end    context.CancelFunc
-	some   *signal // for the committer
+	some   *signal // for the claim batcher
 	ended  bool
 
 	claims   []*claim
@@ -44,7 +44,7 @@ type simRegistry struct {
 	resumed   time.Duration
 	lapsed    bool
 	announced uint64
-	sighted   []sighting
+	seen      []lastSeen
 	refreshed time.Duration
 }
 
@@ -56,8 +56,8 @@ type epoch struct {
 	ripe                                     bool
 }
 
-// sighting is what a node remembers of another one for when Redis has lost it.
-type sighting struct {
+// lastSeen is what a node remembers of another one for when Redis has lost it.
+type lastSeen struct {
 	node  string
 	lease time.Duration // the end of its lease that was seen last
 	until time.Duration // when its lease, or a later one, has ended
@@ -100,7 +100,7 @@ var errStopped = errors.New("registry is stopped")
 
 func (r *simRegistry) Start(events registry.Events) {
 	r.events = events
-	r.host.start(r.commitAll)
+	r.host.start(r.runClaimBatcher)
 	r.host.start(r.refreshAll)
 }
 
@@ -224,5 +224,5 @@ func (r *simRegistry) readEpoch(ctx context.Context) (id uint64, err error) {
 	return id, nil
 }
 
-// compareNodes orders sightings.
-func compareNodes(a sighting, node string) int { return strings.Compare(a.node, node) }
+// compareNodes orders them by name.
+func compareNodes(a lastSeen, node string) int { return strings.Compare(a.node, node) }

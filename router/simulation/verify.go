@@ -52,12 +52,12 @@ func (r *simRegistry) peersVerified(s *server, e *epoch) bool {
 		}
 		l := s.data.lease(p.id, now)
 		subscribes := len(s.subs[r.host.cluster.keys.Channel(p.id)]) > 0
-		_, sighted := slices.BinarySearchFunc(r.sighted, p.id, compareNodes)
-		sighted = sighted && slices.ContainsFunc(r.sighted, func(x sighting) bool { return x.node == p.id && x.until > now })
+		_, lately := slices.BinarySearchFunc(r.seen, p.id, compareNodes)
+		lately = lately && slices.ContainsFunc(r.seen, func(x lastSeen) bool { return x.node == p.id && x.until > now })
 		switch {
 		case l != nil && l.vouched != e.id:
 			return false
-		case l == nil && (subscribes && patience || sighted):
+		case l == nil && (subscribes && patience || lately):
 			return false
 		}
 	}

@@ -185,7 +185,7 @@ func (s *epochs) vouched() string {
 	return strings.Join(pairs, ",")
 }
 
-// allRead takes that all epochs were read after slots had moved that often. If all are
+// allRead notes that all epochs were read after slots had moved slotMoves times. If all are
 // settled, each master vouches for its own slots again.
 func (s *epochs) allRead(slotMoves uint64) {
 	if s.allSettled() {

@@ -34,8 +34,8 @@ var (
 	channelsSource string
 
 	// A claim that was answered is not made again: of two that replace each other, each
-	// would then be the newer. Nor is the writing of a node lease, which tells whether
-	// there was one.
+	// would then be the newer. Nor is the writing of a node lease, whose answer says
+	// whether there was one.
 	claimScript    = redisconn.NewScriptOnce("claim", commonSource+claimSource)
 	refreshScript  = redisconn.NewScript("refresh", commonSource+refreshSource)
 	releaseScript  = redisconn.NewScript("release", commonSource+releaseSource)

@@ -4,8 +4,9 @@ package router
 // goroutine of its sender, without its shard's lock.
 
 // sendAlone delivers p to this node's sessions if no other node is known to own its
-// receiver. It is called with mu held, and returns true when p is taken care of and mu
-// released; if not, mu is held still, or again: then all sessions were about to leave.
+// receiver. It is called with mu held. When it returns true, p has its outcome or waits for
+// its receipt, and mu is released. When it returns false, mu is held: either p may not go
+// alone, or all sessions were about to leave.
 func (s *shard) sendAlone(p *pending) bool {
 	if !s.mayBeAlone(p) {
 		return false
@@ -66,8 +67,8 @@ func (s *shard) sendAloneConfirmed(p *pending, a *localAddress, sessions []Sessi
 }
 
 // mayBeAlone reports whether p may go to this node's sessions alone, if the node knows
-// of no other owner: that counts while its lease lives, or when there is no room to
-// wait for what Redis says. Nothing that was sent before may be overtaken.
+// of no other owner. The node relies on that while its lease lives, or when there is no room
+// for p to wait for Redis. p must not overtake a message that was sent before.
 func (s *shard) mayBeAlone(p *pending) bool {
 	rt := s.routes[p.To]
 	p.route = rt

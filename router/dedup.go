@@ -43,8 +43,8 @@ func newDedup(now func() time.Time) *dedup {
 	}
 }
 
-// sum stands for what else makes a message the same, for all nodes alike; 0 means
-// that it has no Ref.
+// hashContent returns a hash of m's Ref, receiver and data, which is the same on all nodes; 0
+// if m has no Ref. Repeats of one sender have the same.
 func (m *Message) hashContent() uint64 {
 	if len(m.Ref) == 0 {
 		return 0
@@ -60,14 +60,14 @@ func (m *Message) hashContent() uint64 {
 	return max(d.Sum64(), 1)
 }
 
-// fingerprint returns m's, and what stands for its sender.
+// fingerprint returns m's fingerprint, and a hash of its sender.
 func (t *dedup) fingerprint(m *Message) (l fingerprint, sender uint64) {
 	sender = maphash.String(t.seed, m.From)
 	return fingerprint(sender ^ maphash.Comparable(t.seed, m.contentHash)), sender
 }
 
-// begin remembers that p is on its way, unless it repeats one that is, which it
-// returns, or one that was delivered, whose outcome it returns.
+// begin remembers that p is under way. If p repeats a message that is under way, it returns
+// that one instead; if p repeats one that was delivered, it returns that one's outcome.
 func (t *dedup) begin(p *pending) (first *pending, o Outcome, repeated bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -93,9 +93,9 @@ func (t *dedup) end(p *pending, o Outcome) {
 	}
 }
 
-// deliverOnce delivers m here, unless a message that it repeats was, or one that repeats it.
-// Copies of one message that come on different ways take turns. What a queue may drop
-// again is not remembered.
+// deliverOnce delivers m here, unless this node remembers a delivered message with m's
+// fingerprint. Copies of one message that come by different links take turns. A message that
+// a session's queue may drop again is not remembered.
 func (t *dedup) deliverOnce(m *Message, deliver func() ackResult) (result ackResult, repeated bool) {
 	l, sender := t.fingerprint(m)
 	turn := &t.turns[l%fingerprint(len(t.turns))]

@@ -150,8 +150,8 @@ func (r *Router) setSubscribed(subscribed bool) {
 	r.beatDue.Set()
 }
 
-// leaseLives reports whether this node's lease can't have ended in Redis: only then
-// does what it knows about its own addresses count.
+// leaseLives reports whether this node's lease can't have ended in Redis. While it may have,
+// the node does not rely on what it knows about its own addresses.
 func (r *Router) leaseLives() bool { return r.leaseLivesAt(r.now()) }
 
 func (r *Router) leaseLivesAt(now time.Time) bool {

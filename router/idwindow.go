@@ -15,8 +15,9 @@ const (
 )
 
 // idWindows is a bounded window over the message IDs that arrived last, for each
-// origin a ring of bits. Links drop their own duplicates by number; this catches
-// the same message on two ways: looked up again. Only the inbox's goroutine uses it.
+// origin a ring of bits. Links drop their own duplicates by number; this finds a message
+// that comes a second time with another number, since it was looked up and sent again. Only
+// the inbox's goroutine uses it.
 type idWindows struct {
 	of     link.Recent[uint64, *idWindow] // by origin
 	last   *idWindow                      // the one used last

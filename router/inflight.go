@@ -82,7 +82,8 @@ func (s *shard) pushMessage(p *pending, o registry.Owner, first bool) overload {
 	return roomy
 }
 
-// allAnswered takes that every owner that p was sent to has answered.
+// allAnswered is called when every owner that p was sent to has answered: p waits on its route
+// again if one was not the owner, else it ends.
 func (p *pending) allAnswered(s *shard) {
 	if p.state == pendingConcluded { // at its deadline
 		s.reuse(p)
@@ -102,9 +103,10 @@ func (p *pending) allAnswered(s *shard) {
 	rt.on(s, routeEvent{kind: messageAnswered})
 }
 
-// lookAhead finds out whether the owners live that the route will go to when those before
-// have answered, if one of these does not: that may last until the deadline, and what waits
-// for dead owners can be answered before.
+// lookAhead pings the owners that the route will go to when its present owners have
+// answered, if one of the present ones stalls. The answer of that one may take until the
+// deadline; the pings show before then which of the next owners are dead, so that messages
+// for these can be answered earlier.
 func (rt *route) lookAhead(s *shard, next []registry.Owner) {
 	if !slices.ContainsFunc(rt.owners, s.r.stallsAt) {
 		return

@@ -46,8 +46,8 @@ func (s ownerSet) with(owners []registry.Owner) ownerSet {
 	return s
 }
 
-// outdate has the next message to address not go to the cached owners: this node has
-// become one, and they may be none any more, nor answer.
+// outdateOwners has the route to address look up its owners for the next message: this node
+// has become an owner, and the cached ones may have been replaced, or not answer.
 func (r *Router) outdateOwners(address string) {
 	s := r.shards.of(address)
 	s.lock()
@@ -72,9 +72,8 @@ func (rt *route) uncache(s *shard) {
 	}
 }
 
-// mayUseCache reports whether a message may go to the cached owners now: all of them
-// heard what was sent last. The clients of one that is dead or does not answer may be
-// elsewhere by now.
+// mayUseCache reports whether a message may go to the cached owners now. It may not if one of
+// them is dead or does not answer, since its clients may have moved to another node.
 func (rt *route) mayUseCache(s *shard) bool {
 	if rt.state != routeCached || rt.generation != s.r.generation.current() {
 		return false

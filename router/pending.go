@@ -55,7 +55,7 @@ type pending struct {
 	also     []func(MessageID, Outcome) // of those who sent it again
 	took     time.Duration              // until it was delivered, if that was at once
 	path     path
-	answered bool // the outcome was told; other owners may still have to get it
+	answered bool // the sender has the outcome; other owners may still have to get the message
 
 	// How it is sent.
 	route         *route
@@ -66,7 +66,7 @@ type pending struct {
 	// What its owners have answered.
 	unanswered  int         // owners that have not
 	again       againReason // by those it was sent to last
-	undelivered Outcome     // what it is called if nobody gets it: Offline; Timeout, if an owner died with it; Overloaded, if one had no room
+	undelivered Outcome     // its outcome if no owner delivers it: Offline; Timeout, if an owner died with it; Overloaded, if one had no room
 	reached     []string    // nodes that need not get it again
 	queued      int         // nodes that have put it into the queue of a session
 	dropped     []string    // nodes that have dropped it from there
@@ -208,7 +208,7 @@ func (p *pending) encodeLocked(b []byte, first bool) []byte {
 	return appendMessage(b, &p.Message, flags, p.hops, p.accepted.UnixMicro(), p.assumedOwners)
 }
 
-// arrived takes that a node has put p into the queue of a session.
+// arrived notes that a node has put p into the queue of a session.
 func (p *pending) arrived(s *shard, node string) {
 	p.reached, p.queued, p.since = append(p.reached, node), p.queued+1, p.accepted.UnixMicro()
 	p.changeWire(func() { p.wire.delivered = true })
@@ -217,8 +217,8 @@ func (p *pending) arrived(s *shard, node string) {
 	}
 }
 
-// refused takes that a node had no room for p, or may have died with it: it does not get it
-// again. o is what p is called for that, unless somebody gets it.
+// refused notes that a node had no room for p, or may have died with it: p is not sent to that
+// node again. o is p's outcome unless another owner delivers it.
 func (p *pending) refused(node string, o Outcome) {
 	p.reached = append(p.reached, node)
 	if p.undelivered != Overloaded {
@@ -270,8 +270,8 @@ func (p *pending) acked(s *shard, owner registry.Owner, result ackResult) {
 	}
 }
 
-// sendAgain takes that an owner was not the owner: the route looks up afresh, and nothing
-// passes p. That p was given up already is of no consequence for its route.
+// sendAgain notes that a node was not the owner: p's route looks up the owners afresh, and
+// sends p before all later messages. If p has met its deadline, its route does nothing.
 func (p *pending) sendAgain(s *shard, why againReason, counted staleReason) {
 	p.again = max(p.again, why)
 	s.r.stale[counted].Inc()
@@ -315,7 +315,7 @@ func (p *pending) conclude(s *shard, o Outcome) {
 	}
 }
 
-// answer tells p's outcome once. The sender's callback runs when mu is released.
+// answer gives p's sender the outcome, once. The callback runs when mu is released.
 func (s *shard) answer(p *pending, o Outcome) {
 	if p.answered {
 		return
@@ -332,7 +332,7 @@ func (s *shard) answer(p *pending, o Outcome) {
 	s.answerRepeats(p, o, p.path)
 }
 
-// answerRepeats tells the outcome to those who sent p again while it was under way.
+// answerRepeats gives the outcome to those who sent p again while it was under way.
 func (s *shard) answerRepeats(p *pending, o Outcome, way path) {
 	for _, done := range p.also {
 		s.r.outcomes[o][way].Inc()

@@ -106,7 +106,7 @@ func (r *Router) announcePruned(node string) {
 	}
 }
 
-// mayLive reports whether a node has a lease, for all that is known.
+// mayLive reports whether a node has a lease, or the registry can't say.
 func (r *Router) mayLive(ctx context.Context, node string) bool {
 	_, ok, err := r.reg.Node(ctx, node)
 	return ok || err != nil

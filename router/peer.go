@@ -57,6 +57,7 @@ type peer struct {
 	state     peerState
 	link      *link.Link
 	used      time.Time
+	foundAt   time.Time // when a probe found it alive last
 	queued    bool      // it is among what is to be published
 	forgotten bool      // it is not in the table any more
 	wakeAt    time.Time // deadline, as it was set; zero: it is not
@@ -77,8 +78,8 @@ func (p *peer) onLocked(r *Router, e peerEvent) {
 		p.state = peerSuspect
 		r.suspect(p)
 	case e == foundAlive && p.state == peerSuspect:
-		p.state = peerAlive
-		p.link.Resume(r.now())
+		p.state, p.foundAt = peerAlive, r.now()
+		p.link.Resume(p.foundAt)
 	case e == foundDead && p.state == peerSuspect:
 		p.state = peerDead
 	case e == leaseFound && p.state == peerDead:

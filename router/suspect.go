@@ -23,8 +23,14 @@ func (r *Router) suspect(p *peer) {
 	r.run(func(ctx context.Context) { r.probeSuspect(ctx, p) })
 }
 
-// probeSuspect returns when the peer is declared dead, or when it may be tried again.
+// probeSuspect returns when the peer is declared dead, or when it may be tried again. It waits
+// first if a probe has just found the peer: the connection that publishes may lead to a former
+// master for a while, where nobody hears, and the probes' connection to the present one. Then
+// each probe finds the peer, and the next batch makes it suspect again.
 func (r *Router) probeSuspect(ctx context.Context, p *peer) {
+	if r.runtime.Sleep(ctx, r.probePause(p)) != nil {
+		return
+	}
 	for wait := firstProbeDelay; ; wait = min(2*wait, lastProbeDelay) {
 		if why := r.confirmDeath(ctx, p.node); why != notDead && r.declareDead(ctx, p, why) {
 			return
@@ -53,6 +59,14 @@ func (r *Router) probeSuspect(ctx context.Context, p *peer) {
 }
 
 var errHearsElsewhere = errors.New("the peer hears by way of another server")
+
+// probePause returns how long to wait before the first probe: until lastProbeDelay has passed
+// since a probe found the peer.
+func (r *Router) probePause(p *peer) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return max(lastProbeDelay-r.now().Sub(p.foundAt), 0)
+}
 
 // giveUpOn reports whether nothing waits for the peer, or all that does met its deadline,
 // which is forgotten then.

@@ -1,6 +1,8 @@
 package router
 
 import (
+	"bytes"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -9,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/beeline-ws/beeline/router/bus"
 )
 
 func TestOnlySchemeHostAndPortOfANodesURLCount(t *testing.T) {
@@ -121,5 +125,44 @@ func TestDeathOfAProcessThatStoodStillIsKnownWhenItsConnectionBreaks(t *testing.
 	}()
 	if !n.goneFrom(t.Context(), "http://"+frozen.Addr().String(), "n9") {
 		t.Error("it is not known")
+	}
+}
+
+// askedProber counts how often it is asked who is at an address.
+type askedProber struct {
+	Prober
+	asked *atomic.Int32
+}
+
+func (p askedProber) NodeAt(ctx context.Context, url string) (string, error) {
+	p.asked.Add(1)
+	return p.Prober.NodeAt(ctx, url)
+}
+
+// A connection that publishes may lead to a former master for a while, and the probes' to the
+// present one. Then a peer is found each time and suspect again at once: it is not to be probed
+// without a pause.
+func TestPeerThatOnlyProbesReachIsProbedNowAndThen(t *testing.T) {
+	var asked atomic.Int32
+	c := newCluster(t, 2, func(o *Options) {
+		if o.NodeID == "n0" {
+			on := new(atomic.Bool)
+			on.Store(true)
+			o.Prober = askedProber{newProber(), &asked}
+			o.intercept = func(conn bus.Conn) bus.Conn {
+				return &faultyConn{conn, on, new(atomic.Int32), func(next func([]byte) (int, error), b []byte) (int, error) {
+					return next(bytes.ReplaceAll(b, []byte(":ch:n1"), []byte(":ch:xx")))
+				}}
+			}
+		}
+	})
+	n := c.node(0)
+	c.node(1).connect("bob")
+	const times, atLeast = 30, 20 * lastProbeDelay
+	began := time.Now()
+	n.sendTo("bob", "1")
+	until(t, "it was probed often", func() bool { return asked.Load() >= times })
+	if took := time.Since(began); took < atLeast {
+		t.Errorf("it was probed for %d times in %v, want at least %v", times, took, atLeast)
 	}
 }

@@ -177,9 +177,6 @@ func (l *Link) Len() int { return l.window.len() }
 // Bytes returns their size.
 func (l *Link) Bytes() int { return l.bytes }
 
-// Urgent reports whether somebody waits for an acknowledgement of them.
-func (l *Link) Urgent() bool { return l.urgent > 0 }
-
 // UnheardSince returns since when the window may have what PUBLISH has counted for
 // nobody; zero if it has nothing of that kind.
 func (l *Link) UnheardSince() time.Time { return l.unheardSince }

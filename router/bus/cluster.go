@@ -99,12 +99,7 @@ func (k *cluster) Publish(ctx context.Context, p Publication) (int64, error) {
 // PublishAll publishes all in pipelines, one for each master: see Bus.
 func (k *cluster) PublishAll(ctx context.Context, all []Publication) []Result {
 	pipe := k.client.Pipeline()
-	replies := make([]*redis.IntCmd, len(all))
-	for i := range all {
-		replies[i] = pipe.SPublish(ctx, all[i].Channel, all[i].Payload)
-	}
-	_, _ = pipe.Exec(ctx) // each command has an error of its own
-	return resultsOf(all, replies)
+	return publishAll(ctx, pipe, all, pipe.SPublish)
 }
 
 // Drain publishes what the Source has left: see Bus.

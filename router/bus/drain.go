@@ -35,8 +35,15 @@ func (c *collector) Put(p Publication) {
 	c.size += len(p.Payload)
 }
 
-// resultsOf returns the results of all, which were published in a pipeline.
-func resultsOf(all []Publication, replies []*redis.IntCmd) []Result {
+// publishAll publishes all in a pipeline, with one of its methods.
+func publishAll(ctx context.Context, pipe redis.Pipeliner, all []Publication,
+	publish func(ctx context.Context, channel string, payload any) *redis.IntCmd,
+) []Result {
+	replies := make([]*redis.IntCmd, len(all))
+	for i := range all {
+		replies[i] = publish(ctx, all[i].Channel, all[i].Payload)
+	}
+	_, _ = pipe.Exec(ctx) // each command has an error of its own
 	results := make([]Result, len(all))
 	for i := range all {
 		n, err := replies[i].Result()

@@ -71,12 +71,7 @@ func (s *single) Publish(ctx context.Context, p Publication) (int64, error) {
 // PublishAll publishes all in one pipeline: see Bus.
 func (s *single) PublishAll(ctx context.Context, all []Publication) []Result {
 	pipe := s.client.Pipeline()
-	replies := make([]*redis.IntCmd, len(all))
-	for i := range all {
-		replies[i] = pipe.Publish(ctx, all[i].Channel, all[i].Payload)
-	}
-	_, _ = pipe.Exec(ctx) // each command has an error of its own
-	return resultsOf(all, replies)
+	return publishAll(ctx, pipe, all, pipe.Publish)
 }
 
 // Drain publishes what the Source has left: see Bus.

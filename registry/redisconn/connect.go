@@ -16,6 +16,11 @@ import (
 const (
 	dialTimeout = 2 * time.Second
 	ioTimeout   = 3 * time.Second
+	// slotsEvery is how often a client in use asks a Cluster who has which slots. A former
+	// master does not always say MOVED: as a replica it takes SSUBSCRIBE and SPUBLISH, so
+	// that a node hears, and hears itself, where the others do not publish. go-redis' own
+	// interval is a minute.
+	slotsEvery = 2 * time.Second
 )
 
 // urlForms ends each error about a Redis URL.
@@ -178,7 +183,7 @@ func (c Connector) connectCluster(scheme, rest string) (redis.UniversalClient, e
 	if err != nil {
 		return nil, withoutURL(err)
 	}
-	opts.Addrs = addrs
+	opts.Addrs, opts.ClusterStateReloadInterval = addrs, slotsEvery
 	opts.ContextTimeoutEnabled = true
 	opts.DisableIdentity = true
 	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}

@@ -71,6 +71,9 @@ func TestConnectToCluster(t *testing.T) {
 	if got.Username != "user" || got.Password != "pass" || got.PoolSize != 7 || got.TLSConfig == nil || got.TLSConfig.ServerName != "" {
 		t.Errorf("options: %+v", got)
 	}
+	if got.ClusterStateReloadInterval != slotsEvery {
+		t.Errorf("it asks for the slots every %v, want every %v", got.ClusterStateReloadInterval, slotsEvery)
+	}
 	must(t, client.Close())
 }
 

@@ -8,9 +8,9 @@
 //     fields.go). What is no WebSocket leaves its slot and goes to an HTTP server
 //     (page.go), which sees no head that the parser has not (pageconn.go) and whose
 //     connections have a bound of their own (visitors.go).
-//  2. The handshake is checked (upgrade.go), the authenticator says who the client is, at once or in a
-//     goroutine of its own (authenticator.go, identity.go, none.go), and the session takes
-//     its place in the table (handshake.go). Every refusal is an HTTP answer
+//  2. The handshake is checked (upgrade.go), the authenticator says who the client is, at
+//     once or in a goroutine of its own (authenticator.go, identity.go, none.go), and the
+//     session takes its place in the table (handshake.go). Every refusal is an HTTP answer
 //     with one line that says what was wrong and what is allowed (refusal.go).
 //  3. The session joins the router: from then on it can be reached from every
 //     node. A client that goes meanwhile is noticed and gets no session. Only now
@@ -19,7 +19,7 @@
 //     duplicate is upgraded too and closed at once with a code, because a browser
 //     does not see the HTTP answer. Under a protocol whose client speaks first
 //     (protocol.go) the connection is upgraded before step 2, and its first message says
-//     who it is (opening.go).
+//     who it is (opening.go); it keeps its slot until its welcome (openings.go).
 //  4. The engine feeds the session with bytes. Frames and messages are cut out of
 //     them (frame.go, assembly.go) and acted on (plain.go, request.go, json.go).
 //     A send goes to the router and is counted until it has its outcome
@@ -42,12 +42,13 @@
 // whose head is on its way (arrival_linux.go, arrivalwait_linux.go), as raw descriptors
 // (socket_linux.go). An idle session has no goroutine, no buffer and no timer.
 // Nothing on a loop waits: an authentication that takes time and a join are answered
-// elsewhere, a refusal is written by a goroutine of its own. A goroutine that has something for a session writes it at once
-// (wire_linux.go), with one system call; while a loop feeds a session, what is for
-// any gathers until it was fed (gathering_linux.go), and where a socket takes
-// nothing more all gathers until the loop hears that it does. Elsewhere, and for connections that are more than a
-// socket, a session has a reading goroutine, and a writing one while there is
-// something to write (engine_goroutine.go). All tests run with both.
+// elsewhere, a refusal is written by a goroutine of its own. A goroutine that has
+// something for a session writes it at once (wire_linux.go), with one system call; while
+// a loop feeds a session, what is for any gathers until it was fed (gathering_linux.go),
+// and where a socket takes nothing more all gathers until the loop hears that it does.
+// Elsewhere, and for connections that are more than a socket, a session has a reading
+// goroutine, and a writing one while there is something to write (engine_goroutine.go).
+// All tests run with both.
 //
 // A session's descriptor is closed by its loop alone, which alone reads it, and
 // with the session's lock held, which a writer holds too: no writer can reach a

@@ -22,6 +22,7 @@ import (
 	"github.com/beeline-ws/beeline/metrics"
 	"github.com/beeline-ws/beeline/registry"
 	"github.com/beeline-ws/beeline/registry/redistest"
+	"github.com/beeline-ws/beeline/router/bus"
 	"github.com/beeline-ws/beeline/router/link"
 	"github.com/beeline-ws/beeline/router/task/standstill"
 )
@@ -64,7 +65,8 @@ type testNode struct {
 	heartbeat time.Duration
 	refusals  atomic.Int32 // of newcomers that connect tried again
 
-	subscribing sync.Mutex // held while the node subscribes its private channel, and by unsubscribe
+	subscribing sync.Mutex   // held while the node subscribes its private channel, and by unsubscribe
+	hearing     sync.RWMutex // held while the node takes what it hears, and by holdInbox
 }
 
 // startNode starts a router on its own Redis client. change may be nil.
@@ -86,6 +88,10 @@ func startNode(t testing.TB, name string, client redis.UniversalClient, prefix s
 			defer n.subscribing.Unlock()
 		}
 		subscribe()
+	}
+	opts.Bus = func(source bus.Source) (bus.Bus, error) {
+		b, err := source.(*Router).redisBus(source)
+		return heldBus{b, &n.hearing}, err
 	}
 	if change != nil {
 		change(&opts)
@@ -458,9 +464,30 @@ func (n *testNode) unacknowledged(node string) (frames int) {
 	return 0
 }
 
-// holdInbox keeps a node from taking what its peers send, so that it does not acknowledge,
-// until the result is called.
+// holdInbox keeps a node from taking what comes on its channels, so that it does not
+// acknowledge, until the result is called.
 func (n *testNode) holdInbox() (release func()) {
-	n.peers.mu.Lock()
-	return sync.OnceFunc(n.peers.mu.Unlock)
+	n.hearing.Lock()
+	return sync.OnceFunc(n.hearing.Unlock)
+}
+
+// heldBus is a bus whose listeners can be held up.
+type heldBus struct {
+	bus.Bus
+	hearing *sync.RWMutex
+}
+
+func (b heldBus) Subscribe(channel string, l bus.Listener) bus.Subscription {
+	return b.Bus.Subscribe(channel, heldListener{l, b.hearing})
+}
+
+type heldListener struct {
+	bus.Listener
+	hearing *sync.RWMutex
+}
+
+func (l heldListener) Received(channel, payload string) {
+	l.hearing.RLock()
+	defer l.hearing.RUnlock()
+	l.Listener.Received(channel, payload)
 }

@@ -123,8 +123,8 @@ func TestEverySendHasExactlyOneOutcome(t *testing.T) {
 	if outcomes[Delivered] == 0 || outcomes[Timeout] < 50 {
 		t.Error("too few of them are delivered, or timeout, to prove anything")
 	}
-	if n, _ := c.node(0).pendingMessages(); n != 0 {
-		t.Errorf("%d messages are still pending", n)
+	if left := c.node(0).leftOfRoom(); len(left) > 0 {
+		t.Errorf("the node still has %v", left)
 	}
 }
 

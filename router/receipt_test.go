@@ -105,22 +105,6 @@ func TestDroppedFromTheQueueIsOverloaded(t *testing.T) {
 	wantNothingPending(t, c)
 }
 
-// wantNothingPending waits until no node keeps a message.
-func wantNothingPending(t *testing.T, c *cluster) {
-	t.Helper()
-	for _, n := range c.nodes {
-		until(t, "nothing is pending", func() bool {
-			count, bytes := n.pendingMessages()
-			for _, s := range n.shards {
-				s.mu.Lock()
-				count += s.pending.count + len(s.receipts)
-				s.mu.Unlock()
-			}
-			return count == 0 && bytes == 0
-		})
-	}
-}
-
 func TestMessageIDs(t *testing.T) {
 	id := MessageID{Origin: 0xcafe, Count: 1 << 63}
 	if got, err := ParseMessageID(id.String()); err != nil || got != id {

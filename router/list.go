@@ -24,16 +24,25 @@ type list[E interface {
 	count          int
 }
 
-func (l *list[E]) add(e E) {
+// add adds e as the newest.
+func (l *list[E]) add(e E) { l.addBehind(e, l.newest) }
+
+// addBehind adds e as the next one after older, or as the oldest of all if that is none.
+func (l *list[E]) addBehind(e, older E) {
 	var none E
-	p := e.node()
-	p.in, p.older = true, l.newest
-	if l.newest != none {
-		l.newest.node().newer = e
+	newer := l.oldest
+	if older != none {
+		newer = older.node().newer
+		older.node().newer = e
 	} else {
 		l.oldest = e
 	}
-	l.newest = e
+	if newer != none {
+		newer.node().older = e
+	} else {
+		l.newest = e
+	}
+	*e.node() = listNode[E]{newer: newer, older: older, in: true}
 	l.count++
 }
 

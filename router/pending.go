@@ -344,8 +344,12 @@ func (s *shard) answerRepeats(p *pending, o Outcome, way path) {
 // keep bounds the time until p has its outcome. It has its room already.
 func (s *shard) keep(p *pending) {
 	p.deadline = p.accepted.Add(s.r.opts.MessageTimeout - min(earliness, s.r.opts.MessageTimeout/4))
-	p.wire.over = false // no link has it
-	s.pending.add(p)
+	p.wire.over = false       // no link has it
+	older := s.pending.newest // but for those accepted while p was offered to the sessions here (sendAlone)
+	for older != nil && older.deadline.After(p.deadline) {
+		older = older.deadlineNode.older
+	}
+	s.pending.addBehind(p, older)
 	s.setDeadlineBy(&s.expiry, p.deadline)
 }
 

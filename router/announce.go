@@ -98,16 +98,16 @@ func (r *Router) announce(ctx context.Context, address string, others []registry
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	}
-	came := &answers{came: r.runtime.NewSignal()}
-	r.queueAnnouncements(address, others, r.opts.DuplicatesOf(address) == registry.Replace, came)
+	gathered := &answers{came: r.runtime.NewSignal()}
+	r.queueAnnouncements(address, others, r.opts.DuplicatesOf(address) == registry.Replace, gathered)
 	r.flush()
 	for {
-		count, absent := came.get()
+		count, absent := gathered.get()
 		if count == len(others) {
 			return absent, nil
 		}
-		if err := came.came.Wait(ctx); err != nil {
-			came.end()
+		if err := gathered.came.Wait(ctx); err != nil {
+			gathered.end()
 			return absent, err
 		}
 	}
@@ -116,13 +116,13 @@ func (r *Router) announce(ctx context.Context, address string, others []registry
 // queueAnnouncements puts announcements onto the links. An owner whose link is full, or that
 // finds no room among the peers, gets none: a claim fails at its deadline, and what nobody
 // waits for is tried again. It is called without a lock.
-func (r *Router) queueAnnouncements(address string, others []registry.Owner, replaced bool, came *answers) {
+func (r *Router) queueAnnouncements(address string, others []registry.Owner, replaced bool, gathered *answers) {
 	for _, o := range others {
-		x := &announcement{address: address, answers: came}
+		x := &announcement{address: address, answers: gathered}
 		if replaced {
 			x.token = o.Token
 		}
-		if !r.push(o.NodeID, link.Frame{Payload: x, Token: o.Token, Urgent: true}) && came == nil {
+		if !r.push(o.NodeID, link.Frame{Payload: x, Token: o.Token, Urgent: true}) && gathered == nil {
 			r.retryLater(func() { r.queueAnnouncements(address, []registry.Owner{o}, replaced, nil) })
 		}
 	}

@@ -14,55 +14,55 @@ import (
 // envelope of their own to the node that sent the message: a client's confirmation,
 // and the news that a queued message was dropped.
 
-// answer is such a receipt on its way. If the link's window is half full, or there is no
+// receiptPayload is such a receipt on its way. If the link's window is half full, or there is no
 // room for the link, it is dropped, and the sender is told at the deadline what its node knows then.
-type answer struct {
+type receiptPayload struct {
 	id      MessageID
 	outcome Outcome
 	client  string // the message's receiver
 }
 
 // Append appends the envelope.
-func (a *answer) Append(b []byte, _ *link.Frame) ([]byte, link.Kind) {
-	return link.AppendReceipt(b, link.MessageID(a.id), byte(a.outcome), a.client), link.KindReceipt
+func (x *receiptPayload) Append(b []byte, _ *link.Frame) ([]byte, link.Kind) {
+	return link.AppendReceipt(b, link.MessageID(x.id), byte(x.outcome), x.client), link.KindReceipt
 }
 
-func (a *answer) settle(*Router, registry.Owner, ackResult) {}
+func (x *receiptPayload) settle(*Router, registry.Owner, ackResult) {}
 
-// Confirm takes the word of client, that has a session here, that it has received
-// the message. It leaves with the next Flush. A word about a message that was not
-// for client, or that has its outcome already, changes nothing.
+// Confirm is called when client, which has a session here, has acknowledged the message. The
+// confirmation leaves with the next Flush. It changes nothing if the message was not for
+// client, or has its outcome already.
 func (r *Router) Confirm(client string, id MessageID) { r.report(client, id, Confirmed) }
 
-// Drop takes back that a message with Confirm was delivered: the session of client
-// that it was queued to has dropped it. Its outcome is Overloaded, unless another
-// node has it, too, or another session confirms it first.
+// Drop is called when a session of client has dropped a message with Confirm from its queue,
+// which had counted as delivered. The message is Overloaded, unless another node has it, too,
+// or another session confirms it first.
 func (r *Router) Drop(client string, id MessageID) {
 	r.report(client, id, Overloaded)
 	r.flush()
 }
 
-// report has the node that sent a message to client know what became of it.
+// report sends the outcome of a message to client to the node that sent the message.
 func (r *Router) report(client string, id MessageID, o Outcome) {
 	if id.Origin == r.origin {
 		r.receipt(r.opts.NodeID, id, o, client)
 		return
 	}
 	if node := r.origins.node(id.Origin); node != "" && !r.peers.isDead(node) {
-		r.answerTo(node, &answer{id, o, client})
+		r.answerTo(node, &receiptPayload{id, o, client})
 	}
 }
 
 // answerTo leaves half of the link's window to messages: clients that make up
 // confirmations must not be able to fill it.
-func (r *Router) answerTo(node string, a *answer) {
+func (r *Router) answerTo(node string, x *receiptPayload) {
 	p := r.peers.lockOrAdd(node)
 	if p == nil {
 		return
 	}
 	defer p.mu.Unlock()
 	if p.link.Len() < link.MaxWindow/2 {
-		p.pushLocked(r, r.now(), link.Frame{Payload: a})
+		p.pushLocked(r, r.now(), link.Frame{Payload: x})
 	}
 }
 
@@ -106,9 +106,9 @@ func (s *shard) awaitReceipt(p *pending) {
 	}
 }
 
-// receipt takes a node's answer to a message to client. The news
-// that a message was dropped may come before the link's acknowledgement of it, and
-// counts once no other owner is asked any more.
+// receipt is called when a node reports the outcome of a message to client. The report that a
+// message was dropped may come before the link's acknowledgement of that message; it counts
+// when no other owner has the message or may still get it.
 func (r *Router) receipt(node string, id MessageID, o Outcome, client string) {
 	s := r.shards.of(client)
 	s.lock()

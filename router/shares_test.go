@@ -201,7 +201,7 @@ func TestOwnersHaveALinkAmongStrangers(t *testing.T) {
 		t.Error("a peer is forgotten that something waits for")
 	}
 	n.queueAnnouncements("ann", []registry.Owner{{NodeID: "n2", Token: "1"}}, false, &answers{came: n.runtime.NewSignal()})
-	n.answerTo("n3", &answer{client: "ann"})
+	n.answerTo("n3", &receiptPayload{client: "ann"})
 	n.announcePruned("n4")
 	if n.peers.len() > maxPeers {
 		t.Errorf("there are %d peers, want %d at most", n.peers.len(), maxPeers)

@@ -18,7 +18,7 @@ const (
 
 var pathNames = [paths]string{"local", "remote"}
 
-// staleReason tells why an owner from the registry was not the owner.
+// staleReason is why an owner from the registry was not the owner.
 type staleReason uint8
 
 const (

@@ -29,8 +29,7 @@ type inlet struct {
 
 	sub bus.Subscription
 
-	// mu is taken by whoever tells a message's outcome, and never held while something is
-	// waited for.
+	// mu is taken by the goroutine that concludes a message, and never held over a wait.
 	mu            sync.Mutex
 	inFlight      int // messages without outcome
 	inFlightBytes int // of their data

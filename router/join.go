@@ -78,9 +78,9 @@ func (x *joinResult) get() error {
 	return x.err
 }
 
-// Withdraw tells that the client of a session that joins has gone: its claim waits for
-// nothing any more, since a sender would wait for this node as for an owner. The join ends
-// all the same; if it ends well, the session has to leave.
+// Withdraw is called when the client of a session that joins has gone. The claim of the session
+// then waits for nothing any more: until it ends, senders would wait for this node as for an
+// owner. The join still calls its callback; if the error is nil, the session has to leave.
 func (r *Router) Withdraw(address string, s Session) {
 	t := r.local
 	t.mu.Lock()
@@ -330,7 +330,7 @@ func (t *localAddresses) welcome(r *Router, j *pendingJoin, others []registry.Ow
 	return nil
 }
 
-// endJoin tells what became of a join, and lets those go on that waited for it.
+// endJoin gives the caller the result of a join, and begins the joins that waited for it.
 func (r *Router) endJoin(j *pendingJoin, err error) {
 	if err == nil {
 		r.outdateOwners(j.address)

@@ -185,9 +185,9 @@ func (r *Router) taken(address string, same func(*localAddress) bool, reason err
 	return true
 }
 
-// replaced takes the notice that another node has replaced the claim of that
-// token. A claim still under way finds it in replacedTokens when it ends. The entry of one
-// that is not held here any more goes.
+// replaced is called when another node announces that it has replaced the claim with that
+// token. A claim that is under way finds the token in replacedTokens when it ends. If the
+// claim is not held here any more, its entry is pruned.
 func (r *Router) replaced(address, token string) {
 	t := r.local
 	t.mu.Lock()

@@ -214,8 +214,8 @@ func (t *peers) isDead(node string) bool {
 	return p != nil && p.dead.Load()
 }
 
-// publishSoon has whoever publishes look at a peer's link. It is called with the peer's lock
-// held.
+// publishSoon adds a peer to those that the next Batches publishes for. It is called with the
+// peer's lock held.
 func (t *peers) publishSoon(p *peer) {
 	t.outgoing.Lock()
 	defer t.outgoing.Unlock()

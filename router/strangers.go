@@ -71,8 +71,8 @@ func (r *Router) meetStrangers(ctx context.Context, owners []registry.Owner) (de
 	if last == "" {
 		return nil, true
 	}
-	// What says that one is dead says that the registry had lost nothing when all were
-	// looked at.
+	// If one of them is confirmed to be dead, the registry had lost nothing when all were
+	// looked at: so the others that have no lease are dead, too.
 	sure, err = r.reg.ConfirmDead(ctx, last)
 	return dead, sure && err == nil
 }

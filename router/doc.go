@@ -59,8 +59,9 @@
 //
 // # States
 //
-// Each state machine has named states, with a comment for each that says what leaves it, and
-// one function that takes events:
+// Each state machine has named states, with a comment for each that says what leaves it. A
+// route and a peer have one function that takes all events; the other states are changed
+// where the event is handled:
 //
 //   - route.state: what a route does to find its owners. on [route.go]
 //   - handoverQueue.state: messages of a route for the sessions here [handover.go]

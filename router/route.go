@@ -23,8 +23,8 @@ const (
 	maxRetryAbsent = 500 * time.Millisecond
 )
 
-// routeState says what a route does to find the owners of its address. Only the methods of
-// route in this file change it, for the events that route.on takes.
+// routeState says what a route does to find the owners of its address. Only methods of route
+// change it (here, in lookup.go and in owners.go), for the events that route.on takes.
 type routeState uint8
 
 const (

@@ -88,10 +88,10 @@ func (l *Link) NextDeadline() time.Time {
 	return retry
 }
 
-// Tick is the time that passes: an acknowledgement may be due, and what was not
-// acknowledged within the ack timeout is published again. It reports whether that has
-// happened twice in a row, so that the link is suspended: PUBLISH finds a listener, but
-// nobody answers.
+// Tick is called at NextDeadline. An acknowledgement may be due then, and frames that were not
+// acknowledged within the ack timeout are published again. Tick suspends the link when
+// that happens twice in a row, since PUBLISH finds a listener but nobody answers, and
+// reports whether it did.
 func (l *Link) Tick(now time.Time) (suspended bool) {
 	if l.state == StateSuspended {
 		return false
@@ -116,12 +116,12 @@ func (l *Link) ackTimeout() time.Duration {
 	return l.retryDelay + l.opts.LazyAck
 }
 
-// GoBack is the loss of the connection on which batches were published: what is not
-// acknowledged is published again at once, when there is another.
+// GoBack is called when the connection on which batches were published is lost. Frames that are
+// not acknowledged are published again as soon as there is another connection.
 func (l *Link) GoBack() { l.goBack() }
 
-// Resume is the end of StateSuspended: the peer lives and is subscribed. It may have
-// missed what was published before.
+// Resume ends StateSuspended: the peer lives and is subscribed. It may have missed what was
+// published before, so that is published again.
 func (l *Link) Resume(now time.Time) {
 	l.unheard = false
 	l.lose()

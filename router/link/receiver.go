@@ -19,7 +19,7 @@ type receiver struct {
 	framesBytes int
 }
 
-// Receive is the arrival of a batch with so many frames. It decides which of them are
+// Receive is called when a batch with so many frames has come. It decides which of them are
 // new: all but the first skip, or, if not ok, none.
 //
 // A gap means that an earlier batch was lost; the sender will go back to it. What was sent

@@ -161,3 +161,32 @@ func TestRouteWaitsAfterALookupThatFailed(t *testing.T) {
 		t.Error("a route that nothing waits for is kept")
 	}
 }
+
+// What its owners refuse again and again is looked up maxHops times, and not until its deadline.
+func TestMessageIsNotLookedUpWithoutEnd(t *testing.T) {
+	x := newRouteStory(t)
+	p := x.send()
+	for hop := range maxHops {
+		if hop > 1 { // the first refusal may be by an owner that has just gone
+			x.want("it was refused again", routeDelayed, 1, 0)
+			x.on(delayOver)
+		}
+		x.want("it is to be looked up", routeQueued, 1, 0)
+		x.on(lookupStarted)
+		x.on(lookupFound, "n1")
+		x.want("it was sent", routeCached, 0, 1)
+		x.answer(p, "n1", ackNotHere)
+	}
+	var outcomes []Outcome
+	p.done = func(_ MessageID, o Outcome) { outcomes = append(outcomes, o) }
+	x.on(delayOver)
+	x.on(lookupStarted)
+	x.on(lookupFound, "n1")
+	x.want("it is not sent any more", routeCached, 0, 0)
+	for _, c := range x.s.calls {
+		c.done(c.id, c.outcome)
+	}
+	if len(outcomes) != 1 || outcomes[0] != Timeout {
+		t.Errorf("its outcomes are %v, want %v", outcomes, Timeout)
+	}
+}

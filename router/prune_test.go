@@ -3,15 +3,16 @@ package router
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/beeline-ws/beeline/registry/redistest"
+	"github.com/beeline-ws/beeline/router/link"
 )
 
 // newRelaxedCluster starts n nodes whose leases are not refreshed while a test runs, and
@@ -62,25 +63,6 @@ func (n *testNode) refreshes() uint64 {
 	return m.GetHistogram().GetSampleCount()
 }
 
-// comesBack writes a node's lease just before an entry is pruned, as a node does that
-// was frozen.
-type comesBack struct {
-	sync.Once
-	beat func()
-}
-
-func (*comesBack) DialHook(next redis.DialHook) redis.DialHook          { return next }
-func (*comesBack) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
-
-func (h *comesBack) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if strings.HasPrefix(strings.ToLower(cmds[0].Name()), "eval") {
-			h.Do(h.beat)
-		}
-		return next(ctx, cmds)
-	}
-}
-
 // A node may verify its leases after it was found dead and before its entries are
 // pruned. Then it is told, and writes them again.
 func TestEntriesPrunedAsTheirNodeCameBackAreWrittenAgain(t *testing.T) {
@@ -91,17 +73,42 @@ func TestEntriesPrunedAsTheirNodeCameBackAreWrittenAgain(t *testing.T) {
 	if err := n.reg.RemoveNode(t.Context(), "n1"); err != nil {
 		t.Fatal(err)
 	}
-	n.client.(*redis.Client).AddHook(&comesBack{beat: func() {
+	comesBack := sync.OnceFunc(func() { // as a node does that was frozen
 		before := back.refreshes()
 		if err := back.refreshLease(context.Background()); err != nil {
 			t.Error(err)
 		}
 		until(t, "it has verified its leases", func() bool { return back.refreshes() > before })
-	}})
+	})
+	n.client.(*redis.Client).AddHook(&onScript{key: n.keys.Address("bob"), run: comesBack})
 	n.pruneAll(t.Context(), []staleEntry{entry})
+	if testutil.ToFloat64(n.m.Registry.PrunedOwners) != 1 {
+		t.Fatal("the entry was not pruned")
+	}
+	until(t, "the node is told", func() bool { return testutil.ToFloat64(back.received[link.KindPruned]) > 0 })
 	until(t, "the entry is there again", func() bool { return len(c.owners("bob")) == 1 })
 	n.wantOutcome("bob", "1", Delivered)
 	bob.wantGot("1")
+}
+
+// A node that is told so writes its entries again, and is not sure any more that it owns their
+// addresses alone: claims did not wait for it.
+func TestPrunedNodeWritesItsEntriesAgain(t *testing.T) {
+	c := newRelaxedCluster(t, 2)
+	n, back := c.node(0), c.node(1)
+	back.connect("bob")
+	if _, _, alone := back.local.alone("bob"); !alone {
+		t.Fatal("it does not deliver to its own client by itself")
+	}
+	if err := n.client.HDel(t.Context(), n.keys.Address("bob"), "n1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	n.announcePruned("n1")
+	n.flush()
+	until(t, "the entry is there again", func() bool { return len(c.owners("bob")) == 1 })
+	if _, _, alone := back.local.alone("bob"); alone {
+		t.Error("it delivers by itself")
+	}
 }
 
 // A node whose lease had ended may write it again after it was found dead. It relies on
@@ -127,20 +134,21 @@ func TestLeaseOfANodeThatCameBackStays(t *testing.T) {
 	bob.wantGot("1")
 }
 
-// onNode calls found when the lease of a node is read.
-type onNode struct {
-	key   string
-	found func()
+// onScript calls run when a node runs a script whose first key is key, as it does to read the
+// lease of a node, or to prune an entry.
+type onScript struct {
+	key string
+	run func()
 }
 
-func (*onNode) DialHook(next redis.DialHook) redis.DialHook          { return next }
-func (*onNode) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (*onScript) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (*onScript) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
 
-func (h *onNode) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (h *onScript) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		for _, cmd := range cmds {
 			if args := cmd.Args(); len(args) > 3 && fmt.Sprint(args[0]) == "evalsha" && keyOf(args) == h.key {
-				h.found()
+				h.run()
 			}
 		}
 		return next(ctx, cmds)
@@ -165,7 +173,7 @@ func TestOwnerThatDiesMeanwhileIsNoAbsentOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.markDead("n9")
-	n.client.(*redis.Client).AddHook(&onNode{key: n.keys.Node("n9"), found: func() { n.markDead("n1") }})
+	n.client.(*redis.Client).AddHook(&onScript{key: n.keys.Node("n9"), run: func() { n.markDead("n1") }})
 	n.wantOutcome("bob", "1", Delivered)
 	bob.wantGot("1")
 }

@@ -98,7 +98,7 @@ func TestFlushWhileUnsubscribedKillsNobody(t *testing.T) {
 	})
 	c.client.FlushAll(context.Background())
 	looked := make(chan struct{}, 1<<10)
-	c.node(0).client.(*redis.Client).AddHook(&onNode{key: c.node(0).keys.Node("n1"), found: func() { looked <- struct{}{} }})
+	c.node(0).client.(*redis.Client).AddHook(&onScript{key: c.node(0).keys.Node("n1"), run: func() { looked <- struct{}{} }})
 	until(t, "the probe has looked at the emptied Redis", func() bool { return len(looked) > 1 })
 	hear()
 	c.node(0).want(out, Delivered)

@@ -135,3 +135,35 @@ func TestEachAnswerToAnAnnouncementCounts(t *testing.T) {
 		}
 	}
 }
+
+// An entry that was lost and is written again is announced like a claim.
+func TestRestoredEntryIsAnnounced(t *testing.T) {
+	c := newCluster(t, 2, nil)
+	c.node(1).connect("bob")
+	if _, _, alone := c.node(1).local.alone("bob"); !alone {
+		t.Fatal("the only owner is not alone")
+	}
+	var l registry.Lease
+	l.Name("bob", 1)
+	c.node(0).OnRestored(&l, c.owners("bob"))
+	until(t, "the other owner knows that it is not alone", func() bool {
+		_, _, alone := c.node(1).local.alone("bob")
+		return !alone
+	})
+}
+
+// Who waits for a claim goes on when it has failed.
+func TestFailedClaimHoldsUpNobody(t *testing.T) {
+	n := newCluster(t, 1, nil).node(0)
+	var ended []error
+	done := func(err error) { ended = append(ended, err) }
+	j := &pendingJoin{address: "bob", done: done}
+	n.local.mu.Lock()
+	n.local.beginLocked(j)
+	n.local.mu.Unlock()
+	j.waiters = []*pendingJoin{{address: "bob", deadline: n.now(), done: done}} // so that it ends at once
+	n.endJoin(j, errStopped)
+	if len(ended) != 2 || !errors.Is(ended[0], errStopped) || !errors.Is(ended[1], ErrUnavailable) {
+		t.Errorf("the claim and who waited for it end with %v", ended)
+	}
+}

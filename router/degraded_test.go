@@ -85,3 +85,58 @@ func TestLocalDeliveryWithoutRoomPassesNothing(t *testing.T) {
 	bob.wantGot("12345678")
 	wantNothingPending(t, c)
 }
+
+// newDegradedStory is a route to an address that has a session here.
+func newDegradedStory(t *testing.T) *routeStory {
+	x := newRouteStory(t)
+	x.s.r.local.byName["bob"] = &localAddress{sessions: []Session{new(member)}}
+	return x
+}
+
+// fail has Redis not answer a lookup of the route.
+func (x *routeStory) fail() {
+	x.on(lookupStarted)
+	x.rt.on(x.s, routeEvent{kind: lookupFailed, delay: retryFailed, degraded: true})
+}
+
+func (x *routeStory) wantFallbacks(what string, want int) {
+	x.t.Helper()
+	if got := x.rt.handovers.fallbacks; got != want || len(x.rt.handovers.items) != want {
+		x.t.Fatalf("%s: %d messages are handed over to the sessions here, want %d", what, got, want)
+	}
+}
+
+// However often Redis does not answer, a message is handed over once. Until it has been, no
+// answer of Redis counts, or the sessions here might get it twice.
+func TestFallbackIsHandedOverOnce(t *testing.T) {
+	for name, answer := range map[string]func(*routeStory){
+		"an owner is found": func(x *routeStory) { x.on(lookupFound, "n1") },
+		"nobody is found":   func(x *routeStory) { x.on(lookupNobody) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newDegradedStory(t)
+			x.send()
+			for range 2 {
+				x.fail()
+				x.wantFallbacks("Redis has not answered", 1)
+				x.on(delayOver)
+			}
+			x.on(lookupStarted)
+			answer(x)
+			x.want("it is being handed over", routeDelayed, 1, 0)
+		})
+	}
+}
+
+// What is in flight to other owners is not overtaken here.
+func TestFallbackPassesNothingInFlight(t *testing.T) {
+	x := newDegradedStory(t)
+	x.send()
+	x.on(lookupStarted)
+	x.on(lookupFound, "n1")
+	x.on(ownersWanted)
+	x.send()
+	x.fail()
+	x.want("the first is in flight", routeDelayed, 1, 1)
+	x.wantFallbacks("the first is in flight", 0)
+}

@@ -45,6 +45,42 @@ func TestHandoverKeepsTheOrderWhenOneIsNotTaken(t *testing.T) {
 	wantNothingPending(t, c)
 }
 
+// interrupted is a session that does not take the message of that number the first time, and
+// has another one sent meanwhile.
+type interrupted struct {
+	*testSession
+	number string
+	asked  bool
+	send   func()
+}
+
+func (s *interrupted) Deliver(m *Message) Outcome {
+	if string(m.Data) == s.number && !s.asked {
+		s.asked = true
+		s.send()
+		return Offline
+	}
+	return s.testSession.Deliver(m)
+}
+
+// So it is with what is put in while the one is handed over that is not taken.
+func TestHandoverKeepsTheOrderOfWhatComesMeanwhile(t *testing.T) {
+	c := newCluster(t, 2, nil)
+	n := c.node(0)
+	c.node(1).connect("bob") // so that the messages go by a route
+	here := &interrupted{testSession: newTestSession(n, "bob"), number: "1"}
+	n.join("bob", here)
+	second := make(chan Outcome, 1)
+	here.send = func() {
+		n.Router.Send(Message{From: "tester", To: "bob", Data: []byte("2"), Receipt: true}, func(_ MessageID, o Outcome) { second <- o })
+	}
+	n.wantOutcome("bob", "0", Delivered) // the owners are known now
+	until(t, "all of them have it", func() bool { count, _ := n.pendingMessages(); return count == 0 })
+	n.wantOutcome("bob", "1", Delivered)
+	n.want(second, Delivered)
+	here.wantGot("0", "1", "2")
+}
+
 // patient is a session that holds up whoever delivers the message of that number to it.
 type patient struct {
 	*testSession

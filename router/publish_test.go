@@ -54,20 +54,27 @@ func TestImpossibleBatchIsNotAnswered(t *testing.T) {
 // What an owner believes of its co-owners ends when Redis may have lost data: it
 // vouches for nothing until it has looked up again.
 func TestDisturbedOwnerVouchesForNothing(t *testing.T) {
-	c := newCluster(t, 2, nil)
-	bob := c.node(1).connect("bob")
-	c.node(0).wantOutcome("bob", "looked up", Delivered)
-	c.node(0).wantOutcome("bob", "cached", Delivered)
-	refused := func() float64 { return testutil.ToFloat64(c.node(0).stale[staleCached]) }
-	if refused() != 0 {
-		t.Error("a sure owner refused a cached answer")
+	for name, disturb := range map[string]func(*Router){
+		"its lease is lost": (*Router).OnLeaseLost,
+		"data is lost":      (*Router).OnDataLost,
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, 2, nil)
+			bob := c.node(1).connect("bob")
+			c.node(0).wantOutcome("bob", "looked up", Delivered)
+			c.node(0).wantOutcome("bob", "cached", Delivered)
+			refused := func() float64 { return testutil.ToFloat64(c.node(0).stale[staleCached]) }
+			if refused() != 0 {
+				t.Error("a sure owner refused a cached answer")
+			}
+			disturb(c.node(1).Router)
+			c.node(0).wantOutcome("bob", "cached before", Delivered)
+			if refused() == 0 {
+				t.Error("an owner that is not sure vouched for a cached answer")
+			}
+			bob.wantGot("looked up", "cached", "cached before")
+		})
 	}
-	c.node(1).OnLeaseLost()
-	c.node(0).wantOutcome("bob", "cached before", Delivered)
-	if refused() == 0 {
-		t.Error("an owner that is not sure vouched for a cached answer")
-	}
-	bob.wantGot("looked up", "cached", "cached before")
 }
 
 // Who was away from Redis for long has old knowledge of owners, and looks up.

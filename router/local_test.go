@@ -92,3 +92,26 @@ func TestLookupTellsNothingOfWhatCameMeanwhile(t *testing.T) {
 		}
 	}
 }
+
+// What a node knows of owners counts while its own lease lives.
+func TestOwnerWithoutALeaseVouchesForNothing(t *testing.T) {
+	x := newKnowledge()
+	x.welcome(t)
+	x.r.local, x.r.fan = x.table, newFanouts(x.r)
+	now := x.r.now()
+	if got := x.r.deliverHere(&Message{To: "bob"}, x.table.self, now, now); got != ackStale {
+		t.Errorf("a message that was not looked up is answered with %d, want %d", got, ackStale)
+	}
+}
+
+// A probe that somebody made up, or that comes late, is not the one that is awaited.
+func TestOnlyTheAwaitedProbeIsHeard(t *testing.T) {
+	r := &Router{probed: task.Real{}.NewSignal()}
+	r.awaitedProbe.Store(7)
+	for _, probe := range []uint64{6, 7} {
+		r.tookProbe(probe)
+		if heard := r.heardProbe.Load() == 7; heard != (probe == 7) {
+			t.Errorf("after probe %d the awaited one is heard: %v", probe, heard)
+		}
+	}
+}

@@ -40,7 +40,7 @@ func TestInterruptedSiteJudgesWhatHappened(t *testing.T) {
 		defer interrupt()
 		s.await(ctx, time.Minute, func() bool { return s.ledger.Size() > 100 })
 	})
-	r := s.run(ctx, time.Now())
+	r := s.judge(s.run(ctx, time.Now()))
 	watching.Wait()
 	if ctx.Err() == nil || r.Verdict.Messages <= 100 || len(r.Verdict.Violations) > 0 {
 		t.Errorf("%v: %d messages, %v", ctx.Err(), r.Verdict.Messages, r.Verdict.Violations)
@@ -57,7 +57,7 @@ func TestNodeThatTakesNobodyIsFoundByTheRollCall(t *testing.T) {
 		return dial(ctx, url, name)
 	}
 	s.opts.Rules.Deadline, s.opts.Rules.Slack = 100*time.Millisecond, 100*time.Millisecond // nobody is on n2 to call
-	r := s.run(t.Context(), time.Now())
+	r := s.judge(s.run(t.Context(), time.Now()))
 	var told []string
 	for _, v := range r.Verdict.Violations {
 		if v.Kind == ledger.Unreached {

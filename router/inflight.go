@@ -16,12 +16,18 @@ const maxHops = 4
 // sendToOwners sends messages to the route's owners. assumed is noneAssumed, or whom a message
 // that is not looked up takes for all owners, which these are to vouch for.
 func (rt *route) sendToOwners(s *shard, assumed ownerSet, messages ...*pending) {
-	rt.inflight++ // held: an answer to the first must not let the route go on before the last is sent
+	rt.hold()
 	for _, p := range messages {
 		p.send(s, rt.owners, assumed)
 	}
-	rt.on(s, routeEvent{kind: messageAnswered})
+	rt.release(s)
 }
+
+// hold has the route wait for one answer more than there are messages in flight, so that an
+// answer that comes at once does not let it go on before the last message is sent. release
+// is that answer.
+func (rt *route) hold()            { rt.inflight++ }
+func (rt *route) release(s *shard) { rt.on(s, routeEvent{kind: messageAnswered}) }
 
 // send puts p onto the links to those owners that have not got it yet. A lookup costs a
 // hop, unless it found an owner again that only was not ready.
@@ -40,15 +46,24 @@ func (p *pending) send(s *shard, owners []registry.Owner, assumed ownerSet) {
 	if assumed == noneAssumed {
 		p.hops++
 	}
-	first := p.route.inflight == 1 // only held by sendToOwners
+	first := p.route.inflight == 1 // by sendToOwners, which holds it: no other message is in flight
 	p.route.inflight++
 	p.state = pendingInflight
-	p.unanswered++ // held until all are sent, or an answer at once would end it early
+	p.hold()
 	for _, o := range owners {
 		if !p.reachedNode(o.NodeID) {
 			p.sendTo(s, o, first)
 		}
 	}
+	p.release(s)
+}
+
+// hold has p wait for one answer more, and release is an answer, the last of which ends what
+// p is in flight for. While p is sent it is held, or an answer that comes at once would
+// end it before the next owner gets it.
+func (p *pending) hold() { p.unanswered++ }
+
+func (p *pending) release(s *shard) {
 	p.unanswered--
 	if p.unanswered == 0 {
 		p.allAnswered(s)
@@ -57,7 +72,7 @@ func (p *pending) send(s *shard, owners []registry.Owner, assumed ownerSet) {
 
 // sendTo hands p over to the sessions here, or puts it onto the link to another owner.
 func (p *pending) sendTo(s *shard, o registry.Owner, first bool) {
-	p.unanswered++
+	p.hold()
 	if o.NodeID == s.r.opts.NodeID {
 		p.route.handOver(s, handover{p: p, owner: o, assumedOwners: p.assumedOwners})
 		return

@@ -235,7 +235,6 @@ func (p *pending) settle(_ *Router, owner registry.Owner, result ackResult) {
 
 // acked takes an owner's answer.
 func (p *pending) acked(s *shard, owner registry.Owner, result ackResult) {
-	p.unanswered--
 	switch result {
 	case ackDelivered:
 		p.arrived(s, owner.NodeID)
@@ -265,9 +264,7 @@ func (p *pending) acked(s *shard, owner registry.Owner, result ackResult) {
 		p.sendAgain(s, againMoved, staleDead)
 		s.r.pruneDead(p.To, owner)
 	}
-	if p.unanswered == 0 {
-		p.allAnswered(s)
-	}
+	p.release(s)
 }
 
 // sendAgain notes that a node was not the owner: p's route looks up the owners afresh, and

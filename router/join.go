@@ -119,15 +119,15 @@ func (r *Router) beginJoin(j *pendingJoin) {
 		j.done(unavailable(err))
 		return
 	}
-	evict, err := r.local.addOrClaim(r, j)
+	next, evict, err := r.local.addOrClaim(r, j)
 	for _, old := range evict {
 		old.Evict(j.address, ErrReplaced)
 	}
-	switch {
-	case errors.Is(err, errWaits):
-	case errors.Is(err, errClaims):
+	switch next {
+	case joinWaits:
+	case joinClaims:
 		r.claim(j, func(others []registry.Owner, err error) { r.claimed(j, others, err) })
-	default:
+	case joinEnds:
 		j.done(err)
 	}
 }
@@ -152,41 +152,45 @@ func (r *Router) joinHindrance(j *pendingJoin) error {
 // errWithdrawn: nobody wants the session any more.
 var errWithdrawn = errors.New("the client has gone")
 
-var (
-	errWaits  = errors.New("another session is joining") // the session waits until that claim has ended
-	errClaims = errors.New("the address is to be claimed for the session")
+// joinStep is what comes next for a session that joins.
+type joinStep uint8
+
+const (
+	joinEnds   joinStep = iota // it was added, or refused with an error
+	joinClaims                 // its address is to be claimed
+	joinWaits                  // it waits until another session's claim of the address has ended
 )
 
 // addOrClaim adds a session to a held address; or begins a local address, which is then to
-// be claimed (errClaims); or has the session wait (errWaits).
-func (t *localAddresses) addOrClaim(r *Router, j *pendingJoin) (evict []Session, err error) {
+// be claimed; or has the session wait. The sessions that it replaces are to be evicted.
+func (t *localAddresses) addOrClaim(r *Router, j *pendingJoin) (next joinStep, evict []Session, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a, rule := t.byName[j.address], r.opts.DuplicatesOf(j.address)
 	switch {
 	case a == nil:
 		t.beginLocked(j)
-		return nil, errClaims
+		return joinClaims, nil, nil
 	case a.join != nil && r.tooMany(1+len(a.join.waiters)):
-		return nil, ErrTooManySessions
+		return joinEnds, nil, ErrTooManySessions
 	case a.join != nil:
 		a.join.waiters = append(a.join.waiters, j)
-		return nil, errWaits
+		return joinWaits, nil, nil
 	case rule == registry.Reject:
-		return nil, ErrDuplicate
+		return joinEnds, nil, ErrDuplicate
 	case rule == registry.Replace && a.validAt != t.generation.current():
 		// Another node may have replaced the claim without this one knowing it yet: what it
 		// announces must not end the newest session, which makes a claim of its own.
 		r.reg.Release(&a.lease)
 		t.beginLocked(j)
-		return a.sessions, errClaims
+		return joinClaims, a.sessions, nil
 	case rule == registry.Replace:
 		evict, a.sessions = a.sessions, nil
 	case r.tooMany(len(a.sessions)):
-		return nil, ErrTooManySessions
+		return joinEnds, nil, ErrTooManySessions
 	}
 	a.sessions = append(a.sessions, j.session)
-	return evict, nil
+	return joinEnds, evict, nil
 }
 
 // beginLocked begins a local address, which is to be claimed for j.

@@ -47,13 +47,13 @@ func (r *simRegistry) beat(ctx context.Context, info registry.NodeInfo) error {
 		return err
 	}
 	r.noteSeen(seen)
-	lapsed := r.lapsed || r.lastBeat >= 0 && (added || began-r.lastBeat >= r.timing.NodeTTL())
+	leaseLost := r.leaseLost || r.lastBeat >= 0 && (added || began-r.lastBeat >= r.timing.NodeTTL())
 	if r.lastBeat >= 0 && began-r.lastBeat >= r.silence() {
 		r.resumed = began
 	}
-	r.last, r.lastBeat, r.announced, r.lapsed = info, began, vouched, false
+	r.last, r.lastBeat, r.announced, r.leaseLost = info, began, vouched, false
 	r.see(id)
-	if lapsed {
+	if leaseLost {
 		r.events.OnLeaseLost()
 		r.VerifyLeases()
 	}
@@ -134,13 +134,13 @@ func (r *simRegistry) see(id uint64) {
 	}
 	disturbed := e.known || len(r.held) > 0
 	outage := e.known && now-e.asked >= r.silence()
-	*e = epoch{id: id, known: true, seen: now, asked: now, settled: -1, renewed: disturbed, outage: outage, untold: disturbed, verified: !disturbed}
+	*e = epoch{id: id, known: true, seen: now, asked: now, settled: -1, renewed: disturbed, outage: outage, unannounced: disturbed, verified: !disturbed}
 	r.tellChanged()
 	if disturbed {
 		r.host.world.record("%s meets epoch %x", r.host.id, id)
 		r.events.OnDataLost()
 		if r.epoch.id == id {
-			r.epoch.untold = false
+			r.epoch.unannounced = false
 		}
 		r.hasty = true
 	}

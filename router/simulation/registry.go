@@ -42,7 +42,7 @@ type simRegistry struct {
 	last      registry.NodeInfo
 	lastBeat  time.Duration // -1: none
 	resumed   time.Duration
-	lapsed    bool
+	leaseLost bool
 	announced uint64
 	seen      []lastSeen
 	refreshed time.Duration
@@ -50,10 +50,10 @@ type simRegistry struct {
 
 // epoch is what a node knows of the epoch of Redis' data.
 type epoch struct {
-	id                                       uint64
-	seen, asked, settled                     time.Duration // settled: -1, it is not
-	renewed, outage, untold, verified, known bool
-	ripe                                     bool
+	id                                            uint64
+	seen, asked, settled                          time.Duration // settled: -1, it is not
+	renewed, outage, unannounced, verified, known bool
+	oldEnough                                     bool
 }
 
 // lastSeen is what a node remembers of another one for when Redis has lost it.

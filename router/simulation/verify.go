@@ -17,7 +17,7 @@ func (r *simRegistry) settle(ctx context.Context) error {
 	if !e.known || !e.verified || e.settled >= 0 {
 		return nil
 	}
-	settled, ripe := false, e.ripe
+	settled, oldEnough := false, e.oldEnough
 	err := r.call(ctx, func(s *server) error {
 		now := r.now()
 		up := now - s.booted
@@ -25,14 +25,14 @@ func (r *simRegistry) settle(ctx context.Context) error {
 		if e.renewed {
 			enough = max(enough, r.timing.NodeTTL())
 		}
-		ripe = ripe || up >= enough && (!e.outage || now-e.seen >= r.silence())
-		settled = ripe && r.peersVerified(s, &e)
+		oldEnough = oldEnough || up >= enough && (!e.outage || now-e.seen >= r.silence())
+		settled = oldEnough && r.peersVerified(s, &e)
 		return nil
 	})
 	if err != nil || r.epoch.id != e.id {
 		return err
 	}
-	r.epoch.ripe = ripe
+	r.epoch.oldEnough = oldEnough
 	if settled {
 		r.epoch.settled = r.now()
 		r.host.world.record("%s: epoch %x is settled", r.host.id, e.id)
@@ -112,7 +112,7 @@ func (r *simRegistry) verify() bool {
 	if err != nil {
 		return false
 	}
-	if !seen.untold && r.epoch.id == seen.id {
+	if !seen.unannounced && r.epoch.id == seen.id {
 		r.epoch.verified = true
 	}
 	ctx, cancel := r.host.runtime.WithTimeout(r.ctx, r.operation())

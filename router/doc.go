@@ -32,7 +32,7 @@
 //  7. The owner's link acknowledges: one number for all that came, and a nack for each
 //     message that was refused. The acknowledgement travels with what goes the other way, or
 //     alone. On alice's node acknowledged [receive.go] gives it to the link, and settle
-//     [peer.go] gives the results to the messages: acked [pending.go].
+//     [peer.go] gives the results to the messages: acked [answers.go].
 //  8. A message that a session has is Delivered. One that was refused goes back to its route
 //     (ownerRefused): when everything in flight is answered, the owners are looked up afresh,
 //     and what was refused is sent before what came later, four times at the most. What has
